@@ -1,0 +1,1 @@
+"""What the service keeps, in MongoDB: models, their audit trail, rebalances and idempotency keys."""

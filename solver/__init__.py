@@ -1,0 +1,1 @@
+"""Whole-share portfolio rebalancing with a proof: exact bounds, exact optima, named infeasibility."""
