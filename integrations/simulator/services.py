@@ -1,0 +1,270 @@
+"""The five services as they answer when nothing is wrong with them, quirks included."""
+
+import re
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, Struct, UnsetType
+
+from integrations.simulator.holdings import Holdings, Security
+from integrations.simulator.orders import LARGEST_BATCH, BatchResult, Order, OrderBook, OrderPost, refused_batch
+from integrations.simulator.prices import PriceBoard
+from integrations.simulator.settings import Service
+from integrations.simulator.world import World
+
+JSON = "application/json"
+_DATE = "2025-08-10T13:23:37Z"
+_STOCK = ("68759586672efc735e8b0001", "CS", "Common Stock")
+_HEX_ID = re.compile("[0-9a-fA-F]{24}")
+_DEFAULT_PAGE, _LARGEST_PAGE = 50, 1000
+_STATUSES = {"SUCCESS": 200, "PARTIAL": 207, "FAILURE": 207}
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class Answer(Struct, frozen=True):
+    """An answer before any fault befalls it."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = JSON
+
+
+class Route(Struct, frozen=True):
+    """One call of one service; `path` is an aiohttp route template."""
+
+    method: str
+    path: str
+    answer: Callable[[web.Request], Awaitable[Answer]]
+
+
+class _Balance(Struct, frozen=True, rename="camel"):
+    id: int
+    portfolio_id: str
+    quantity_long: str
+    quantity_short: str
+    security_id: str | UnsetType = UNSET
+    last_updated: str = _DATE
+    version: int = 1
+
+
+class _BalancePagination(Struct, frozen=True, rename="camel"):
+    limit: int
+    offset: int
+    total: int
+    has_more: bool
+    page: int
+    total_pages: int
+
+
+class _BalancePage(Struct, frozen=True):
+    balances: list[_Balance]
+    pagination: _BalancePagination
+
+
+class _SecurityType(Struct, frozen=True, rename="camel"):
+    security_type_id: str = _STOCK[0]
+    abbreviation: str = _STOCK[1]
+    description: str = _STOCK[2]
+
+
+class _Security(Struct, frozen=True, rename="camel"):
+    ticker: str
+    description: str
+    security_id: str
+    security_type_id: str = _STOCK[0]
+    version: int = 1
+    security_type: _SecurityType = _SecurityType()
+
+
+class _Portfolio(Struct, frozen=True, rename="camel"):
+    portfolio_id: str
+    name: str
+    date_created: str = _DATE
+    version: int = 1
+
+
+class _Pagination(Struct, frozen=True, rename="camel"):
+    total_elements: int
+    total_pages: int
+    current_page: int
+    page_size: int
+    has_next: bool
+    has_previous: bool
+
+
+class _PortfolioPage(Struct, frozen=True):
+    portfolios: list[_Portfolio]
+    pagination: _Pagination
+
+
+class _OrderPage(Struct, frozen=True):
+    content: list[Order]
+    pagination: _Pagination
+
+
+class _Detail(Struct, frozen=True):
+    detail: str
+
+
+class _SpringError(Struct, frozen=True):
+    status: int
+    error: str
+    path: str
+    timestamp: str = _DATE
+
+
+class GlobeCo:
+    """The five services over one world."""
+
+    def __init__(self, world: World, prices: PriceBoard, orders: OrderBook) -> None:
+        """Encode what never changes."""
+        self._world, self._prices, self._orders = world, prices, orders
+        self._securities = {security.security_id: _encode(_security(security)) for security in world.securities}
+        self._all_securities = b"[" + b",".join(self._securities.values()) + b"]"
+
+    def routes(self, service: Service) -> tuple[Route, ...]:
+        """The calls that a service answers."""
+        match service:
+            case Service.PORTFOLIO_ACCOUNTING:
+                return (Route("GET", "/api/v1/balances", self._balances),)
+            case Service.PRICING:
+                return (
+                    Route("GET", "/api/v1/prices", self._all_prices),
+                    Route("GET", "/api/v1/price/{ticker}", self._price),
+                )
+            case Service.SECURITY:
+                return (
+                    Route("GET", "/api/v1/securities", self._list_securities),
+                    Route("GET", "/api/v1/security/{id}", self._security),
+                )
+            case Service.PORTFOLIO:
+                return (
+                    Route("GET", "/api/v1/portfolio/{id}", self._portfolio),
+                    Route("GET", "/api/v2/portfolios", self._list_portfolios),
+                )
+            case Service.ORDER:
+                return (
+                    Route("POST", "/api/v1/orders", self._post_orders),
+                    Route("GET", "/api/v1/orders", self._list_orders),
+                )
+
+    async def _balances(self, request: web.Request) -> Answer:
+        """A page of a portfolio's rows by security id, the cash row last; a bad limit or offset is silently ignored.
+
+        The real service answers everybody's rows where no portfolio is named; this one answers none.
+        """
+        portfolio_id = request.query.get("portfolio_id", "")
+        limit = _integer(request.query.get("limit"))
+        limit = limit if limit is not None and 0 < limit <= _LARGEST_PAGE else _DEFAULT_PAGE
+        offset = max(0, _integer(request.query.get("offset")) or 0)
+        rows = _balance_rows(portfolio_id, self._world.holdings(portfolio_id))
+        pages = -(-len(rows) // limit)
+        pagination = _BalancePagination(
+            limit, offset, len(rows), offset + limit < len(rows), offset // limit + 1, pages
+        )
+        return Answer(_encode(_BalancePage(rows[offset : offset + limit], pagination)))
+
+    async def _all_prices(self, _: web.Request) -> Answer:
+        return Answer(self._prices.encode_all())
+
+    async def _price(self, request: web.Request) -> Answer:
+        body = self._prices.encode_one(request.match_info["ticker"])
+        if body is None:
+            return Answer(_encode(_SpringError(404, "Not Found", request.path)), 404)
+        return Answer(body)
+
+    async def _list_securities(self, _: web.Request) -> Answer:
+        return Answer(self._all_securities)
+
+    async def _security(self, request: web.Request) -> Answer:
+        security_id = request.match_info["id"]
+        if _HEX_ID.fullmatch(security_id) is None:
+            return Answer(b"Internal Server Error", 500, "text/plain")
+        body = self._securities.get(security_id.lower())
+        return Answer(_encode(_Detail("Security not found")), 404) if body is None else Answer(body)
+
+    async def _portfolio(self, request: web.Request) -> Answer:
+        portfolio = self._world.portfolio(request.match_info["id"])
+        if portfolio is None:
+            return Answer(_encode(_Detail("Portfolio not found")), 404)
+        return Answer(_encode(_Portfolio(portfolio.portfolio_id, portfolio.name)))
+
+    async def _list_portfolios(self, request: web.Request) -> Answer:
+        page = _page_asked_for(request)
+        if page is None:
+            return Answer(_encode(_Detail("limit must be 1 to 1000 and offset at least 0")), 422)
+        limit, offset = page
+        portfolios = [_Portfolio(p.portfolio_id, p.name) for p in self._world.portfolios(offset, limit)]
+        return Answer(_encode(_PortfolioPage(portfolios, _pagination(self._world.portfolio_count, limit, offset))))
+
+    async def _post_orders(self, request: web.Request) -> Answer:
+        try:
+            batch = msgspec.json.decode(await request.read(), type=list[OrderPost], strict=False)
+        except msgspec.MsgspecError as error:
+            return _batch_answer(refused_batch(f"Unreadable request: {error}"), 400)
+        if len(batch) > LARGEST_BATCH:
+            message = f"Batch size {len(batch)} exceeds maximum allowed size of {LARGEST_BATCH}"
+            return _batch_answer(refused_batch(message), 413)
+        result = self._orders.accept(batch)
+        return _batch_answer(result, _STATUSES[result.status] if result.total_received else 400)
+
+    async def _list_orders(self, request: web.Request) -> Answer:
+        page = _page_asked_for(request)
+        if page is None:
+            return Answer(_encode(_SpringError(400, "Invalid limit or offset", request.path)), 400)
+        limit, offset = page
+        orders = self._orders.orders
+        return Answer(_encode(_OrderPage(orders[offset : offset + limit], _pagination(len(orders), limit, offset))))
+
+
+def _security(security: Security) -> _Security:
+    return _Security(security.ticker, security.description, security.security_id)
+
+
+def _balance_rows(portfolio_id: str, holdings: Holdings) -> list[_Balance]:
+    rows = [
+        _Balance(
+            id=row,
+            portfolio_id=portfolio_id,
+            security_id=holding.security_id,
+            quantity_long=_plain(max(holding.quantity, Decimal(0))),
+            quantity_short=_plain(max(-holding.quantity, Decimal(0))),
+        )
+        for row, holding in enumerate(sorted(holdings.holdings, key=lambda held: held.security_id), start=2)
+    ]
+    if holdings.cash is not None:
+        rows.append(_Balance(1, portfolio_id, _plain(holdings.cash), "0"))
+    return rows
+
+
+def _plain(quantity: Decimal) -> str:
+    """Digits without an exponent and without zeros at the end, as the real service writes them."""
+    text = f"{quantity:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _integer(text: str | None) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None
+
+
+def _page_asked_for(request: web.Request) -> tuple[int, int] | None:
+    """Limit and offset; None where the service refuses them."""
+    limit = _integer(request.query.get("limit", str(_DEFAULT_PAGE)))
+    offset = _integer(request.query.get("offset", "0"))
+    if limit is None or offset is None or not 1 <= limit <= _LARGEST_PAGE or offset < 0:
+        return None
+    return limit, offset
+
+
+def _pagination(total: int, limit: int, offset: int) -> _Pagination:
+    return _Pagination(total, -(-total // limit), offset // limit, limit, offset + limit < total, offset > 0)
+
+
+def _batch_answer(result: BatchResult, status: int) -> Answer:
+    return Answer(_encode(result), status)
