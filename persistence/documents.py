@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 
 from bson import ObjectId
 from msgspec import Struct, field
@@ -25,6 +26,55 @@ class Model(Struct, frozen=True, rename="camel"):
     portfolios: tuple[str, ...]
     last_rebalance_date: datetime | None
     version: int
+
+
+class ModelAction(StrEnum):
+    """What was done to a model."""
+
+    CREATED = "CREATED"
+    REPLACED = "REPLACED"
+    POSITION_ADDED = "POSITION_ADDED"
+    POSITION_CHANGED = "POSITION_CHANGED"
+    POSITION_REMOVED = "POSITION_REMOVED"
+    PORTFOLIOS_ADDED = "PORTFOLIOS_ADDED"
+    PORTFOLIOS_REMOVED = "PORTFOLIOS_REMOVED"
+    DELETED = "DELETED"
+
+
+class Change(Struct, frozen=True):
+    """Who changes a model, what they do, and when."""
+
+    action: ModelAction
+    at: datetime
+    correlation_id: str
+
+
+class ModelContent(Struct, frozen=True, rename="camel"):
+    """What a model said at one version."""
+
+    name: str
+    positions: tuple[Position, ...]
+    portfolios: tuple[str, ...]
+    last_rebalance_date: datetime | None
+
+
+class ModelHistoryEntry(Struct, frozen=True, rename="camel"):
+    """The audit trail's record of one version of a model, collection `model_history`; it outlives the model.
+
+    Attributes:
+        version: the version that the change made; a deletion counts as one.
+        before: None for a creation.
+        after: None for a deletion.
+    """
+
+    id: ObjectId = field(name="_id")
+    model_id: ObjectId
+    version: int
+    action: ModelAction
+    at: datetime
+    correlation_id: str
+    before: ModelContent | None
+    after: ModelContent | None
 
 
 class RebalancedPosition(Struct, frozen=True, rename="camel"):
@@ -62,7 +112,7 @@ class Solve(Struct, frozen=True, rename="camel"):
 
 
 class RebalancedPortfolio(Struct, frozen=True, rename="camel"):
-    """One portfolio of one rebalance, collection `rebalance_portfolios`; `_id` is made from rebalance and place.
+    """One portfolio of one rebalance, collection `rebalance_portfolios`; `_id` holds the rebalance and the place.
 
     Attributes:
         rebalance_id: its header's `_id`.

@@ -1,0 +1,111 @@
+"""Opens MongoDB for the life of a process: client, time-outs, durability, and a repository for each kind of thing."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Final
+
+from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+
+from persistence.codec import CODEC_OPTIONS, Document
+from persistence.errors import DatabaseUnavailable
+from persistence.idempotency import IdempotencyRepository
+from persistence.models import ModelRepository
+from persistence.rebalances import RebalanceRepository
+from persistence.schema import Access
+
+# An outage must be answered within two seconds, whatever kind it is: refused, silent or overloaded.
+_PATIENCE_MILLISECONDS: Final = 1500
+_POOL_SIZE: Final = 50
+_TIDY_SECONDS: Final = 300
+
+
+class Database:
+    """The service's database, for one event loop.
+
+    Attributes:
+        models: investment models and their audit trail.
+        rebalances: rebalances and their portfolios.
+        idempotency: idempotency keys.
+    """
+
+    def __init__(self, client: AsyncMongoClient[Document], name: str, lease: timedelta) -> None:
+        self._client = client
+        # Reads follow writes, and an acknowledged write survives the loss of a process or a server.
+        database = client.get_database(
+            name,
+            codec_options=CODEC_OPTIONS,
+            read_preference=ReadPreference.PRIMARY,
+            write_concern=WriteConcern(w="majority", j=True),
+        )
+        self._access = Access(database)
+        self.models = ModelRepository(self._access)
+        self.rebalances = RebalanceRepository(self._access)
+        self.idempotency = IdempotencyRepository(self._access, self.rebalances, lease)
+        self._lease = lease
+
+    async def ping(self, seconds: float) -> None:
+        """Returns if the database answers and its indexes are in place.
+
+        Args:
+            seconds: how long it may take.
+
+        Raises:
+            DatabaseUnavailable: it did not in that time.
+        """
+        try:
+            async with asyncio.timeout(seconds), self._access():
+                await self._client.admin.command("ping")
+        except TimeoutError as error:
+            raise DatabaseUnavailable("The database did not answer in time.") from error
+
+    async def tidy(self) -> None:
+        """Completes or removes what crashed processes left behind; safe in many processes at once."""
+        await self.models.settle_all()
+        await self.rebalances.sweep(self._lease)
+
+
+async def _tidy_forever(database: Database) -> None:
+    while True:
+        with suppress(DatabaseUnavailable):
+            await database.tidy()
+        await asyncio.sleep(_TIDY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+
+
+@asynccontextmanager
+async def open_database(url: str, name: str, *, lease: timedelta = timedelta(seconds=90)) -> AsyncIterator[Database]:
+    """The database, open until the block ends.
+
+    A database that is away does not keep the block from starting: every call raises `DatabaseUnavailable` until it is
+    back, and the first one then applies the indexes. What crashes left behind is tidied up in the background.
+
+    Args:
+        url: MongoDB connection string, with or without port, database and credentials; its time-outs, read preference
+            and write concern do not count.
+        name: the database to use, whatever the URL names.
+        lease: after which a request that holds an idempotency key, or has a rebalance half stored, is taken for dead;
+            longer than a request may take.
+
+    Raises:
+        pymongo.errors.ConfigurationError: the URL is not a MongoDB connection string.
+    """
+    client: AsyncMongoClient[Document] = AsyncMongoClient(
+        url,
+        appname="order-generation",
+        maxPoolSize=_POOL_SIZE,
+        connectTimeoutMS=_PATIENCE_MILLISECONDS,
+        serverSelectionTimeoutMS=_PATIENCE_MILLISECONDS,
+        timeoutMS=_PATIENCE_MILLISECONDS,
+        waitQueueTimeoutMS=_PATIENCE_MILLISECONDS,
+    )
+    async with client:
+        database = Database(client, name, lease)
+        tidying = asyncio.create_task(_tidy_forever(database))
+        try:
+            yield database
+        finally:
+            tidying.cancel()
+            with suppress(asyncio.CancelledError):
+                await tidying

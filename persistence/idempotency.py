@@ -1,0 +1,116 @@
+"""Idempotency keys: which request owns a key, and which rebalance answers it.
+
+The owner's token is the id of the rebalance it is going to store. So a key whose owner died can be judged by what is
+in the database: if that rebalance is there, it is the answer; if not, it is given up for good before another request
+may start.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from bson import ObjectId
+from msgspec import Struct
+from pymongo.errors import DuplicateKeyError
+
+from persistence.errors import KeyInProgress, KeyReused, RebalanceNotFound
+from persistence.rebalances import RebalanceRepository
+from persistence.schema import IDEMPOTENCY_KEYS, Access
+
+_ATTEMPTS: Final = 10
+
+
+class Claimed(Struct, frozen=True):
+    """The key is the caller's: do the work, store it under `rebalance_id`, then `complete` or `release`."""
+
+    key: str
+    rebalance_id: ObjectId
+
+
+class Answered(Struct, frozen=True):
+    """The work was done before: this rebalance is the answer."""
+
+    rebalance_id: ObjectId
+
+
+class IdempotencyRepository:
+    """Collection `idempotency_keys`; a key is forgotten 24 hours after its first use.
+
+    Every method raises DatabaseUnavailable where the database cannot be reached or does not answer in time.
+    """
+
+    def __init__(self, access: Access, rebalances: RebalanceRepository, lease: timedelta) -> None:
+        self._access = access
+        self._keys = access.database[IDEMPOTENCY_KEYS]
+        self._rebalances = rebalances
+        self._lease = lease
+
+    async def claim(self, key: str, target: str, rebalance_id: ObjectId) -> Claimed | Answered:
+        """Takes the key for one request on one target; of many at once exactly one gets it.
+
+        Args:
+            key: the client's.
+            target: what the request is about, such as `model/6840…`.
+            rebalance_id: the id under which the caller would store its rebalance.
+
+        Raises:
+            KeyInProgress: another request holds it.
+            KeyReused: it was first used on another target.
+        """
+        now = datetime.now(UTC)
+        lease_until = now + self._lease
+        async with self._access():
+            try:
+                await self._keys.insert_one(
+                    {
+                        "_id": key,
+                        "target": target,
+                        "rebalanceId": rebalance_id,
+                        "leaseUntil": lease_until,
+                        "createdAt": now,
+                    }
+                )
+            except DuplicateKeyError:
+                return await self._judge(key, target, rebalance_id)
+        return Claimed(key, rebalance_id)
+
+    async def complete(self, claim: Claimed) -> None:
+        """Makes the stored rebalance the key's answer."""
+        async with self._access():
+            await self._keys.update_one(
+                {"_id": claim.key, "rebalanceId": claim.rebalance_id}, {"$unset": {"leaseUntil": ""}}
+            )
+
+    async def release(self, claim: Claimed) -> None:
+        """Frees the key: nothing was stored, and a retry may start at once."""
+        async with self._access():
+            await self._keys.delete_one({"_id": claim.key, "rebalanceId": claim.rebalance_id})
+
+    async def _judge(self, key: str, target: str, rebalance_id: ObjectId) -> Claimed | Answered:
+        """What to make of a key that exists."""
+        found = await self._keys.find_one({"_id": key})
+        if found is None:  # released or forgotten in this very moment
+            return await self.claim(key, target, rebalance_id)
+        if found["target"] != target:
+            raise KeyReused(found["target"])
+        if "leaseUntil" not in found:
+            return Answered(found["rebalanceId"])
+        if found["leaseUntil"] > datetime.now(UTC):
+            raise KeyInProgress(found["leaseUntil"])
+        return await self._take_over(key, target, rebalance_id, found["rebalanceId"])
+
+    async def _take_over(self, key: str, target: str, rebalance_id: ObjectId, former: ObjectId) -> Claimed | Answered:
+        await self._rebalances.abandon(former)
+        try:
+            await self._rebalances.get(former)
+        except RebalanceNotFound:
+            pass
+        else:
+            await self.complete(Claimed(key, former))
+            return Answered(former)
+        taken = await self._keys.update_one(
+            {"_id": key, "rebalanceId": former, "leaseUntil": {"$exists": True}},
+            {"$set": {"rebalanceId": rebalance_id, "leaseUntil": datetime.now(UTC) + self._lease}},
+        )
+        if taken.matched_count == 0:
+            return await self._judge(key, target, rebalance_id)
+        return Claimed(key, rebalance_id)

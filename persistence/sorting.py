@@ -1,0 +1,50 @@
+"""The orders a listing can be asked for, and their translation to ones that an index serves."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+from pymongo import ASCENDING, DESCENDING
+
+
+class ModelField(StrEnum):
+    """What models are sorted by; the values are the stored names."""
+
+    MODEL_ID = "_id"
+    NAME = "name"
+    LAST_REBALANCE_DATE = "lastRebalanceDate"
+
+
+class RebalanceField(StrEnum):
+    """What rebalances are sorted by; the values are the stored names."""
+
+    REBALANCE_ID = "_id"
+    REBALANCE_DATE = "rebalanceDate"
+    MODEL_NAME = "modelName"
+    NUMBER_OF_PORTFOLIOS = "numberOfPortfolios"
+
+
+class SortKey[Field: StrEnum](Struct, frozen=True):
+    """One field of an order."""
+
+    field: Field
+    descending: bool = False
+
+
+_UNIQUE: Final = frozenset({ModelField.MODEL_ID, ModelField.NAME})
+
+
+def sort_specification[Field: StrEnum](keys: Sequence[SortKey[Field]]) -> list[tuple[str, int]]:
+    """The total order that `keys` ask for, as short as it can be said.
+
+    Nothing after a unique field or a repeated one can matter. Ties are broken by `_id` in the direction of the last
+    key, so that one index serves an order and its reverse.
+    """
+    specification: dict[str, int] = {}
+    for key in keys:
+        specification.setdefault(key.field.value, DESCENDING if key.descending else ASCENDING)
+        if key.field.value in _UNIQUE:
+            return list(specification.items())
+    last = next(reversed(specification.values()), ASCENDING)
+    return [*specification.items(), ("_id", last)]
