@@ -1,0 +1,152 @@
+"""What securities cost: the chain from security id over ticker to price, as one snapshot for a whole rebalance.
+
+Two bulk reads, or none when both lists are cached, price any number of securities. What the lists lack is asked for one
+by one, each once in a snapshot, so that every portfolio of a rebalance sees the same price or the same lack of one.
+"""
+
+import asyncio
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from typing import Protocol
+
+from msgspec import Struct
+
+from integrations.cache import LoadingCache
+from integrations.client import ServiceClient
+from integrations.pricing import PriceList, Pricing
+from integrations.security import Securities
+
+
+class Quote(Struct, frozen=True):
+    """Prices of the securities asked for, and what could not be priced.
+
+    Attributes:
+        prices: money per share by security id, above 0.
+        unknown: ids the Security Service does not know, in the order asked.
+        unpriced: ids whose ticker has no usable price, in the order asked.
+    """
+
+    prices: dict[str, Decimal]
+    unknown: tuple[str, ...]
+    unpriced: tuple[str, ...]
+
+
+class PriceSnapshot:
+    """The prices of one moment; answers the same for a security however often, and for however many, it is asked.
+
+    Attributes:
+        taken_at: when the price list was received, UTC; the price of a ticker missing from the list is a little later.
+    """
+
+    def __init__(
+        self, tickers: dict[str, str], price_list: PriceList, security: ServiceClient, pricing: ServiceClient
+    ) -> None:
+        self.taken_at: datetime = price_list.taken_at
+        self._tickers = tickers
+        self._prices = price_list.prices
+        self._securities = Securities(security)
+        self._pricing = Pricing(pricing)
+        # Both live as long as the snapshot, and hold no more than the securities it is asked for.
+        self._ticker_gaps: LoadingCache[str, str | None] = LoadingCache(
+            "security_gaps", security, max_entries=math.inf, ttl_seconds=math.inf
+        )
+        self._price_gaps: LoadingCache[str, Decimal | None] = LoadingCache(
+            "price_gaps", pricing, max_entries=math.inf, ttl_seconds=math.inf
+        )
+
+    async def quote(self, security_ids: Iterable[str], *, deadline: float | None) -> Quote:
+        """The prices of some securities.
+
+        Raises:
+            ServiceError: a security or a price that the lists lack could not be asked for.
+        """
+        wanted = tuple(dict.fromkeys(security_ids))
+        tickers = await _look_up(wanted, self._tickers, self._ticker_gaps, self._securities.ticker, deadline)
+        found = await _look_up(
+            dict.fromkeys(tickers.values()), self._prices, self._price_gaps, self._pricing.price, deadline
+        )
+        prices = {each: found[tickers[each]] for each in wanted if each in tickers and tickers[each] in found}
+        return Quote(
+            prices,
+            unknown=tuple(each for each in wanted if each not in tickers),
+            unpriced=tuple(each for each in wanted if each in tickers and each not in prices),
+        )
+
+
+class MarketData:
+    """Takes price snapshots.
+
+    Args:
+        security: client of the Security Service.
+        pricing: client of the Pricing Service.
+        security_ttl_seconds: how long the list of securities is good for; 0 asks for it every time.
+        price_ttl_seconds: how long a price list is shared, with its own `taken_at`; 0 asks for it every time.
+    """
+
+    def __init__(
+        self, security: ServiceClient, pricing: ServiceClient, *, security_ttl_seconds: float, price_ttl_seconds: float
+    ) -> None:
+        self._security = security
+        self._pricing = pricing
+        self._ticker_lists: LoadingCache[None, dict[str, str]] = LoadingCache(
+            "securities", security, max_entries=1, ttl_seconds=security_ttl_seconds
+        )
+        self._price_lists: LoadingCache[None, PriceList] = LoadingCache(
+            "prices", pricing, max_entries=1, ttl_seconds=price_ttl_seconds
+        )
+
+    async def snapshot(self, *, deadline: float | None) -> PriceSnapshot:
+        """All securities and their prices now, or as they were at most the caches' time to live ago.
+
+        Raises:
+            ServiceError: one of the two lists could not be had.
+        """
+        securities, pricing = Securities(self._security), Pricing(self._pricing)
+        with _first_failure():
+            async with asyncio.TaskGroup() as group:
+                tickers = group.create_task(
+                    self._ticker_lists.get(None, lambda: securities.tickers(deadline=deadline), deadline=deadline)
+                )
+                prices = group.create_task(
+                    self._price_lists.get(None, lambda: pricing.prices(deadline=deadline), deadline=deadline)
+                )
+        return PriceSnapshot(tickers.result(), prices.result(), self._security, self._pricing)
+
+
+class _Load[V](Protocol):
+    """Asks for one key; None where the service has nothing for it."""
+
+    async def __call__(self, key: str, /, *, deadline: float | None) -> V | None: ...
+
+
+async def _look_up[V](
+    keys: Iterable[str],
+    listed: Mapping[str, V],
+    gaps: LoadingCache[str, V | None],
+    load: _Load[V],
+    deadline: float | None,
+) -> dict[str, V]:
+    """The values of the keys that have one: from the list, else by a call of their own."""
+    found = {key: listed[key] for key in keys if key in listed}
+    with _first_failure():
+        async with asyncio.TaskGroup() as group:
+            calls = {
+                key: group.create_task(gaps.get(key, partial(load, key, deadline=deadline), deadline=deadline))
+                for key in keys
+                if key not in listed
+            }
+    filled = {key: call.result() for key, call in calls.items()}
+    return found | {key: value for key, value in filled.items() if value is not None}
+
+
+@contextmanager
+def _first_failure() -> Iterator[None]:
+    """A task group's first failure by itself, as if the calls had been made one after the other."""
+    try:
+        yield
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None

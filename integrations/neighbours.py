@@ -1,0 +1,88 @@
+"""All neighbouring services, opened and closed together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from msgspec import Struct
+from msgspec.structs import replace
+
+from integrations.client import ServiceClient, ServiceSettings
+from integrations.market_data import MarketData
+from integrations.observer import NoObserver, Observer
+from integrations.order import Orders
+from integrations.portfolio import PortfolioNames
+from integrations.portfolio_accounting import PortfolioAccounting
+
+KEEP_ALIVE_SECONDS = 15.0
+
+
+class IntegrationSettings(Struct, frozen=True, kw_only=True):
+    """How to reach each service, and how long what they say is good for.
+
+    Attributes:
+        security_cache_ttl_seconds, price_cache_ttl_seconds: 0 turns that cache off.
+    """
+
+    portfolio_accounting: ServiceSettings
+    security: ServiceSettings
+    pricing: ServiceSettings
+    portfolio: ServiceSettings
+    order: ServiceSettings
+    security_cache_ttl_seconds: float = 600.0
+    price_cache_ttl_seconds: float = 60.0
+
+
+class Integrations:
+    """The neighbouring services of one process.
+
+    Attributes:
+        accounting: what portfolios hold.
+        market_data: what securities cost.
+        portfolio_names: what portfolios are called.
+        orders: where trades go.
+    """
+
+    def __init__(self, settings: IntegrationSettings, session: aiohttp.ClientSession, observer: Observer) -> None:
+        accounting = ServiceClient(settings.portfolio_accounting, session, observer)
+        security = ServiceClient(settings.security, session, observer)
+        pricing = ServiceClient(settings.pricing, session, observer)
+        # A name is not worth a retry.
+        portfolio = ServiceClient(replace(settings.portfolio, retries=0), session, observer)
+        order = ServiceClient(settings.order, session, observer)
+        self._clients = (accounting, security, pricing, portfolio, order)
+        self.accounting = PortfolioAccounting(accounting)
+        self.market_data = MarketData(
+            security,
+            pricing,
+            security_ttl_seconds=settings.security_cache_ttl_seconds,
+            price_ttl_seconds=settings.price_cache_ttl_seconds,
+        )
+        self.portfolio_names = PortfolioNames(portfolio)
+        self.orders = Orders(order)
+
+    def states(self) -> dict[str, str]:
+        """Each service's circuit breaker: `closed`, `open` or `half_open`."""
+        return {client.name: client.state for client in self._clients}
+
+
+@asynccontextmanager
+async def open_integrations(
+    settings: IntegrationSettings, observer: Observer | None = None
+) -> AsyncIterator[Integrations]:
+    """The neighbouring services behind one bounded pool of kept-alive connections, which is closed in the end."""
+    services = (settings.portfolio_accounting, settings.security, settings.pricing, settings.portfolio, settings.order)
+    connector = aiohttp.TCPConnector(
+        limit=sum(service.connections for service in services), keepalive_timeout=KEEP_ALIVE_SECONDS
+    )
+    async with aiohttp.ClientSession(
+        connector=connector,
+        # The clients keep the time, and nothing is kept between calls but connections.
+        timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    ) as session:
+        integrations = Integrations(settings, session, observer or NoObserver())
+        try:
+            yield integrations
+        finally:
+            await integrations.portfolio_names.close()

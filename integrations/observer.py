@@ -1,0 +1,49 @@
+"""What the clients report of their work, for metrics and logs that they know nothing about."""
+
+from typing import Protocol
+
+from integrations.errors import Cause
+
+
+class Observer(Protocol):
+    """Receives what happens in the clients, on the event loop; its methods return at once and do not raise."""
+
+    def answered(self, service: str, outcome: str, seconds: float) -> None:
+        """One request ended: `ok`, `not_found`, `status_4xx`, `status_5xx`, `cancelled` or a `Cause`."""
+
+    def rejected(self, service: str) -> None:
+        """A circuit breaker refused a call, so no request was made."""
+
+    def retrying(self, service: str, cause: Cause, wait_seconds: float) -> None:
+        """A request failed and will be repeated after a wait."""
+
+    def breaker_changed(self, service: str, state: str) -> None:
+        """A circuit breaker went to `closed`, `open` or `half_open`."""
+
+    def cache_read(self, cache: str, hit: bool) -> None:
+        """A cache was asked: `securities`, `prices`, `security_gaps`, `price_gaps` or `portfolio_names`."""
+
+    def rows_refused(self, service: str, rows: int, reason: str) -> None:
+        """Rows of a list were unusable and left out; the reason is that of the first."""
+
+
+class NoObserver:
+    """An observer that takes no notice."""
+
+    def answered(self, service: str, outcome: str, seconds: float) -> None:
+        """See `Observer`."""
+
+    def rejected(self, service: str) -> None:
+        """See `Observer`."""
+
+    def retrying(self, service: str, cause: Cause, wait_seconds: float) -> None:
+        """See `Observer`."""
+
+    def breaker_changed(self, service: str, state: str) -> None:
+        """See `Observer`."""
+
+    def cache_read(self, cache: str, hit: bool) -> None:
+        """See `Observer`."""
+
+    def rows_refused(self, service: str, rows: int, reason: str) -> None:
+        """See `Observer`."""

@@ -1,0 +1,83 @@
+"""What the services' answers have in common: identifiers, exact numbers, and long lists read row by row."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Raw
+
+from integrations.client import ServiceClient
+from integrations.errors import Cause, ServiceError
+
+ENTITY_ID = r"^[0-9A-Za-z]{24}\Z"
+EntityId = Annotated[str, Meta(pattern=ENTITY_ID)]
+"""A security's or portfolio's id: 24 letters or digits."""
+
+Ticker = Annotated[str, Meta(min_length=1, max_length=50)]
+
+_SMALLEST_UNIT = Decimal("1e-8")
+_QUANTITY_LIMIT = Decimal(10**12)
+_PRICE_LIMIT = Decimal(10**7)
+
+
+def check_quantity(field: str, value: Decimal) -> None:
+    """Raises ValueError unless it is a number of shares or an amount of money that the books can hold.
+
+    That is: finite, at most 8 decimals, below 10^12 either way.
+    """
+    _check_within(field, value, -_QUANTITY_LIMIT, _QUANTITY_LIMIT)
+
+
+def check_price(field: str, value: Decimal) -> None:
+    """Raises ValueError unless it is what one share can cost: finite, at most 8 decimals, above 0 and below 10^7."""
+    _check_within(field, value, Decimal(0), _PRICE_LIMIT)
+
+
+def _check_within(field: str, value: Decimal, above: Decimal, below: Decimal) -> None:
+    if not value.is_finite():
+        raise ValueError(f"{field} is not a finite number")
+    if not above < value < below:
+        raise ValueError(f"{field} is not above {above:f} and below {below:f}")
+    if value != value.quantize(_SMALLEST_UNIT):
+        raise ValueError(f"{field} has more than 8 decimals")
+
+
+def read_rows[R, V](
+    client: ServiceClient, rows: list[Raw], row_type: type[R], entry: Callable[[R], tuple[str, V]]
+) -> dict[str, V]:
+    """The rows of a list by their key, each decoded by itself, so that a bad one costs only what it stands for.
+
+    Equal rows count once. A key that comes with two different values is left out: nobody can say which of them holds.
+
+    Args:
+        client: whose answer it is, and whose observer is told of the rows left out.
+        rows: the list as received.
+        row_type: the Struct of one row.
+        entry: key and value of a row; a ValueError refuses the row.
+
+    Raises:
+        ServiceError: `BAD_PAYLOAD`, when there are rows and none is usable.
+    """
+    usable: dict[str, V] = {}
+    ambiguous: set[str] = set()
+    refused = 0
+    reason = ""
+    for number, raw in enumerate(rows):
+        try:
+            key, value = entry(msgspec.json.decode(raw, type=row_type))
+        except ValueError as error:  # msgspec's own errors are a kind of it
+            refused += 1
+            reason = reason or f"row {number}: {error}"
+            continue
+        if usable.setdefault(key, value) != value:
+            ambiguous.add(key)
+            refused += 1
+            reason = reason or f"row {number}: a second value for {key}"
+    for key in ambiguous:
+        del usable[key]
+    if refused and not usable:
+        raise ServiceError(client.name, Cause.BAD_PAYLOAD, f"not one usable row of {len(rows)}; {reason}")
+    if refused:
+        client.observer.rows_refused(client.name, refused, reason)
+    return usable

@@ -1,0 +1,78 @@
+"""The Portfolio Service: what a portfolio is called, where the service can say so in time.
+
+`GET /api/v1/portfolio/{id}` answers `{"portfolioId", "name", ...}`, and 404 for unknown and malformed ids and for its
+own internal errors alike. A name is never needed, so it is asked for without retries, and nobody waits long for it.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from cachetools import TTLCache
+from msgspec import Struct
+
+from integrations.client import ServiceClient
+from integrations.errors import NotFound, ServiceError
+from integrations.payload import EntityId
+
+NAME_TTL_SECONDS = 600.0
+MAX_NAMES = 20_000
+MAX_QUESTIONS = 1_000
+"""Names asked for at the same time; beyond it a name stays unknown until the service has caught up."""
+
+
+class _Portfolio(Struct, frozen=True, rename="camel"):
+    portfolio_id: EntityId
+    name: str
+
+
+class PortfolioNames:
+    """Names of portfolios, from memory where possible.
+
+    A question outlives the caller who asked it, so that a slow service still answers the next one. `close` ends them.
+    """
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
+        self._names: TTLCache[str, str | None] = TTLCache(MAX_NAMES, NAME_TTL_SECONDS)
+        self._questions: dict[str, asyncio.Task[None]] = {}
+
+    async def names(self, portfolio_ids: Iterable[str], *, budget_seconds: float = 0.25) -> dict[str, str | None]:
+        """The name of each portfolio, None where it is unknown or not to be had within the budget. Never raises."""
+        wanted = tuple(dict.fromkeys(portfolio_ids))
+        missing = [each for each in wanted if each not in self._names]
+        self._count(hits=len(wanted) - len(missing), misses=len(missing))
+        questions = [question for each in missing if (question := self._ask(each)) is not None]
+        if questions:
+            await asyncio.wait(questions, timeout=budget_seconds)
+        return {each: self._names.get(each) for each in wanted}
+
+    async def close(self) -> None:
+        """Ends all questions still open."""
+        questions = list(self._questions.values())
+        for question in questions:
+            question.cancel()
+        await asyncio.gather(*questions, return_exceptions=True)
+
+    def _ask(self, portfolio_id: str) -> asyncio.Task[None] | None:
+        question = self._questions.get(portfolio_id)
+        if question is None and len(self._questions) < MAX_QUESTIONS:
+            question = asyncio.create_task(self._learn(portfolio_id))
+            self._questions[portfolio_id] = question
+            question.add_done_callback(lambda _: self._questions.pop(portfolio_id))
+        return question
+
+    async def _learn(self, portfolio_id: str) -> None:
+        try:
+            portfolio = await self._client.get(f"/api/v1/portfolio/{portfolio_id}", expect=_Portfolio, deadline=None)
+        except NotFound:
+            self._names[portfolio_id] = None
+        except ServiceError:
+            return  # Its observer knows; the next caller asks again.
+        else:
+            self._names[portfolio_id] = portfolio.name if portfolio.portfolio_id == portfolio_id else None
+
+    def _count(self, *, hits: int, misses: int) -> None:
+        for _ in range(hits):
+            self._client.observer.cache_read("portfolio_names", hit=True)
+        for _ in range(misses):
+            self._client.observer.cache_read("portfolio_names", hit=False)

@@ -1,0 +1,121 @@
+"""The Portfolio Accounting Service: what a portfolio holds.
+
+`GET /api/v1/balances?portfolio_id=&limit=1000&offset=` answers `{"balances": [...], "pagination": {...}}`. A row's
+quantities are decimals as JSON strings or numbers; the net quantity is long minus short. The cash row is the one
+without a `securityId` (or with null or ""), and comes last. A limit above 1000 silently becomes 50, rows of 0 remain
+after a sale, and an unknown portfolio is an empty list. Rows and their total come from two queries of the service, so
+a page read while the books change may contradict itself; such an answer is refused rather than traded on.
+"""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from msgspec import Struct
+
+from integrations.client import ServiceClient
+from integrations.errors import Cause, ServiceError
+from integrations.payload import ENTITY_ID, EntityId, check_quantity
+
+PAGE_ROWS = 1000
+MAX_PAGES = 100
+"""Enough for 100,000 balances, or 5,000 should the service fall back to pages of 50."""
+
+
+class Holding(Struct, frozen=True):
+    """Shares held of one security: long minus short, never 0; negative when short."""
+
+    security_id: str
+    quantity: Decimal
+
+
+class Holdings(Struct, frozen=True):
+    """Everything a portfolio holds at one moment.
+
+    Attributes:
+        cash: money not invested; negative when overdrawn, 0 for an unfunded or unknown portfolio.
+        positions: in the service's order.
+        read_at: when the answer was complete, UTC.
+    """
+
+    portfolio_id: str
+    cash: Decimal
+    positions: tuple[Holding, ...]
+    read_at: datetime
+
+
+class _Balance(Struct, frozen=True, rename="camel"):
+    portfolio_id: EntityId
+    quantity_long: Decimal
+    quantity_short: Decimal
+    security_id: str | None = None
+
+    def __post_init__(self) -> None:
+        check_quantity("quantityLong", self.quantity_long)
+        check_quantity("quantityShort", self.quantity_short)
+        if self.security_id and not re.match(ENTITY_ID, self.security_id):
+            raise ValueError("securityId is not 24 letters or digits")
+
+    @property
+    def net(self) -> Decimal:
+        return self.quantity_long - self.quantity_short
+
+
+class _Pagination(Struct, frozen=True, rename="camel"):
+    total: int
+    has_more: bool
+
+
+class _BalancePage(Struct, frozen=True):
+    balances: list[_Balance]
+    pagination: _Pagination
+
+
+class PortfolioAccounting:
+    """Reads holdings."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
+
+    async def holdings(self, portfolio_id: str, *, deadline: float | None) -> Holdings:
+        """Cash and positions of a portfolio, from as few pages as there are.
+
+        Raises:
+            ServiceError: no usable answer; `BAD_PAYLOAD` also for a row of another portfolio, for two rows of one
+                security or of cash, and for rows that are announced but missing.
+        """
+        rows: list[_Balance] = []
+        for _ in range(MAX_PAGES):
+            page = await self._client.get(
+                "/api/v1/balances",
+                {"portfolio_id": portfolio_id, "limit": str(PAGE_ROWS), "offset": str(len(rows))},
+                expect=_BalancePage,
+                deadline=deadline,
+            )
+            rows += page.balances
+            if not page.pagination.has_more:
+                break
+            if not page.balances:
+                raise self._refusal("an empty page that announces more")
+        else:
+            raise self._refusal(f"more than {MAX_PAGES} pages of balances")
+        if len(rows) != page.pagination.total:
+            raise self._refusal(f"{len(rows)} balances where {page.pagination.total} are announced")
+        return self._holdings(portfolio_id, rows)
+
+    def _holdings(self, portfolio_id: str, rows: list[_Balance]) -> Holdings:
+        read_at = datetime.now(UTC)
+        net: dict[str | None, Decimal] = {}
+        for row in rows:
+            if row.portfolio_id != portfolio_id:
+                raise self._refusal("a balance of another portfolio")
+            security_id = row.security_id or None
+            if security_id in net:
+                raise self._refusal(f"two balances of {security_id or 'cash'}")
+            net[security_id] = row.net
+        cash = net.pop(None, Decimal(0))
+        positions = tuple(Holding(key, held) for key, held in net.items() if key is not None and held)
+        return Holdings(portfolio_id, cash, positions, read_at)
+
+    def _refusal(self, reason: str) -> ServiceError:
+        return ServiceError(self._client.name, Cause.BAD_PAYLOAD, f"answer contradicts itself: {reason}")

@@ -1,0 +1,115 @@
+"""Real HTTP servers that answer as a test wants, and clients pointed at them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+import stamina
+from aiohttp import web
+
+from integrations.client import ServiceClient, ServiceSettings
+from integrations.errors import Cause
+
+type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Server:
+    """A running server: where it is, and what it was asked."""
+
+    url: str
+    requests: list[web.Request] = field(default_factory=list)
+
+    @property
+    def paths(self) -> list[str]:
+        return [request.path for request in self.requests]
+
+
+@asynccontextmanager
+async def serving(handler: Handler, port: int = 0) -> AsyncIterator[Server]:
+    """A server on loopback that answers every request with the handler."""
+    server = Server("")
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        server.requests.append(request)
+        return await handler(request)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port)
+    await site.start()
+    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield server
+    finally:
+        await runner.cleanup()
+
+
+@dataclass
+class Notebook:
+    """An observer that writes everything down."""
+
+    answered_calls: list[tuple[str, str]] = field(default_factory=list)
+    rejections: list[str] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
+    cache_reads: list[tuple[str, bool]] = field(default_factory=list)
+    refusals: list[tuple[str, int, str]] = field(default_factory=list)
+
+    @property
+    def outcomes(self) -> list[str]:
+        return [outcome for _, outcome in self.answered_calls]
+
+    def answered(self, service: str, outcome: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.answered_calls.append((service, outcome))
+
+    def rejected(self, service: str) -> None:
+        self.rejections.append(service)
+
+    def retrying(self, service: str, cause: Cause, wait_seconds: float) -> None:
+        self.waits.append(wait_seconds)
+
+    def breaker_changed(self, service: str, state: str) -> None:
+        self.states.append(state)
+
+    def cache_read(self, cache: str, hit: bool) -> None:
+        self.cache_reads.append((cache, hit))
+
+    def rows_refused(self, service: str, rows: int, reason: str) -> None:
+        self.refusals.append((service, rows, reason))
+
+
+@pytest.fixture
+def notebook() -> Notebook:
+    return Notebook()
+
+
+@pytest.fixture
+def no_waits() -> Iterator[None]:
+    """Retries as often as ever, but without the waits between them."""
+    with stamina.set_testing(True, attempts=100, cap=True):
+        yield
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
+        yield session
+
+
+type MakeClient = Callable[..., ServiceClient]
+
+
+@pytest.fixture
+def make_client(session: aiohttp.ClientSession, notebook: Notebook) -> MakeClient:
+    """Makes a client of a server; keywords are settings that differ from the defaults."""
+
+    def make(url: str, name: str = "pricing", **settings: float) -> ServiceClient:
+        return ServiceClient(ServiceSettings(name=name, url=url, **settings), session, notebook)  # type: ignore[arg-type]
+
+    return make
