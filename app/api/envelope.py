@@ -1,0 +1,81 @@
+"""The error envelope: every failure of any layer leaves the service in this one shape."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from msgspec import UNSET, Struct, UnsetType
+
+from app.api.rebalance_dto import ErrorDTO
+from app.clock import now
+from app.correlation import correlation_id
+from app.dialect import Dialect
+from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid
+from app.failures import of_defect, of_persistence
+from app.wire import ExactResponse
+from persistence.errors import PersistenceError
+
+log = structlog.get_logger(__name__)
+
+
+class ErrorEnvelope(Struct, frozen=True, rename="camel"):
+    """An error as it is answered; `detail` repeats the message for the suite's portal, in its dialect only."""
+
+    error: ErrorDTO
+    detail: str | UnsetType = UNSET
+
+
+_OF_STATUS: Mapping[int, tuple[ErrorCode, str]] = {
+    HTTPStatus.NOT_FOUND: (ErrorCode.NOT_FOUND, "There is no such route."),
+    HTTPStatus.METHOD_NOT_ALLOWED: (ErrorCode.METHOD_NOT_ALLOWED, "The route does not take this method."),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (ErrorCode.PAYLOAD_TOO_LARGE, "The body is too large."),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (ErrorCode.UNSUPPORTED_MEDIA_TYPE, "The body must be sent as application/json."),
+}
+
+
+def told(error: Exception, dialect: Dialect) -> OrderGenerationError:
+    """Translate any exception into what the caller may know of it."""
+    match error:
+        case OrderGenerationError():
+            return error
+        case InvalidField():
+            return invalid(dialect.field_name(error.field), error.rule)
+        case PersistenceError():
+            return of_persistence(error)
+        case ValidationException():
+            return _of_parameters(error)
+        case HTTPException(status_code=status) if status in _OF_STATUS:
+            code, message = _OF_STATUS[status]
+            return OrderGenerationError(code, message, headers=error.headers)
+        case HTTPException(status_code=status) if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return OrderGenerationError(ErrorCode.VALIDATION_ERROR, "The request is malformed.", headers=error.headers)
+        case _:
+            return of_defect()
+
+
+def _of_parameters(error: ValidationException) -> OrderGenerationError:
+    """Name the parameter that Litestar refused; its own message repeats the path and query, which stay inside."""
+    extra = error.extra if isinstance(error.extra, list) else []
+    first = extra[0] if extra and isinstance(extra[0], Mapping) else {}
+    if first.get("key", "data") == "data":
+        return invalid("body", "must be a JSON object")
+    return invalid(str(first["key"]), str(first.get("message", "is malformed")))
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorEnvelope]:
+    """Answer an exception with the envelope; a defect is logged whole and shown as nothing but a trace id."""
+    dialect: Dialect = request.app.state.dialect
+    failure = told(error, dialect)
+    if failure.code is ErrorCode.INTERNAL_ERROR:
+        log.error("request failed unexpectedly", exc_info=error)
+    envelope = ErrorEnvelope(
+        ErrorDTO(failure.code, failure.message, failure.details, now(), correlation_id()),
+        UNSET if dialect is Dialect.STANDARD else failure.message,
+    )
+    response_class = request.app.response_class or ExactResponse
+    return response_class(
+        content=envelope, status_code=failure.status, headers=dict(failure.headers), media_type="application/json"
+    )

@@ -1,0 +1,188 @@
+"""The model endpoints."""
+
+from typing import Annotated
+
+from bson import ObjectId
+from litestar import Controller, delete, get, post, put
+from litestar.params import Parameter
+
+from app.api.listing import LARGEST, Offset, PageSize, SortBy, Version, sort_keys
+from app.api.model_dto import (
+    ModelDTO,
+    ModelHistoryDTO,
+    ModelPortfolioDTO,
+    ModelPositionRequest,
+    ModelPostDTO,
+    ModelPutDTO,
+)
+from app.api.responses import CONFLICT, INVALID, NO_MODEL
+from app.clock import now
+from app.correlation import correlation_id
+from app.identifiers import object_id
+from app.model_changes import (
+    Alteration,
+    with_portfolios,
+    with_position,
+    with_position_replaced,
+    without_portfolios,
+    without_position,
+)
+from persistence.database import Database
+from persistence.documents import Change, Model, ModelAction
+from persistence.sorting import ModelField
+
+type ModelId = Annotated[str, Parameter(description="24 hexadecimal characters.")]
+
+SORT_FIELDS = {
+    "model_id": ModelField.MODEL_ID,
+    "name": ModelField.NAME,
+    "last_rebalance_date": ModelField.LAST_REBALANCE_DATE,
+}
+
+
+class ModelController(Controller):
+    """Create, read, change and delete models; every change makes a version and an entry of the audit trail."""
+
+    path = "/api/v1"
+    tags = ("Models",)
+
+    @get("/models", operation_id="listModels", summary="List models", responses=INVALID)
+    async def list_models(
+        self,
+        database: Database,
+        offset: Offset = 0,
+        limit: Annotated[
+            int | None, Parameter(ge=0, le=LARGEST, description="How many at most; all if absent.")
+        ] = None,
+        sort_by: SortBy = None,
+    ) -> list[ModelDTO]:
+        """Give models, all of them unless paged."""
+        found = await database.models.page(offset=offset, limit=limit, sort=sort_keys(sort_by, SORT_FIELDS))
+        return [ModelDTO.of(model) for model in found]
+
+    @post("/models", operation_id="createModel", summary="Create a model", responses=INVALID | CONFLICT)
+    async def create_model(self, data: ModelPostDTO, database: Database) -> ModelDTO:
+        """Store a new model at version 1."""
+        content = data.content()
+        model = Model(
+            id=ObjectId(),
+            name=content.name,
+            positions=content.positions,
+            portfolios=content.portfolios,
+            last_rebalance_date=None,
+            version=1,
+        )
+        await database.models.insert(model, change(ModelAction.CREATED))
+        return ModelDTO.of(model)
+
+    @get("/model/{model_id:str}", operation_id="getModel", summary="Get a model", responses=INVALID | NO_MODEL)
+    async def get_model(self, model_id: ModelId, database: Database) -> ModelDTO:
+        """Give one model."""
+        return ModelDTO.of(await database.models.get(object_id("modelId", model_id)))
+
+    @put(
+        "/model/{model_id:str}",
+        operation_id="replaceModel",
+        summary="Replace a model",
+        responses=INVALID | NO_MODEL | CONFLICT,
+    )
+    async def replace_model(self, model_id: ModelId, data: ModelPutDTO, database: Database) -> ModelDTO:
+        """Replace the whole model if it still has the version given."""
+        content = data.content()
+        model = Model(
+            id=object_id("modelId", model_id),
+            name=content.name,
+            positions=content.positions,
+            portfolios=content.portfolios,
+            last_rebalance_date=data.rebalanced_at(),
+            version=data.version,
+        )
+        return ModelDTO.of(await database.models.replace(model, change(ModelAction.REPLACED)))
+
+    @delete(
+        "/model/{model_id:str}",
+        operation_id="deleteModel",
+        summary="Delete a model",
+        responses=INVALID | NO_MODEL | CONFLICT,
+    )
+    async def delete_model(self, model_id: ModelId, version: Version, database: Database) -> None:
+        """Delete the model if it still has the version given; its audit trail stays."""
+        await database.models.delete(object_id("modelId", model_id), version, change(ModelAction.DELETED))
+
+    @get(
+        "/model/{model_id:str}/history",
+        operation_id="getModelHistory",
+        summary="Get a model's audit trail",
+        responses=INVALID | NO_MODEL,
+    )
+    async def get_history(
+        self, model_id: ModelId, database: Database, offset: Offset = 0, limit: PageSize = 10
+    ) -> list[ModelHistoryDTO]:
+        """Give every change there ever was, newest first; also of a deleted model."""
+        entries = await database.models.history(object_id("modelId", model_id), offset=offset, limit=limit)
+        return [ModelHistoryDTO.of(entry) for entry in entries]
+
+    @post(
+        "/model/{model_id:str}/position",
+        operation_id="addPosition",
+        summary="Add a position to a model",
+        status_code=200,
+        responses=INVALID | NO_MODEL | CONFLICT,
+    )
+    async def add_position(self, model_id: ModelId, data: ModelPositionRequest, database: Database) -> ModelDTO:
+        """Add a security that the model does not have."""
+        return await _changed(database, model_id, with_position(data.to_position()), ModelAction.POSITION_ADDED)
+
+    @put(
+        "/model/{model_id:str}/position",
+        operation_id="replacePosition",
+        summary="Change a position of a model",
+        responses=INVALID | NO_MODEL | CONFLICT,
+    )
+    async def replace_position(self, model_id: ModelId, data: ModelPositionRequest, database: Database) -> ModelDTO:
+        """Change target and drifts of a security that the model has; target 0 removes it."""
+        alter = with_position_replaced(data.to_position())
+        return await _changed(database, model_id, alter, ModelAction.POSITION_CHANGED)
+
+    @delete(
+        "/model/{model_id:str}/position",
+        operation_id="removePosition",
+        summary="Remove a position from a model",
+        status_code=200,
+        responses=INVALID | NO_MODEL | CONFLICT,
+    )
+    async def remove_position(self, model_id: ModelId, data: ModelPositionRequest, database: Database) -> ModelDTO:
+        """Remove a security if its target and drifts are the ones given."""
+        return await _changed(database, model_id, without_position(data.to_position()), ModelAction.POSITION_REMOVED)
+
+    @post(
+        "/model/{model_id:str}/portfolio",
+        operation_id="addPortfolios",
+        summary="Add portfolios to a model",
+        status_code=200,
+        responses=INVALID | NO_MODEL | CONFLICT,
+    )
+    async def add_portfolios(self, model_id: ModelId, data: ModelPortfolioDTO, database: Database) -> ModelDTO:
+        """Add portfolios; those the model has already are left as they are."""
+        return await _changed(database, model_id, with_portfolios(data.portfolios), ModelAction.PORTFOLIOS_ADDED)
+
+    @delete(
+        "/model/{model_id:str}/portfolio",
+        operation_id="removePortfolios",
+        summary="Remove portfolios from a model",
+        status_code=200,
+        responses=INVALID | NO_MODEL | CONFLICT,
+    )
+    async def remove_portfolios(self, model_id: ModelId, data: ModelPortfolioDTO, database: Database) -> ModelDTO:
+        """Remove portfolios; those the model does not have are ignored."""
+        alter = without_portfolios(data.portfolios)
+        return await _changed(database, model_id, alter, ModelAction.PORTFOLIOS_REMOVED)
+
+
+def change(action: ModelAction) -> Change:
+    """Make the audit trail's note of a change."""
+    return Change(action, now(), correlation_id())
+
+
+async def _changed(database: Database, model_id: str, alter: Alteration, action: ModelAction) -> ModelDTO:
+    return ModelDTO.of(await database.models.change(object_id("modelId", model_id), alter, change(action)))

@@ -1,0 +1,219 @@
+"""What the rebalance endpoints answer, each computed from what is stored, so that an answer and its replay agree."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct
+
+from app.rounding import ZERO_SHARE, difference, product, share
+from app.wire import plain
+from persistence.documents import Failure, Rebalance, RebalancedPortfolio, RebalancedPosition
+
+type TransactionType = Literal["BUY", "SELL"]
+
+
+class ErrorDTO(Struct, frozen=True, rename="camel"):
+    """The inner object of the error envelope."""
+
+    code: str
+    message: str
+    details: Mapping[str, object]
+    timestamp: datetime
+    trace_id: str
+
+    @classmethod
+    def of(cls, failure: Failure | None) -> "ErrorDTO | None":
+        """Show why a portfolio failed."""
+        if failure is None:
+            return None
+        return cls(failure.code, failure.message, failure.details, failure.timestamp, failure.trace_id)
+
+
+class TransactionDTO(Struct, frozen=True, rename="camel"):
+    """An order to buy or sell whole shares."""
+
+    transaction_type: TransactionType
+    security_id: str
+    quantity: int
+    trade_date: date
+
+
+class DriftDTO(Struct, frozen=True, rename="camel"):
+    """Where a security stands before and after; `actual` is its share of the market value afterwards."""
+
+    security_id: str
+    original_quantity: Decimal
+    adjusted_quantity: Decimal
+    target: Decimal
+    high_drift: Decimal
+    low_drift: Decimal
+    actual: Decimal
+
+
+class RebalanceDTO(Struct, frozen=True, rename="camel"):
+    """What a rebalance asks of one portfolio, or why it could not be rebalanced."""
+
+    portfolio_id: str
+    portfolio_name: str | None
+    rebalance_id: str
+    status: Literal["COMPLETED", "FAILED"]
+    market_value: Decimal | None
+    cash_before_rebalance: Decimal | None
+    cash_after_rebalance: Decimal | None
+    transactions: list[TransactionDTO]
+    drifts: list[DriftDTO]
+    error: ErrorDTO | None
+
+    @classmethod
+    def of(cls, portfolio: RebalancedPortfolio) -> "RebalanceDTO":
+        """Show a stored portfolio of a rebalance."""
+        market_value = portfolio.market_value or Decimal(0)
+        trade_date = date.fromisoformat(portfolio.trade_date)
+        trades = [(position, trade_of(position)) for position in portfolio.positions]
+        return cls(
+            portfolio_id=portfolio.portfolio_id,
+            portfolio_name=portfolio.portfolio_name,
+            rebalance_id=str(portfolio.rebalance_id),
+            status=portfolio.status,
+            market_value=plain_or_none(portfolio.market_value),
+            cash_before_rebalance=plain_or_none(portfolio.cash_before),
+            cash_after_rebalance=plain_or_none(portfolio.cash_after),
+            transactions=[
+                TransactionDTO("SELL", position.security_id, -trade, trade_date)
+                for position, trade in trades
+                if trade < 0
+            ]
+            + [
+                TransactionDTO("BUY", position.security_id, trade, trade_date)
+                for position, trade in trades
+                if trade > 0
+            ],
+            drifts=[
+                DriftDTO(
+                    security_id=position.security_id,
+                    original_quantity=plain(position.original_quantity),
+                    adjusted_quantity=plain(position.adjusted_quantity),
+                    target=plain(position.target),
+                    high_drift=plain(position.high_drift),
+                    low_drift=plain(position.low_drift),
+                    actual=share(product(position.adjusted_quantity, position.price), market_value),
+                )
+                for position in portfolio.positions
+            ],
+            error=ErrorDTO.of(portfolio.failure),
+        )
+
+
+class PositionResultDTO(Struct, frozen=True, rename="camel"):
+    """One security of a stored rebalance; the last three are null where nothing trades.
+
+    `actual_drift` is how far `actual` lies from the target, as a share of the target.
+    """
+
+    security_id: str
+    price: Decimal
+    original_quantity: Decimal
+    adjusted_quantity: Decimal
+    original_position_market_value: Decimal
+    adjusted_position_market_value: Decimal
+    target: Decimal
+    high_drift: Decimal
+    low_drift: Decimal
+    actual: Decimal
+    actual_drift: Decimal
+    transaction_type: TransactionType | None
+    trade_quantity: int | None
+    trade_date: date | None
+
+    @classmethod
+    def of(cls, position: RebalancedPosition, market_value: Decimal, trade_date: date) -> "PositionResultDTO":
+        """Show a stored position of a rebalanced portfolio."""
+        trade = trade_of(position)
+        value = product(position.adjusted_quantity, position.price)
+        wanted = product(position.target, market_value)
+        return cls(
+            security_id=position.security_id,
+            price=plain(position.price),
+            original_quantity=plain(position.original_quantity),
+            adjusted_quantity=plain(position.adjusted_quantity),
+            original_position_market_value=plain(product(position.original_quantity, position.price)),
+            adjusted_position_market_value=plain(value),
+            target=plain(position.target),
+            high_drift=plain(position.high_drift),
+            low_drift=plain(position.low_drift),
+            actual=share(value, market_value),
+            actual_drift=share(difference(value, wanted), wanted) if wanted else ZERO_SHARE,
+            transaction_type=None if not trade else "BUY" if trade > 0 else "SELL",
+            trade_quantity=abs(trade) or None,
+            trade_date=trade_date if trade else None,
+        )
+
+
+class PortfolioResultDTO(Struct, frozen=True, rename="camel"):
+    """One portfolio of a stored rebalance; `positions` is null in a summary."""
+
+    portfolio_id: str
+    portfolio_name: str | None
+    status: Literal["COMPLETED", "FAILED"]
+    error: ErrorDTO | None
+    market_value: Decimal | None
+    cash_before_rebalance: Decimal | None
+    cash_after_rebalance: Decimal | None
+    positions: list[PositionResultDTO] | None
+
+    @classmethod
+    def of(cls, portfolio: RebalancedPortfolio, *, positions: bool = True) -> "PortfolioResultDTO":
+        """Show a stored portfolio of a rebalance, with its positions or null in their place."""
+        market_value = portfolio.market_value or Decimal(0)
+        trade_date = date.fromisoformat(portfolio.trade_date)
+        return cls(
+            portfolio_id=portfolio.portfolio_id,
+            portfolio_name=portfolio.portfolio_name,
+            status=portfolio.status,
+            error=ErrorDTO.of(portfolio.failure),
+            market_value=plain_or_none(portfolio.market_value),
+            cash_before_rebalance=plain_or_none(portfolio.cash_before),
+            cash_after_rebalance=plain_or_none(portfolio.cash_after),
+            positions=[PositionResultDTO.of(position, market_value, trade_date) for position in portfolio.positions]
+            if positions
+            else None,
+        )
+
+
+class RebalanceResultDTO(Struct, frozen=True, rename="camel"):
+    """A stored rebalance."""
+
+    rebalance_id: str
+    model_id: str
+    model_name: str
+    rebalance_date: datetime
+    number_of_portfolios: int
+    version: int
+    created_at: datetime
+    portfolios: list[PortfolioResultDTO]
+
+    @classmethod
+    def of(cls, rebalance: Rebalance, portfolios: list[PortfolioResultDTO]) -> "RebalanceResultDTO":
+        """Show a stored rebalance with the given portfolios."""
+        return cls(
+            rebalance_id=str(rebalance.id),
+            model_id=str(rebalance.model_id),
+            model_name=rebalance.model_name,
+            rebalance_date=rebalance.rebalance_date,
+            number_of_portfolios=rebalance.number_of_portfolios,
+            version=rebalance.version,
+            created_at=rebalance.created_at,
+            portfolios=portfolios,
+        )
+
+
+def trade_of(position: RebalancedPosition) -> int:
+    """Whole shares traded: positive bought, negative sold."""
+    return int(difference(position.adjusted_quantity, position.original_quantity))
+
+
+def plain_or_none(value: Decimal | None) -> Decimal | None:
+    """Prepare a decimal that may be missing for the encoder."""
+    return None if value is None else plain(value)

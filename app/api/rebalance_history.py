@@ -1,0 +1,191 @@
+"""The endpoints that read and delete what was rebalanced; answers of any size are streamed portfolio by portfolio."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Literal
+
+from litestar import Controller, delete, get, post
+from litestar.enums import MediaType
+from litestar.params import Parameter
+from litestar.response import Stream
+from msgspec import Struct
+
+from app.api.listing import Offset, PageSize, SortBy, Version, sort_keys
+from app.api.model_dto import ModelPortfolioDTO
+from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO
+from app.api.rebalances import PortfolioId
+from app.api.responses import CONFLICT, INVALID, NO_REBALANCE, streams
+from app.dialect import Dialect
+from app.errors import ErrorCode, OrderGenerationError
+from app.identifiers import external_id, object_id
+from app.wire import encode
+from persistence.database import Database
+from persistence.documents import Rebalance
+from persistence.sorting import RebalanceField, SortKey
+
+type RebalanceId = Annotated[str, Parameter(description="24 hexadecimal characters.")]
+
+SORT_FIELDS = {
+    "rebalance_date": RebalanceField.REBALANCE_DATE,
+    "rebalance_id": RebalanceField.REBALANCE_ID,
+    "model_name": RebalanceField.MODEL_NAME,
+    "number_of_portfolios": RebalanceField.NUMBER_OF_PORTFOLIOS,
+}
+NEWEST_FIRST = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
+
+
+class DeletedRebalanceDTO(Struct, frozen=True, rename="camel"):
+    """What was deleted."""
+
+    rebalance_id: str
+    deleted: Literal[True] = True
+
+
+class RebalanceHistoryController(Controller):
+    """Read and delete stored rebalances."""
+
+    path = "/api/v1"
+    tags = ("Rebalancing",)
+
+    @get(
+        "/rebalances",
+        operation_id="listRebalances",
+        summary="List rebalances",
+        responses=INVALID | streams(list[RebalanceResultDTO]),
+    )
+    async def list_rebalances(
+        self,
+        database: Database,
+        dialect: Dialect,
+        offset: Offset = 0,
+        limit: PageSize = 10,
+        sort_by: SortBy = None,
+        view: Annotated[
+            Literal["full", "summary"], Parameter(description="A summary has null in place of the positions.")
+        ] = "full",
+    ) -> Stream:
+        """Give rebalances with their portfolios, newest first unless sorted otherwise."""
+        keys = sort_keys(sort_by, SORT_FIELDS) or NEWEST_FIRST
+        found = await database.rebalances.page(offset=offset, limit=limit, sort=keys) if limit else []
+        return await streamed(as_array(found, database, dialect, positions=view == "full"))
+
+    @post(
+        "/rebalances/portfolios",
+        operation_id="findRebalancesOfPortfolios",
+        summary="Find the rebalances of portfolios",
+        status_code=200,
+        responses=INVALID | streams(list[RebalanceResultDTO]),
+    )
+    async def find_rebalances(
+        self,
+        data: ModelPortfolioDTO,
+        database: Database,
+        dialect: Dialect,
+        offset: Offset = 0,
+        limit: PageSize = 10,
+    ) -> Stream:
+        """Give the rebalances that any of these portfolios was part of, newest first."""
+        wanted = data.portfolios if limit else []
+        found = await database.rebalances.with_portfolios(wanted, offset=offset, limit=limit) if wanted else []
+        return await streamed(as_array(found, database, dialect))
+
+    @get(
+        "/rebalance/{rebalance_id:str}",
+        operation_id="getRebalance",
+        summary="Get a rebalance",
+        responses=INVALID | NO_REBALANCE | streams(RebalanceResultDTO),
+    )
+    async def get_rebalance(self, rebalance_id: RebalanceId, database: Database, dialect: Dialect) -> Stream:
+        """Give a rebalance with all its portfolios and positions."""
+        rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
+        return await streamed(as_object(rebalance, database, dialect))
+
+    @get(
+        "/rebalance/{rebalance_id:str}/portfolios",
+        operation_id="getRebalancePortfolios",
+        summary="Get the portfolios of a rebalance",
+        responses=INVALID | NO_REBALANCE | streams(list[PortfolioResultDTO]),
+    )
+    async def get_portfolios(self, rebalance_id: RebalanceId, database: Database, dialect: Dialect) -> Stream:
+        """Give the portfolios with their positions."""
+        rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
+        return await streamed(portfolios_as_array(rebalance, database, dialect))
+
+    @get(
+        "/rebalance/{rebalance_id:str}/portfolio/{portfolio_id:str}/positions",
+        operation_id="getRebalancePositions",
+        summary="Get the positions of one portfolio of a rebalance",
+        responses=INVALID | NO_REBALANCE,
+    )
+    async def get_positions(
+        self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database
+    ) -> list[PositionResultDTO]:
+        """Give the positions; none where the portfolio failed."""
+        portfolio_id = external_id("portfolioId", portfolio_id)
+        portfolio = await database.rebalances.portfolio(object_id("rebalanceId", rebalance_id), portfolio_id)
+        if portfolio is None:
+            raise OrderGenerationError(
+                ErrorCode.PORTFOLIO_NOT_FOUND,
+                "The portfolio was not part of this rebalance.",
+                {"rebalanceId": rebalance_id, "portfolioId": portfolio_id},
+            )
+        return PortfolioResultDTO.of(portfolio).positions or []
+
+    @delete(
+        "/rebalance/{rebalance_id:str}",
+        operation_id="deleteRebalance",
+        summary="Delete a rebalance",
+        status_code=200,
+        responses=INVALID | NO_REBALANCE | CONFLICT,
+    )
+    async def delete_rebalance(
+        self, rebalance_id: RebalanceId, version: Version, database: Database
+    ) -> DeletedRebalanceDTO:
+        """Delete a rebalance and all its portfolios if it still has the version given."""
+        await database.rebalances.delete(object_id("rebalanceId", rebalance_id), version)
+        return DeletedRebalanceDTO(rebalance_id)
+
+
+async def streamed(chunks: AsyncIterator[bytes]) -> Stream:
+    """Stream JSON; what fails before its first part is still answered as an error."""
+    first = await anext(chunks)
+
+    async def all_chunks() -> AsyncIterator[bytes]:
+        yield first
+        async for chunk in chunks:
+            yield chunk
+
+    return Stream(all_chunks(), media_type=MediaType.JSON)
+
+
+async def as_array(
+    rebalances: Sequence[Rebalance], database: Database, dialect: Dialect, *, positions: bool = True
+) -> AsyncIterator[bytes]:
+    """Write rebalances as a JSON array."""
+    opening = b"["
+    for rebalance in rebalances:
+        yield opening
+        async for chunk in as_object(rebalance, database, dialect, positions=positions):
+            yield chunk
+        opening = b","
+    yield b"]" if rebalances else b"[]"
+
+
+async def as_object(
+    rebalance: Rebalance, database: Database, dialect: Dialect, *, positions: bool = True
+) -> AsyncIterator[bytes]:
+    """Write a rebalance as a JSON object, whose last field is its portfolios."""
+    yield encode(dialect.spell(RebalanceResultDTO.of(rebalance, []))).removesuffix(b"[]}")
+    async for chunk in portfolios_as_array(rebalance, database, dialect, positions=positions):
+        yield chunk
+    yield b"}"
+
+
+async def portfolios_as_array(
+    rebalance: Rebalance, database: Database, dialect: Dialect, *, positions: bool = True
+) -> AsyncIterator[bytes]:
+    """Write the portfolios of a rebalance as a JSON array, one in memory at a time."""
+    opening = b"["
+    async for portfolio in database.rebalances.portfolios(rebalance, positions=positions):
+        yield opening + encode(dialect.spell(PortfolioResultDTO.of(portfolio, positions=positions)))
+        opening = b","
+    yield b"]" if opening == b"," else b"[]"

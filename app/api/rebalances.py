@@ -1,0 +1,118 @@
+"""The endpoints that rebalance."""
+
+from typing import Annotated
+
+from bson import ObjectId
+from litestar import Controller, post
+from litestar.params import Parameter
+
+from app import failures, idempotency
+from app.api.models import ModelId
+from app.api.rebalance_dto import RebalanceDTO
+from app.api.responses import CONFLICT, INVALID, NO_MODEL, REBALANCE_FAILED
+from app.errors import ErrorCode, OrderGenerationError
+from app.identifiers import external_id, object_id
+from app.rebalance import Rebalanced, Rebalancer
+from persistence.database import Database
+from persistence.documents import Model
+
+type PortfolioId = Annotated[str, Parameter(description="24 letters or digits.")]
+type IdempotencyKey = Annotated[
+    str | None,
+    Parameter(header=idempotency.HEADER, description="The same key again replays the answer, for 24 hours."),
+]
+
+
+class RebalanceController(Controller):
+    """Rebalance the portfolios of a model."""
+
+    path = "/api/v1"
+    tags = ("Rebalancing",)
+
+    @post(
+        "/model/{model_id:str}/rebalance",
+        operation_id="rebalanceModel",
+        summary="Rebalance every portfolio of a model",
+        status_code=200,
+        responses=INVALID | NO_MODEL | CONFLICT | REBALANCE_FAILED,
+    )
+    async def rebalance_model(
+        self, model_id: ModelId, database: Database, rebalancer: Rebalancer, idempotency_key: IdempotencyKey = None
+    ) -> list[RebalanceDTO]:
+        """Give each portfolio's orders in the model's order; portfolios that fail say why."""
+        wanted = object_id("modelId", model_id)
+
+        async def work(rebalance_id: ObjectId) -> Rebalanced | None:
+            model = await database.models.get(wanted)
+            return await rebalancer.rebalance(model, model.portfolios, rebalance_id) if model.portfolios else None
+
+        rebalanced = await idempotency.once(database, idempotency_key, f"model/{wanted}", work)
+        return answer(rebalanced) if rebalanced else []
+
+    @post(
+        "/portfolio/{portfolio_id:str}/rebalance",
+        operation_id="rebalancePortfolio",
+        summary="Rebalance one portfolio",
+        status_code=200,
+        responses=INVALID | NO_MODEL | CONFLICT | REBALANCE_FAILED,
+    )
+    async def rebalance_portfolio(
+        self,
+        portfolio_id: PortfolioId,
+        database: Database,
+        rebalancer: Rebalancer,
+        model_id: Annotated[
+            str | None, Parameter(query="modelId", description="Which model, where several have the portfolio.")
+        ] = None,
+        idempotency_key: IdempotencyKey = None,
+    ) -> RebalanceDTO:
+        """Give one portfolio's orders."""
+        portfolio_id = external_id("portfolioId", portfolio_id)
+        wanted = None if model_id is None else object_id("modelId", model_id)
+
+        async def work(rebalance_id: ObjectId) -> Rebalanced:
+            model = await model_of(database, portfolio_id, wanted)
+            return await rebalancer.rebalance(model, [portfolio_id], rebalance_id)
+
+        target = f"portfolio/{portfolio_id}" + (f"/model/{wanted}" if wanted else "")
+        rebalanced = await idempotency.once(database, idempotency_key, target, work)
+        assert rebalanced is not None, "there is always one portfolio to rebalance"
+        return answer(rebalanced)[0]
+
+
+def answer(rebalanced: Rebalanced) -> list[RebalanceDTO]:
+    """Show a rebalance.
+
+    Raises:
+        OrderGenerationError: every portfolio failed.
+    """
+    if error := failures.of_all(rebalanced.portfolios, str(rebalanced.header.id)):
+        raise error
+    return [RebalanceDTO.of(portfolio) for portfolio in rebalanced.portfolios]
+
+
+async def model_of(database: Database, portfolio_id: str, model_id: ObjectId | None) -> Model:
+    """Find the model that a portfolio follows.
+
+    Raises:
+        OrderGenerationError: `PORTFOLIO_NOT_FOUND`, or `AMBIGUOUS_MODEL` naming the models.
+    """
+    models = await database.models.with_portfolio(portfolio_id)
+    if model_id is not None:
+        models = [model for model in models if model.id == model_id]
+    if not models:
+        raise OrderGenerationError(
+            ErrorCode.PORTFOLIO_NOT_FOUND,
+            "No model has this portfolio." if model_id is None else "The model does not have this portfolio.",
+            {"portfolioId": portfolio_id},
+        )
+    if len(models) > 1:
+        raise OrderGenerationError(
+            ErrorCode.AMBIGUOUS_MODEL,
+            f"{len(models)} models have this portfolio; choose one with modelId.",
+            {
+                "portfolioId": portfolio_id,
+                "models": [{"modelId": str(model.id), "name": model.name} for model in models],
+            },
+        )
+    return models[0]

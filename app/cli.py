@@ -1,0 +1,86 @@
+"""The command line: `order-generation serve`, `demo` and `simulator`."""
+
+import os
+import sys
+from contextlib import ExitStack
+from decimal import Decimal
+from importlib.metadata import version
+
+import click
+
+from app.errors import InvalidSetting
+from app.settings import EMBEDDED, load_settings
+
+EXIT_WITH_STDIN = click.option(
+    "--exit-with-stdin", is_flag=True, help="Stop when standard input ends, as it does when the parent process does."
+)
+
+
+@click.group(context_settings={"max_content_width": 120})
+@click.version_option(version("globeco-order-generation-service"), message="%(version)s")
+def cli() -> None:
+    """GlobeCo Order Generation Service: whole-share orders that bring portfolios back to their models."""
+
+
+@cli.command()
+@EXIT_WITH_STDIN
+def serve(*, exit_with_stdin: bool) -> None:
+    """Run the service. Settings come from the environment; see the README."""
+    from app.lifeline import end_with_stdin  # noqa: PLC0415 - each command loads only what it needs
+    from app.server import run  # noqa: PLC0415
+
+    settings = load_settings()
+    if exit_with_stdin:
+        end_with_stdin()
+    with ExitStack() as stack:
+        if settings.mongodb_url == EMBEDDED:
+            from persistence.embedded import EmbeddedMongod  # noqa: PLC0415
+
+            # The worker reads its settings from the environment it inherits.
+            os.environ["MONGODB_URL"] = stack.enter_context(EmbeddedMongod.start()).url
+        run(settings)
+
+
+@cli.command()
+@click.option("--once", is_flag=True, help="Exit when the rebalance is shown instead of staying up.")
+def demo(*, once: bool) -> None:
+    """Run the whole thing here: an embedded MongoDB, a simulator of the neighbours and the service; and rebalance."""
+    from app.demo import run  # noqa: PLC0415
+
+    run(once=once)
+
+
+@cli.command()
+@click.option("--seed", default=1, show_default=True, help="The same seed makes the same world.")
+@click.option("--portfolios", default=10_000, show_default=True, help="How many there are.")
+@click.option(
+    "--price-spread", default="0.016", show_default=True, help="Of one drawn price around its mean; 0 freezes."
+)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--first-port", default=0, help="Each service listens on this and the following ports; free ones if 0.")
+@EXIT_WITH_STDIN
+def simulator(
+    *, seed: int, portfolios: int, price_spread: str, host: str, first_port: int, exit_with_stdin: bool
+) -> None:
+    """Run only the simulator of the GlobeCo services. Its first line of output names their URLs as JSON."""
+    from integrations.simulator import SimulatorSettings, run  # noqa: PLC0415
+
+    settings = SimulatorSettings(
+        seed=seed, portfolios=portfolios, price_spread=Decimal(price_spread), host=host, first_port=first_port
+    )
+    run(settings, exit_with_stdin=exit_with_stdin)
+
+
+def main() -> None:
+    """Run the command line; a wrong setting or a missing part ends it with one line."""
+    from persistence.embedded import MongodUnavailable  # noqa: PLC0415
+
+    try:
+        cli()
+    except (InvalidSetting, MongodUnavailable) as error:
+        click.echo(f"order-generation: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The demo: the whole stack on this machine, one model on three portfolios, and its rebalance shown as tables."""
+
+import asyncio
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiohttp
+import msgspec
+from bson import ObjectId
+from msgspec import Struct
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from app.api.rebalance_dto import PortfolioResultDTO, RebalanceDTO, RebalanceResultDTO
+from app.stack import Stack, StackFailed, running_stack
+from integrations.simulator import SimulatorSettings, SpecialCase
+from integrations.simulator.world import World
+from persistence.database import open_database
+from persistence.documents import RebalancedPortfolio
+
+TARGETS = ("0.15", "0.125", "0.12", "0.105", "0.1", "0.095", "0.08", "0.075", "0.06", "0.04")
+"""Ten positions that leave the 5% in cash that every model must."""
+DRIFT = "0.02"
+DATABASE_NAME = "order_generation"
+
+
+class Shown(Struct, frozen=True):
+    """One rebalance, as the service answered it, as it reads back over HTTP, and as it is stored."""
+
+    model_id: str
+    answer: list[RebalanceDTO]
+    result: RebalanceResultDTO
+    stored: list[RebalancedPortfolio]
+
+
+def run(*, once: bool) -> None:
+    """Run the demo until it is interrupted, or once.
+
+    Raises:
+        SystemExit: a part of it did not start.
+    """
+    console = Console(highlight=False)
+    # A request to stop is an interrupt like Ctrl-C, so that every part is stopped in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    world = World(SimulatorSettings())
+    try:
+        with tempfile.TemporaryDirectory(prefix="order-generation-demo-") as directory, _progress(console) as step:
+            log = Path(directory) / "service.log"
+            with running_stack(log=log, settings={"DATABASE_NAME": DATABASE_NAME}, on_step=step) as stack:
+                step("Creating a model and rebalancing its portfolios")
+                shown = asyncio.run(_rebalance(stack, world))
+                step("")
+                _show(console, shown, world)
+                _show_links(console, stack, shown, log)
+                if not once:
+                    console.print("\nThe service stays up; Ctrl-C stops it and everything it started.")
+                    signal.pause()
+                step("Stopping")
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+    except StackFailed as failure:
+        console.print(str(failure), style="red", markup=False)
+        raise SystemExit(1) from None
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Show what is going on now, and for what is done how long it took; an empty step shows nothing."""
+    doing, since = "", time.monotonic()
+    with console.status("") as status:
+
+        def step(name: str) -> None:
+            nonlocal doing, since
+            if doing:
+                console.print(f"[green]✓[/green] {doing} [dim]{time.monotonic() - since:.1f} s[/dim]")
+            doing, since = name, time.monotonic()
+            if name:
+                status.update(name)
+                status.start()
+            else:
+                status.stop()
+
+        yield step
+
+
+async def _rebalance(stack: Stack, world: World) -> Shown:
+    """Create the model and rebalance it, as any client would: through HTTP."""
+    model = {
+        "name": "Demo: ten positions",
+        "positions": [
+            {"securityId": security_id, "target": target, "highDrift": DRIFT, "lowDrift": DRIFT}
+            for security_id, target in zip(world.priced_security_ids(), TARGETS, strict=False)
+        ],
+        "portfolios": [
+            *world.portfolio_ids(0, 1),
+            world.case_id(SpecialCase.INVESTED),
+            world.case_id(SpecialCase.OUTSIDE),
+        ],
+    }
+    async with aiohttp.ClientSession(stack.service_url) as client:
+
+        async def call[T](method: str, path: str, kind: type[T], body: object = None) -> T:
+            async with client.request(method, f"/api/v1{path}", json=body) as response:
+                text = await response.read()
+                if not response.ok:
+                    raise StackFailed(f"The service answered {response.status}: {text.decode()}")
+                return msgspec.json.decode(text, type=kind)
+
+        created = await call("POST", "/models", dict[str, object], model)
+        model_id = str(created["modelId"])
+        answer = await call("POST", f"/model/{model_id}/rebalance", list[RebalanceDTO])
+        result = await call("GET", f"/rebalance/{answer[0].rebalance_id}", RebalanceResultDTO)
+    # How each portfolio was solved is stored with it and no part of the public answer.
+    async with open_database(stack.mongodb_url, DATABASE_NAME) as database:
+        header = await database.rebalances.get(ObjectId(answer[0].rebalance_id))
+        stored = [portfolio async for portfolio in database.rebalances.portfolios(header)]
+    return Shown(model_id, answer, result, stored)
+
+
+def _show(console: Console, shown: Shown, world: World) -> None:
+    for answered, read_back in zip(shown.answer, shown.result.portfolios, strict=True):
+        console.print()
+        console.rule(f"[bold]{answered.portfolio_name}[/bold]  [dim]{answered.portfolio_id}[/dim]", align="left")
+        if answered.error:
+            console.print(f"[red]{answered.error.code}[/red] {answered.error.message}")
+            continue
+        console.print(
+            f"market value [bold]{answered.market_value:,.2f}[/bold]   "
+            f"cash before [bold]{answered.cash_before_rebalance:,.2f}[/bold]   "
+            f"cash after [bold]{answered.cash_after_rebalance:,.2f}[/bold]"
+        )
+        console.print(_trades(answered, read_back, world))
+    console.print()
+    console.rule("[bold]How it was solved[/bold]", align="left")
+    console.print(_solves(shown))
+
+
+def _trades(answered: RebalanceDTO, read_back: PortfolioResultDTO, world: World) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", "Ticker"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("Shares", "Price", "Value", "Before", "After", "Target", "Actual"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    positions = {position.security_id: position for position in read_back.positions or ()}
+    for trade in answered.transactions:
+        position = positions[trade.security_id]
+        color = "red" if trade.transaction_type == "SELL" else "green"
+        table.add_row(
+            f"[{color}]{trade.transaction_type}[/{color}]",
+            world.by_id[trade.security_id].ticker,
+            f"{trade.quantity:,}",
+            f"{position.price:,.2f}",
+            f"{position.price * trade.quantity:,.2f}",
+            f"{position.original_quantity:,f}",
+            f"{position.adjusted_quantity:,f}",
+            f"{position.target:.2%}",
+            f"{position.actual:.2%}",
+        )
+    return table
+
+
+def _solves(shown: Shown) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("Portfolio", "Solved by", "Optimal"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("Gap", "Solver time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for portfolio in shown.stored:
+        solve = portfolio.solve
+        if solve is None:
+            table.add_row(portfolio.portfolio_name, "-", "[red]failed[/red]", "-", "-")
+            continue
+        optimal = "[green]proven[/green]" if solve.gap == 0 else "[yellow]not proven[/yellow]"
+        path = solve.path.lower().replace("_", " ")
+        table.add_row(portfolio.portfolio_name, path, optimal, f"{solve.gap:f}", f"{solve.seconds * 1000:.2f} ms")
+    return table
+
+
+def _show_links(console: Console, stack: Stack, shown: Shown, log: Path) -> None:
+    url = stack.service_url
+    console.print(f"Swagger UI   {url}/docs")
+    console.print(f"Redoc        {url}/redoc")
+    console.print(f"Service log  {log}")
+    console.print("\nThe same rebalance again, at the prices of that moment:")
+    console.print(f"  curl -X POST {url}/api/v1/model/{shown.model_id}/rebalance", soft_wrap=True)

@@ -1,0 +1,61 @@
+"""Idempotency keys: the same request again gets the stored answer, and nothing is rebalanced twice."""
+
+import re
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from bson import ObjectId
+
+from app import failures
+from app.errors import InvalidField
+from app.rebalance import Rebalanced
+from persistence.database import Database
+from persistence.idempotency import Answered
+
+HEADER = "Idempotency-Key"
+_WELL_FORMED = re.compile(r"[\x21-\x7e]{1,255}")
+
+type Work = Callable[[ObjectId], Awaitable[Rebalanced | None]]
+"""Rebalances under a given id; None where there was nothing to do and nothing was stored."""
+
+
+async def once(database: Database, key: str | None, target: str, work: Work) -> Rebalanced | None:
+    """Do the work, or give what it stored when it was done under the same key.
+
+    A rebalance that failed because a neighbour was away is answered but does not use up its key: a retry is what
+    the key is for.
+
+    Args:
+        database: where keys are kept.
+        key: the caller's, None for no protection.
+        target: what the request is about; a key serves one target.
+        work: what to do.
+
+    Raises:
+        InvalidField: the key is malformed.
+        persistence.errors.KeyInProgress: the first request is still running.
+        persistence.errors.KeyReused: the key was used on another target.
+    """
+    if key is None:
+        return await work(ObjectId())
+    if not _WELL_FORMED.fullmatch(key):
+        raise InvalidField(HEADER, "must be 1 to 255 visible ASCII characters")
+    claim = await database.idempotency.claim(key, target, ObjectId())
+    if isinstance(claim, Answered):
+        header = await database.rebalances.get(claim.rebalance_id)
+        return Rebalanced(header, [portfolio async for portfolio in database.rebalances.portfolios(header)])
+    try:
+        rebalanced = await work(claim.rebalance_id)
+    except BaseException:
+        await database.idempotency.release(claim)
+        raise
+    if rebalanced is None or _mendable(rebalanced):
+        await database.idempotency.release(claim)
+    else:
+        await database.idempotency.complete(claim)
+    return rebalanced
+
+
+def _mendable(rebalanced: Rebalanced) -> bool:
+    error = failures.of_all(rebalanced.portfolios, str(rebalanced.header.id))
+    return error is not None and error.status is HTTPStatus.SERVICE_UNAVAILABLE

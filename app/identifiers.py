@@ -1,0 +1,34 @@
+"""The shapes of ids, checked before anything is read or asked."""
+
+import re
+
+from bson import ObjectId
+
+from app.errors import InvalidField
+
+OBJECT_ID_PATTERN = r"^[0-9a-fA-F]{24}$"
+EXTERNAL_ID_PATTERN = r"^[0-9A-Za-z]{24}$"
+_OBJECT_ID = re.compile(OBJECT_ID_PATTERN[1:-1])
+_EXTERNAL_ID = re.compile(EXTERNAL_ID_PATTERN[1:-1])
+
+
+def object_id(field: str, value: str) -> ObjectId:
+    """Read the id of a model or a rebalance.
+
+    Raises:
+        InvalidField: it is not 24 hexadecimal characters.
+    """
+    if not _OBJECT_ID.fullmatch(value):
+        raise InvalidField(field, "must be 24 hexadecimal characters")
+    return ObjectId(value)
+
+
+def external_id(field: str, value: str) -> str:
+    """Check the id of a security or a portfolio, which other services own.
+
+    Raises:
+        InvalidField: it is not 24 letters or digits.
+    """
+    if not _EXTERNAL_ID.fullmatch(value):
+        raise InvalidField(field, "must be 24 letters or digits")
+    return value

@@ -1,0 +1,129 @@
+"""The application: its parts, opened and closed in order, and the routes on top of them."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from litestar import Litestar
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.types import ASGIApp
+
+from app.api import documentation, envelope
+from app.api.health import HealthController
+from app.api.models import ModelController
+from app.api.rebalance_history import RebalanceHistoryController
+from app.api.rebalances import RebalanceController
+from app.correlation import HEADER, Correlation
+from app.dialect import Dialect
+from app.logs import configure_logs
+from app.readiness import Readiness
+from app.rebalance import RebalanceLimits, Rebalancer
+from app.settings import Settings, load_settings
+from app.wire import ExactRequest, ExactResponse, ExactSnakeCaseResponse
+from integrations.client import ServiceSettings
+from integrations.neighbours import IntegrationSettings, open_integrations
+from persistence.database import open_database
+from solver.pool import SolverPool
+
+MAXIMUM_BODY_BYTES = 1_000_000
+"""A model of 100 positions and 1,000 portfolios takes about 60 kB."""
+
+
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """Build the service; the database, neighbours and solver processes open with its lifespan.
+
+    Args:
+        settings: by default those of the environment.
+    """
+    settings = settings or load_settings()
+    configure_logs(settings.log_level)
+    response_class = ExactResponse if settings.api_dialect is Dialect.STANDARD else ExactSnakeCaseResponse
+    app = Litestar(
+        route_handlers=[
+            ModelController,
+            RebalanceController,
+            RebalanceHistoryController,
+            HealthController,
+            documentation.redoc,
+            documentation.static_files,
+        ],
+        lifespan=[lambda app: _parts(app, settings)],
+        dependencies={name: _from_state(name) for name in ("database", "rebalancer", "readiness", "dialect")},
+        exception_handlers={Exception: envelope.answer},
+        request_class=ExactRequest,
+        response_class=response_class,
+        request_max_body_size=MAXIMUM_BODY_BYTES,
+        cors_config=CORSConfig(allow_origins=settings.allowed_origins, expose_headers=[HEADER]),
+        openapi_config=documentation.openapi_config(version("globeco-order-generation-service")),
+        plugins=[documentation.DecimalSchemaPlugin()],
+        state=State({"dialect": settings.api_dialect}),
+        logging_config=None,
+    )
+    return Correlation(app)
+
+
+@asynccontextmanager
+async def _parts(app: Litestar, settings: Settings) -> AsyncIterator[None]:
+    """Open what the handlers use, and close it in reverse, the solver processes included."""
+    async with AsyncExitStack() as stack:
+        # A request that is past its deadline still has to store what it has.
+        lease = timedelta(seconds=settings.rebalance_deadline_seconds + 30)
+        database = await stack.enter_async_context(
+            open_database(settings.mongodb_url, settings.database_name, lease=lease)
+        )
+        neighbours = await stack.enter_async_context(open_integrations(_integrations(settings)))
+        solvers = await stack.enter_async_context(
+            SolverPool(
+                processes=settings.solver_processes,
+                strategy=settings.solver_strategy,
+                time_limit_seconds=settings.solver_timeout_seconds,
+            )
+        )
+        limits = RebalanceLimits(
+            settings.rebalance_deadline_seconds, settings.rebalance_concurrency, ZoneInfo(settings.trade_date_timezone)
+        )
+        app.state.database = database
+        app.state.rebalancer = Rebalancer(database, neighbours, solvers, limits)
+        app.state.readiness = Readiness(database, solvers, neighbours)
+        yield
+
+
+def _integrations(settings: Settings) -> IntegrationSettings:
+    def service(name: str, url: str, timeout_seconds: float) -> ServiceSettings:
+        return ServiceSettings(
+            name=name,
+            url=url,
+            timeout_seconds=timeout_seconds,
+            retries=settings.external_service_retries,
+            breaker_failures=settings.circuit_breaker_failures,
+            breaker_reset_seconds=settings.circuit_breaker_reset_seconds,
+        )
+
+    return IntegrationSettings(
+        portfolio_accounting=service(
+            "portfolio-accounting",
+            settings.portfolio_accounting_service_url,
+            settings.portfolio_accounting_service_timeout_seconds,
+        ),
+        pricing=service("pricing", settings.pricing_service_url, settings.pricing_service_timeout_seconds),
+        portfolio=service("portfolio", settings.portfolio_service_url, settings.portfolio_service_timeout_seconds),
+        security=service("security", settings.security_service_url, settings.security_service_timeout_seconds),
+        order=service("order", settings.order_service_url, settings.order_service_timeout_seconds),
+        price_cache_ttl_seconds=settings.price_cache_ttl_seconds,
+        security_cache_ttl_seconds=settings.security_cache_ttl_seconds,
+    )
+
+
+def _from_state(name: str) -> Provide:
+    """Hand a part of the application to the handlers that name it."""
+
+    def part(state: State) -> Any:
+        return state[name]
+
+    provider: Callable[[State], Any] = part
+    return Provide(provider, sync_to_thread=False)

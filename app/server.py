@@ -1,0 +1,29 @@
+"""Runs the service under Granian: one worker process, beside the solver processes that it starts."""
+
+from granian import Granian
+from granian.constants import Interfaces, Loops
+from granian.log import LogLevels
+
+from app.logs import log_configuration
+from app.settings import Settings
+
+DRAIN_SECONDS = 30
+"""How long a worker may finish what it has begun when the server is asked to stop."""
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    Granian(
+        "app.main:create_app",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=1,
+        loop=Loops.uvloop,
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=DRAIN_SECONDS,
+        log_level=LogLevels(settings.log_level.lower()),
+        log_dictconfig=log_configuration(settings.log_level),
+    ).serve()
