@@ -1,0 +1,7 @@
+"""A pool of solver processes that survives their hanging, crashing and being killed."""
+
+from solver.pool.backlog import PoolClosed, Solved, SolverFault
+from solver.pool.pool import Overloaded, PoolFigures, SolverPool
+from solver.pool.process import ProcessLost
+
+__all__ = ["Overloaded", "PoolClosed", "PoolFigures", "ProcessLost", "Solved", "SolverFault", "SolverPool"]

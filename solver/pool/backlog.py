@@ -1,0 +1,132 @@
+"""The portfolios on their way through a pool: who waits for each, and which a process should solve next."""
+
+import asyncio
+import math
+import time
+from collections.abc import Hashable, Iterable
+
+from msgspec import Raw, Struct
+
+from solver.pool import slot
+from solver.pool.lanes import Lanes
+from solver.problem import Outcome, Portfolio, TimeLimit
+
+CHUNK_PORTFOLIOS = 32
+"""At most so many portfolios are shipped at once; to ship a small one costs as much as to solve it."""
+
+
+class PoolClosed(Exception):
+    """The pool is not open, or was closed before there was an answer."""
+
+
+class SolverFault(Exception):
+    """Solving raised an exception: a defect of the solver. Its traceback in the solver process is a note to this."""
+
+
+class Solved(Struct, frozen=True):
+    """What became of a portfolio, and how long it waited for a process: until the attempt that answered it began."""
+
+    outcome: Outcome
+    queued_seconds: float
+
+
+class Job:
+    """One portfolio that a caller waits for.
+
+    Attributes:
+        task: what is sent to a process.
+        lane: whose it is.
+        answer: what the caller awaits; cancelled when the caller is.
+        crashed: a process died under it once, so it travels alone from now on.
+    """
+
+    __slots__ = ("_asked", "_shipped", "answer", "crashed", "lane", "task")
+
+    def __init__(self, portfolio: Portfolio, lane: Hashable, deadline: float | None) -> None:
+        self.task = slot.Task(Raw(slot.encode(portfolio)), deadline)
+        self.lane = lane
+        self.answer: asyncio.Future[Solved] = asyncio.get_running_loop().create_future()
+        self.crashed = False
+        self._asked = self._shipped = time.monotonic()
+
+    def ship(self, now: float) -> slot.Task:
+        """What to send to a process, which takes it over at that moment."""
+        self._shipped = now
+        return self.task
+
+    def seconds_left(self, now: float) -> float:
+        """From that moment until its deadline; negative when it has passed."""
+        return math.inf if self.task.deadline is None else self.task.deadline - now
+
+    def settle(self, result: Outcome | Exception) -> None:
+        """Answers the caller, unless he is gone or has an answer already."""
+        if self.answer.done():
+            return
+        if isinstance(result, Exception):
+            self.answer.set_exception(result)
+        else:
+            self.answer.set_result(Solved(result, self._shipped - self._asked))
+
+    def expire(self) -> None:
+        """Answers that the deadline came before a process did."""
+        self.settle(TimeLimit(objective=None, bound=None, seconds=0.0))
+
+
+class Backlog:
+    """The queue in front of the processes, and the wait of idle processes for it."""
+
+    def __init__(self) -> None:
+        self._lanes: Lanes[Job] = Lanes()
+        self._arrival: asyncio.Future[None] | None = None
+        self._idle = 0
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def put(self, job: Job) -> None:
+        """Queues a portfolio behind those of its lane."""
+        self._lanes.append(job.lane, job)
+        self._wake()
+
+    def give_back(self, jobs: Iterable[Job]) -> None:
+        """Puts portfolios that were taken but not solved back to the front, in the order they were taken.
+
+        Those whose caller is gone are dropped, and those whose deadline has passed are answered.
+        """
+        now = time.monotonic()
+        for job in reversed(list(jobs)):
+            if job.seconds_left(now) <= 0:
+                job.expire()
+            elif not job.answer.done():
+                self._lanes.restore(job.lane, job)
+        self._wake()
+
+    def discard(self, job: Job) -> bool:
+        """Drops a portfolio; False when it is not queued."""
+        return self._lanes.discard(job.lane, job)
+
+    async def wait(self, lost: asyncio.Future[None]) -> None:
+        """Waits, on behalf of an idle process, until portfolios are queued or the process is lost."""
+        while not self._lanes and not lost.done():
+            if self._arrival is None or self._arrival.done():
+                self._arrival = asyncio.get_running_loop().create_future()
+            self._idle += 1
+            try:
+                await asyncio.wait((self._arrival, lost), return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._idle -= 1
+
+    def take_chunk(self) -> list[Job]:
+        """The next portfolios for one process, which leaves other idle processes their share of the queue.
+
+        A portfolio under which a process has died travels alone. The queue must not be empty.
+        """
+        size = min(CHUNK_PORTFOLIOS, math.ceil(len(self._lanes) / (self._idle + 1)))
+        chunk = [self._lanes.pop()]
+        while len(chunk) < size and not chunk[0].crashed and not self._lanes.first().crashed:
+            chunk.append(self._lanes.pop())
+        return chunk
+
+    def _wake(self) -> None:
+        if self._lanes and self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)

@@ -1,0 +1,167 @@
+"""Solver processes behind one awaitable call: fair between requests, bounded in queue and time."""
+
+import asyncio
+import math
+import time
+from collections.abc import Hashable
+from typing import Self
+
+from msgspec import Struct
+
+from solver.cascade import solve as solve_exactly
+from solver.pool import slot
+from solver.pool.backlog import Backlog, Job, PoolClosed, Solved
+from solver.pool.worker import Worker
+from solver.problem import Portfolio, SolverStrategy
+
+_LONGEST_RETRY_SECONDS = 60
+
+
+class Overloaded(Exception):
+    """The queue is full.
+
+    Attributes:
+        queued: portfolios waiting.
+        retry_after_seconds: in how long the queue is worked off at the present pace; 1 to 60.
+    """
+
+    def __init__(self, queued: int, retry_after_seconds: int) -> None:
+        super().__init__(f"{queued} portfolios are waiting for a solver process; try again in {retry_after_seconds} s")
+        self.queued = queued
+        self.retry_after_seconds = retry_after_seconds
+
+
+class PoolFigures(Struct, frozen=True):
+    """The state of a pool at one moment.
+
+    Attributes:
+        queued: portfolios waiting for a process.
+        busy: processes at work.
+        pids: the processes that answer.
+        restarts: processes replaced since the pool was opened.
+    """
+
+    queued: int
+    busy: int
+    pids: tuple[int, ...]
+    restarts: int
+
+
+class SolverPool:
+    """A number of solver processes, and the queue in front of them.
+
+    A process that hangs, crashes, is killed or runs out of memory is replaced. That costs the portfolio it was solving
+    one more attempt, or ends it at its time limit; no other portfolio notices. No process outlives the pool, however
+    the process that owns the pool ends.
+
+        async with SolverPool(processes=2) as pool:
+            solved = await pool.solve(portfolio, lane="request 1")
+    """
+
+    def __init__(
+        self,
+        *,
+        processes: int,
+        strategy: SolverStrategy = SolverStrategy.AUTO,
+        time_limit_seconds: float = 30.0,
+        queue_limit: int = 10_000,
+        solve: slot.Solve = solve_exactly,
+    ) -> None:
+        """Describes a pool; `async with` opens it.
+
+        Args:
+            processes: solver processes to keep; each can keep one core busy.
+            strategy: how they solve.
+            time_limit_seconds: for one portfolio, kept by the solver and, a second later, by the pool.
+            queue_limit: portfolios that may wait before the next one is refused.
+            solve: the function they run.
+        """
+        self._processes = processes
+        self._strategy = strategy
+        self._time_limit_seconds = time_limit_seconds
+        self._queue_limit = queue_limit
+        self._solve = solve
+        self._backlog = Backlog()
+        self._workers: dict[Worker, asyncio.Task[None]] = {}
+        self._unanswered: set[Job] = set()
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        """Starts and warms every process. Raises ProcessLost, and leaves none, when one of them does not start."""
+        for _ in range(self._processes):
+            worker = Worker(self._backlog, self._solve, self._strategy, self._time_limit_seconds)
+            self._workers[worker] = asyncio.create_task(worker.run(), name="solver-worker")
+        try:
+            await asyncio.gather(*(worker.started for worker in self._workers))
+        except BaseException:
+            await self._close()
+            raise
+        self._open = True
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Kills every process, busy or not. Callers that wait for an answer get PoolClosed."""
+        await self._close()
+
+    async def solve(self, portfolio: Portfolio, *, lane: Hashable, deadline: float | None = None) -> Solved:
+        """Solves a portfolio in one of the processes. A caller that is cancelled withdraws it.
+
+        Args:
+            portfolio: what to solve.
+            lane: whose it is; the lanes that wait are served in turn.
+            deadline: moment on `time.monotonic()` by which the answer is wanted, where that is before the time limit.
+                A portfolio still queued then is answered TimeLimit, one being solved about a second later.
+
+        Raises:
+            Overloaded: the queue is full.
+            InvalidPortfolio: the portfolio breaks the solver's rules.
+            SolverFault: the solver has a defect.
+            PoolClosed: the pool is not open, or was closed before there was an answer.
+        """
+        if not self._open:
+            raise PoolClosed("the solver pool is not open")
+        queued = len(self._backlog)
+        if queued >= self._queue_limit:
+            raise Overloaded(queued, self._seconds_to_work_off(queued))
+        job = Job(portfolio, lane, deadline)
+        self._unanswered.add(job)
+        self._backlog.put(job)
+        try:
+            if deadline is not None:
+                await asyncio.wait((job.answer,), timeout=job.seconds_left(time.monotonic()))
+                if self._backlog.discard(job):
+                    job.expire()
+            return await job.answer
+        finally:
+            self._backlog.discard(job)
+            self._unanswered.discard(job)
+            job.answer.cancel()
+
+    @property
+    def ready(self) -> bool:
+        """At least one process answers."""
+        return bool(self.figures().pids)
+
+    def figures(self) -> PoolFigures:
+        """The pool at this moment."""
+        processes = [worker.process for worker in self._workers if worker.process]
+        return PoolFigures(
+            queued=len(self._backlog),
+            busy=sum(worker.busy for worker in self._workers),
+            pids=tuple(process.pid for process in processes if not process.lost.done()),
+            restarts=sum(worker.restarts for worker in self._workers),
+        )
+
+    def _seconds_to_work_off(self, queued: int) -> int:
+        pace = sum(worker.pace for worker in self._workers) / self._processes
+        return min(max(math.ceil(queued * pace / self._processes), 1), _LONGEST_RETRY_SECONDS)
+
+    async def _close(self) -> None:
+        self._open = False
+        for job in self._unanswered:
+            job.settle(PoolClosed("the solver pool was closed"))
+        for task in self._workers.values():
+            task.cancel()
+        for ended in await asyncio.gather(*self._workers.values(), return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended

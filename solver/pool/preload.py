@@ -1,0 +1,19 @@
+"""What the fork server imports once, for all solver processes to share; nothing else may import this module."""
+
+import gc
+import os
+import signal
+from importlib import import_module
+
+# Ctrl-C reaches the whole process group of a terminal. How solving ends is the server's decision.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+# One solver process is meant for one core, and threads do not survive the fork anyway.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+for module in ("solver.pool.slot", "solver.cascade", "solver.milp", "highspy"):
+    import_module(module)
+
+# A collection would write to the pages of these modules, and so copy them into every solver process.
+gc.collect()
+gc.freeze()

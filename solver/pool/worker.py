@@ -1,0 +1,151 @@
+"""One slot of a pool: it keeps a solver process alive, feeds it from the backlog, and judges how it behaves."""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from solver.pool import slot
+from solver.pool.backlog import Backlog, Job, SolverFault
+from solver.pool.process import ProcessLost, SolverProcess
+from solver.problem import Crashed, InvalidPortfolio, SolverStrategy, TimeLimit
+
+GRACE_SECONDS = 1.0
+"""A process that overruns the limit of a portfolio by this is killed."""
+
+BEGIN_SECONDS = 5.0
+"""A process that has not confirmed a chunk by then is killed."""
+
+_RELEASE_SECONDS = 2 * slot.CHUNK_SECONDS
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
+_PACE_WEIGHT = 0.05
+
+
+class Worker:
+    """One slot of a pool.
+
+    Attributes:
+        process: the warm process; None while there is none.
+        started: done when the first process is warm; failed with ProcessLost when it could not be started.
+        restarts: processes replaced so far.
+        pace: seconds per portfolio, a moving mean.
+    """
+
+    def __init__(
+        self, backlog: Backlog, solve: slot.Solve, strategy: SolverStrategy, time_limit_seconds: float
+    ) -> None:
+        self.process: SolverProcess | None = None
+        self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.restarts = 0
+        self.pace = 0.0
+        self._backlog = backlog
+        self._solve = solve
+        self._strategy = strategy
+        self._time_limit_seconds = time_limit_seconds
+        self._jobs: deque[Job] = deque()
+        self._begun = False
+
+    @property
+    def busy(self) -> bool:
+        """Its process is solving."""
+        return bool(self._jobs)
+
+    async def run(self) -> None:
+        """Works until it is cancelled, which kills the process; or ends at once when the first does not start."""
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                process = await SolverProcess.start(self._solve, self._strategy, self._time_limit_seconds)
+            except ProcessLost as lost:
+                if not self.started.done():
+                    self.started.set_exception(lost)
+                    return
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                continue
+            pause = _FIRST_PAUSE_SECONDS
+            if not self.started.done():
+                self.started.set_result(None)
+            self.process = process
+            try:
+                await self._serve(process)
+            except ProcessLost:
+                self.restarts += 1
+            finally:
+                self.process = None
+                ended = await process.stop()
+            self._recover(ended)
+
+    async def _serve(self, process: SolverProcess) -> None:
+        while True:
+            await self._backlog.wait(process.lost)
+            if process.lost.done():
+                raise ProcessLost("a solver process has ended")
+            await self._solve_chunk(process, self._backlog.take_chunk())
+
+    async def _solve_chunk(self, process: SolverProcess, chunk: Sequence[Job]) -> None:
+        """Sees a chunk through; each answer goes to its caller as it comes.
+
+        Raises ProcessLost when the process has to be replaced, the jobs left over being in `_jobs`.
+        """
+        since = shipped = time.monotonic()
+        self._jobs.extend(chunk)
+        self._begun = False
+        process.send([job.ship(shipped) for job in chunk])
+        if await process.receive(BEGIN_SECONDS) is None:
+            raise ProcessLost("a solver process does not begin")
+        self._begun = True
+        expected = deque(chunk)
+        while expected:
+            job = expected[0]
+            overrun = since + min(self._time_limit_seconds, max(job.seconds_left(since), 0)) + GRACE_SECONDS
+            release = shipped + _RELEASE_SECONDS if len(self._jobs) > 1 else math.inf
+            message = await process.receive(min(overrun, release) - time.monotonic())
+            now = time.monotonic()
+            if message is None and now < overrun:
+                # A hard one: the process will not begin those behind it any more, so they need not wait for it.
+                self._give_back(keep=1)
+                continue
+            expected.popleft()
+            if isinstance(message, slot.NotBegun):
+                self._give_back(keep=0)
+                continue
+            if self._jobs and self._jobs[0] is job:
+                self._jobs.popleft()
+            if message is None:
+                self._begun = False
+                job.settle(TimeLimit(objective=None, bound=None, seconds=now - since))
+                raise ProcessLost("a solver process overran its time limit")
+            self._answer(job, message)
+            self.pace += (now - since - self.pace) * _PACE_WEIGHT
+            since = now
+
+    def _answer(self, job: Job, message: slot.Message) -> None:
+        # Where process and pool disagree by a moment on who begins a portfolio, two of them do.
+        self._backlog.discard(job)
+        match message:
+            case slot.Solved(outcome):
+                job.settle(outcome)
+            case slot.Refused(text):
+                job.settle(InvalidPortfolio(text))
+            case slot.Failed(text, trace):
+                fault = SolverFault(text)
+                fault.add_note(trace)
+                job.settle(fault)
+
+    def _give_back(self, *, keep: int) -> None:
+        """Leaves to other processes what this one has not begun: all but the first so many."""
+        kept = [self._jobs.popleft() for _ in range(keep)]
+        self._backlog.give_back(self._jobs)
+        self._jobs = deque(kept)
+
+    def _recover(self, ended: str) -> None:
+        """Gives the portfolios of a lost process back; the one it was solving gets a second attempt, not a third."""
+        suspect = self._jobs[0] if self._begun and self._jobs else None
+        if suspect and suspect.crashed:
+            self._jobs.popleft()
+            suspect.settle(Crashed(f"The solver process {ended} under this portfolio, as one had before."))
+        elif suspect:
+            suspect.crashed = True
+        self._give_back(keep=0)

@@ -1,0 +1,257 @@
+"""The solver pool in good times: right answers, fair turns, limits, cancelled callers, a full queue, an orderly end."""
+
+import asyncio
+import random
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from solver import cascade
+from solver.pool import Overloaded, PoolClosed, ProcessLost, SolverFault, SolverPool
+from solver.problem import InvalidPortfolio, Portfolio, Security, Solution, SolverStrategy, TimeLimit
+from tests.solver import misbehaviour
+from tests.solver.misbehaviour import portfolio, solver_processes
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[SolverPool]:
+    async with SolverPool(processes=2, time_limit_seconds=20, solve=misbehaviour.solve) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def single() -> AsyncIterator[SolverPool]:
+    """A pool of one process."""
+    async with SolverPool(processes=1, time_limit_seconds=20, solve=misbehaviour.solve) as pool:
+        yield pool
+
+
+def realistic(random: random.Random, securities: int) -> Portfolio:
+    return Portfolio(
+        tuple(
+            Security(
+                security_id=f"S{number}",
+                price=Decimal(f"{random.lognormvariate(4.1, 0.7):.2f}"),
+                quantity=Decimal(random.randrange(50)),
+                target=Decimal("0.95") / securities,
+                low_drift=Decimal("0.01"),
+                high_drift=Decimal("0.01"),
+            )
+            for number in range(securities)
+        ),
+        cash=Decimal(random.randrange(10**5, 10**6)),
+    )
+
+
+async def test_answers_are_those_of_the_solver(pool: SolverPool) -> None:
+    portfolios = [realistic(random.Random(seed), 20) for seed in range(200)]
+    solved = await asyncio.gather(*(pool.solve(asked, lane=number % 3) for number, asked in enumerate(portfolios)))
+    for asked, got in zip(portfolios, solved, strict=True):
+        expected = cascade.solve(asked)
+        assert isinstance(got.outcome, Solution)
+        assert isinstance(expected, Solution)
+        assert got.outcome.trades == expected.trades
+        assert got.queued_seconds >= 0
+
+
+async def test_the_milp_strategy_reaches_the_processes() -> None:
+    async with SolverPool(processes=1, strategy=SolverStrategy.MILP) as pool:
+        outcome = (await pool.solve(realistic(random.Random(1), 5), lane=1)).outcome
+    assert isinstance(outcome, Solution)
+    assert outcome.path == "FULL_MILP"
+
+
+async def test_work_is_spread_over_the_processes(pool: SolverPool, tmp_path: Path) -> None:
+    """Portfolios that arrive together do not share one process while the other is idle."""
+    record = tmp_path / "record"
+    await asyncio.gather(*(pool.solve(portfolio(f"{misbehaviour.RECORD}:{record}"), lane=1) for _ in range(2)))
+    assert sorted(record.read_text().split()) == sorted(str(pid) for pid in pool.figures().pids)
+
+
+async def test_lanes_are_served_in_turn(single: SolverPool) -> None:
+    """A request of one portfolio that comes after one of two hundred is answered long before their end."""
+    order: list[str] = []
+
+    async def ask(lane: str, behaviour: str) -> None:
+        await single.solve(portfolio(behaviour), lane=lane)
+        order.append(lane)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(200):
+            tasks.create_task(ask("large", "A"))
+        tasks.create_task(ask("small", "A"))
+    assert order.index("small") <= 33
+
+
+async def test_a_hard_portfolio_holds_up_only_itself(pool: SolverPool) -> None:
+    """Neighbours of its chunk, before it and behind it, are answered while it is still being solved."""
+    neighbours = [portfolio(cash=str(cash)) for cash in range(1000, 1030)]
+    before = [asyncio.create_task(pool.solve(job, lane=1)) for job in neighbours]
+    hard = asyncio.create_task(pool.solve(portfolio(misbehaviour.SPEND), lane=1))
+    behind = [asyncio.create_task(pool.solve(job, lane=1)) for job in neighbours]
+    await asyncio.wait_for(asyncio.gather(*before, *behind), 10)
+    assert not hard.done()
+    hard.cancel()
+
+
+async def test_a_deadline_shortens_the_time_limit(pool: SolverPool) -> None:
+    solved = await pool.solve(portfolio(misbehaviour.SPEND), lane=1, deadline=time.monotonic() + 0.5)
+    assert isinstance(solved.outcome, TimeLimit)
+    assert 0 < solved.outcome.seconds <= 0.5
+    assert solved.outcome.gap == 1
+
+
+async def test_a_portfolio_still_queued_at_its_deadline_is_answered_then(single: SolverPool) -> None:
+    occupying = asyncio.create_task(single.solve(portfolio(misbehaviour.SPEND), lane=1))
+    await asyncio.sleep(0.1)
+    solved = await asyncio.wait_for(single.solve(portfolio(), lane=1, deadline=time.monotonic() + 0.2), 5)
+    assert solved.outcome == TimeLimit(objective=None, bound=None, seconds=0)
+    assert single.figures().queued == 0
+    assert not occupying.done()
+    occupying.cancel()
+
+
+async def test_a_deadline_in_the_past_is_answered_at_once(pool: SolverPool) -> None:
+    solved = await pool.solve(portfolio(misbehaviour.HANG), lane=1, deadline=time.monotonic() - 1)
+    assert solved.outcome == TimeLimit(objective=None, bound=None, seconds=0)
+
+
+async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+    async with SolverPool(processes=1, queue_limit=3, time_limit_seconds=2, solve=misbehaviour.solve) as pool:
+        running = [asyncio.create_task(pool.solve(portfolio(misbehaviour.SPEND), lane=1))]
+        await asyncio.sleep(0.1)
+        queued = [asyncio.create_task(pool.solve(portfolio(), lane=1)) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        assert pool.figures().queued == 3
+        with pytest.raises(Overloaded) as refused:
+            await pool.solve(portfolio(), lane=2)
+        assert refused.value.queued == 3
+        assert 1 <= refused.value.retry_after_seconds <= 60
+        await asyncio.gather(*running, *queued)
+        assert isinstance((await pool.solve(portfolio(), lane=2)).outcome, Solution)
+
+
+async def test_a_cancelled_caller_withdraws_its_portfolio(single: SolverPool, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    occupying = asyncio.create_task(single.solve(portfolio(misbehaviour.NAP), lane=1))
+    await asyncio.sleep(0.02)
+    queued = [
+        asyncio.create_task(single.solve(portfolio(f"{misbehaviour.RECORD}:{record}"), lane=lane)) for lane in (1, 1, 2)
+    ]
+    await asyncio.sleep(0.02)
+    assert single.figures().queued == 3
+    for task in queued:
+        task.cancel()
+    await asyncio.wait(queued)
+    assert single.figures().queued == 0
+    await occupying
+    await single.solve(portfolio(), lane=1)
+    assert not record.exists()
+
+
+async def test_cancelled_callers_cost_no_process(pool: SolverPool) -> None:
+    """Callers that give up at any moment, before, while and after their portfolio is shipped, leave the pool whole."""
+    for pause in range(40):
+        tasks = [asyncio.create_task(pool.solve(portfolio(), lane=number)) for number in range(20)]
+        await asyncio.sleep(pause / 4000)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    solved = await asyncio.gather(*(pool.solve(portfolio(misbehaviour.NAP), lane=1) for _ in range(4)))
+    assert all(isinstance(one.outcome, Solution) for one in solved)
+    figures = pool.figures()
+    assert (len(figures.pids), figures.queued, figures.busy, figures.restarts) == (2, 0, 0, 0)
+
+
+async def test_an_exception_belongs_to_its_portfolio_alone(single: SolverPool) -> None:
+    """A defect and a portfolio that breaks the rules are raised to their callers; their process goes on."""
+    jobs = [portfolio(), portfolio(misbehaviour.BREAK), portfolio(cash="NaN"), portfolio()]
+    good, fault, invalid, last = await asyncio.gather(
+        *(single.solve(job, lane=1) for job in jobs), return_exceptions=True
+    )
+    assert isinstance(fault, SolverFault)
+    assert str(fault) == "ZeroDivisionError: a defect"
+    assert "misbehaviour.py" in fault.__notes__[0]
+    assert isinstance(invalid, InvalidPortfolio)
+    for solved in (good, last):
+        assert not isinstance(solved, BaseException)
+        assert isinstance(solved.outcome, Solution)
+    assert single.figures().restarts == 0
+
+
+async def test_figures_tell_what_the_pool_does(single: SolverPool) -> None:
+    assert single.ready
+    tasks = [asyncio.create_task(single.solve(portfolio(misbehaviour.NAP), lane=1)) for _ in range(3)]
+    await asyncio.sleep(0.02)
+    figures = single.figures()
+    assert figures.busy == 1
+    assert psutil.Process(figures.pids[0]).is_running()
+    await asyncio.gather(*tasks)
+    assert single.figures().busy == 0
+
+
+async def test_closing_a_busy_pool_leaves_no_process_and_no_caller() -> None:
+    async with SolverPool(processes=2, solve=misbehaviour.solve) as pool:
+        tasks = [asyncio.create_task(pool.solve(portfolio(misbehaviour.HANG), lane=1)) for _ in range(5)]
+        await asyncio.sleep(0.2)
+        figures = pool.figures()
+        assert figures.busy == 2
+    ended = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    assert [type(error) for error in ended] == [PoolClosed] * 5
+    assert not any(psutil.pid_exists(pid) for pid in figures.pids)
+    assert not pool.ready
+    with pytest.raises(PoolClosed):
+        await pool.solve(portfolio(), lane=1)
+
+
+async def test_a_pool_that_cannot_start_says_so_and_leaves_nothing() -> None:
+    with pytest.raises(ProcessLost, match="ended with exit code 9"):
+        async with SolverPool(processes=2, solve=misbehaviour.broken_solve):
+            pytest.fail("the pool opened")
+    assert solver_processes() == []
+
+
+async def test_opening_can_be_cancelled() -> None:
+    """A server that is stopped while it starts leaves no solver process, however far they have come."""
+    for pause in (0, 0.005, 0.02, 0.2):
+        opening = asyncio.create_task(SolverPool(processes=2, solve=misbehaviour.stuck_solve).__aenter__())
+        await asyncio.sleep(pause)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+    assert solver_processes() == []
+
+
+def test_the_server_process_never_loads_the_numerical_libraries() -> None:
+    """They cost a second and a hundred megabytes; only the fork server and its children have them."""
+    program = """
+import asyncio, sys
+from decimal import Decimal
+from solver.pool import SolverPool
+from solver.problem import Portfolio, Security, SolverStrategy
+
+async def main():
+    half = Decimal("0.5")
+    portfolio = Portfolio((Security("A", Decimal(3), target=half, low_drift=half, high_drift=half),), Decimal(100))
+    async with SolverPool(processes=1, strategy=SolverStrategy.MILP) as pool:
+        print((await pool.solve(portfolio, lane=1)).outcome.trades)
+
+asyncio.run(main())
+print(sorted({"cvxpy", "highspy", "scipy", "numpy", "solver.milp"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split("\n")[:2] == ["(17,)", "[]"]
+    assert done.stderr == ""
+
+
+async def test_solver_processes_share_what_the_fork_server_loaded(pool: SolverPool) -> None:
+    """A new process need not import the solver library: the fork server it comes from has it."""
+    fork_server = psutil.Process(pool.figures().pids[0]).parent()
+    assert fork_server is not None
+    assert any("highspy" in mapped.path for mapped in fork_server.memory_maps())
