@@ -4,21 +4,48 @@ In a test, in the same event loop:
 
     async with running_simulator(SimulatorSettings(portfolios=100)) as simulator:
         url = simulator.urls.pricing
+        await simulator.inject(Service.PRICING, ErrorStatus(status=503, calls=2))
 
-As a process of its own, `run(settings)`, which is what `order-generation simulator` does.
+As a process of its own, `run(settings)`, which is what `order-generation simulator` does; `CONTROL_HELP` says what can
+then be changed over HTTP.
 """
 
+from integrations.simulator.control import CONTROL_HELP
+from integrations.simulator.faults.kinds import (
+    Delay,
+    ErrorStatus,
+    Fault,
+    Garbage,
+    GarbageKind,
+    Hang,
+    HangMidBody,
+    Refuse,
+    Reset,
+    SlowBody,
+)
 from integrations.simulator.holdings import Holding, Holdings, SpecialCase
-from integrations.simulator.server import Simulator, SimulatorUrls, run, running_simulator
-from integrations.simulator.settings import Service, SimulatorSettings
+from integrations.simulator.server import run, running_simulator
+from integrations.simulator.settings import Service, SimulatorSettings, SimulatorUrls
+from integrations.simulator.simulator import Simulator
 
 __all__ = [
+    "CONTROL_HELP",
+    "Delay",
+    "ErrorStatus",
+    "Fault",
+    "Garbage",
+    "GarbageKind",
+    "Hang",
+    "HangMidBody",
     "Holding",
     "Holdings",
+    "Refuse",
+    "Reset",
     "Service",
     "Simulator",
     "SimulatorSettings",
     "SimulatorUrls",
+    "SlowBody",
     "SpecialCase",
     "run",
     "running_simulator",

@@ -1,5 +1,6 @@
 """Counts of the calls that reached each route, and what the last of them carried."""
 
+import asyncio
 import time
 from collections import Counter, deque
 
@@ -50,6 +51,7 @@ class CallLog:
         """Begin at zero."""
         self._counts: Counter[tuple[Service, str]] = Counter()
         self._last: deque[Call] = deque(maxlen=_KEPT)
+        self._arrival = asyncio.Event()
 
     def record(self, service: Service, route: str, request: web.Request) -> None:
         """Count a call."""
@@ -65,6 +67,13 @@ class CallLog:
                 time.monotonic(),
             )
         )
+        self._arrival.set()
+
+    async def wait_for(self, count: int, service: Service | None = None) -> None:
+        """Wait until a service, or all of them together, had this many calls since the last reset."""
+        while self.count(service) < count:
+            self._arrival.clear()
+            await self._arrival.wait()
 
     def count(self, service: Service | None = None, route: str | None = None) -> int:
         """Calls of one route, of one service, or of all; a route is written `GET /api/v1/prices`."""

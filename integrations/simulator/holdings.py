@@ -48,11 +48,20 @@ class Security(Struct, frozen=True):
     mean: int | None
 
 
-class Holding(Struct, frozen=True, rename="camel"):
+class Holding(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """Shares held of one security: negative when short, 0 for a row that remained after a sale."""
 
     security_id: str
     quantity: Decimal
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be held.
+
+        Raises:
+            ValueError: the quantity is not a number.
+        """
+        if not self.quantity.is_finite():
+            raise ValueError("a quantity must be a number")
 
 
 class Holdings(Struct, frozen=True):
@@ -60,6 +69,15 @@ class Holdings(Struct, frozen=True):
 
     cash: Decimal | None = None
     holdings: tuple[Holding, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be held.
+
+        Raises:
+            ValueError: the cash is not a number.
+        """
+        if self.cash is not None and not self.cash.is_finite():
+            raise ValueError("cash must be a number")
 
 
 def special_holdings(securities: tuple[Security, ...]) -> dict[SpecialCase, Holdings]:

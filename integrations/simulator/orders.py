@@ -5,6 +5,10 @@ from decimal import Decimal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from integrations.simulator.holdings import Holding, Holdings
+from integrations.simulator.prices import PriceBoard
+from integrations.simulator.world import World
+
 BUY, SELL = 1, 2
 LARGEST_BATCH = 1000
 
@@ -59,14 +63,20 @@ class BatchResult(Struct, frozen=True, rename="camel"):
     orders: list[OrderResult]
 
 
+class Settlement(Struct, frozen=True):
+    """What settling did: how many orders were applied to holdings, and which could not be for want of a price."""
+
+    settled: int
+    unpriced: list[int]
+
+
 class OrderBook:
     """Accepted orders, in the order they came; the same batch twice makes the orders twice."""
 
     def __init__(self) -> None:
         """Begin empty."""
         self.orders: list[Order] = []
-        self.settled = 0
-        """How many of the orders, from the first on, have been applied to holdings."""
+        self._unsettled = 0
 
     def accept(self, batch: list[OrderPost]) -> BatchResult:
         """Keep the good orders of a batch and answer for each."""
@@ -82,6 +92,26 @@ class OrderBook:
         else:
             status, message = "PARTIAL", f"{successful} of {len(results)} orders processed successfully"
         return BatchResult(status, message, len(results), successful, failed, results)
+
+    def settle(self, world: World, prices: PriceBoard) -> Settlement:
+        """Apply the orders that came since the last settlement to their portfolios, at one draw of all prices."""
+        drawn = prices.draw()
+        unpriced: list[int] = []
+        fresh = self.orders[self._unsettled :]
+        for order in fresh:
+            security = world.by_id.get(order.security_id)
+            price = None if security is None else drawn.get(security.ticker)
+            if price is None:
+                unpriced.append(order.id)
+                continue
+            quantity = order.quantity if order.order_type_id == BUY else -order.quantity
+            held = world.holdings(order.portfolio_id)
+            quantities = {holding.security_id: holding.quantity for holding in held.holdings}
+            quantities[order.security_id] = quantities.get(order.security_id, Decimal(0)) + quantity
+            rows = tuple(Holding(security_id, amount) for security_id, amount in quantities.items())
+            world.put_holdings(order.portfolio_id, Holdings((held.cash or Decimal(0)) - quantity * price, rows))
+        self._unsettled = len(self.orders)
+        return Settlement(len(fresh) - len(unpriced), unpriced)
 
     def _accept(self, index: int, post: OrderPost) -> OrderResult:
         if (

@@ -1,11 +1,14 @@
 """Mean prices, and the draw around them that makes every answer of the pricing service a different one."""
 
+import re
 from decimal import Decimal
 
 import numpy as np
 
 _CENTS = tuple(f".{cents:02}" for cents in range(100))
 _DATE = "2025-08-10"
+_TICKER = re.compile("[A-Za-z0-9.-]{1,50}")
+_HIGHEST = Decimal(10_000_000)
 _VOLUME = 1_000_000
 
 
@@ -34,12 +37,26 @@ class PriceBoard:
         return self._spread
 
     def put_spread(self, spread: Decimal) -> None:
-        """Set the spread of every ticker without an exact price; 0 answers the means themselves."""
+        """Set the spread of every ticker without an exact price; 0 answers the means themselves.
+
+        Raises:
+            ValueError: not between 0 and 0.2.
+        """
+        if not (spread.is_finite() and 0 <= spread <= Decimal("0.2")):
+            raise ValueError("the spread must be between 0 and 0.2")
         self._spread = spread
         self._arrange()
 
     def put_price(self, ticker: str, price: Decimal) -> None:
-        """Make a ticker, new or known, answer exactly this price from now on; whole cents, above 0."""
+        """Make a ticker, new or known, answer exactly this price from now on.
+
+        Raises:
+            ValueError: the price is not a positive number of whole cents, or the ticker is not one.
+        """
+        if _TICKER.fullmatch(ticker) is None:
+            raise ValueError("a ticker is 1 to 50 letters, digits, points and hyphens")
+        if not price.is_finite() or price <= 0 or price > _HIGHEST or price.scaleb(2) % 1:
+            raise ValueError("a price is a positive number of whole cents, at most 10,000,000")
         self._means[ticker] = int(price.scaleb(2))
         self._frozen.add(ticker)
         self._arrange()

@@ -51,3 +51,14 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
             raise ValueError("price_spread must be between 0 and 0.2")
         if not (self.first_port == 0 or 1 <= self.first_port <= 65_530):
             raise ValueError("first_port must be 0 or between 1 and 65530")
+
+
+class SimulatorUrls(Struct, frozen=True):
+    """Base URLs of a running simulator, without `/api/v1`."""
+
+    portfolio_accounting: str
+    pricing: str
+    portfolio: str
+    security: str
+    order: str
+    control: str

@@ -59,7 +59,8 @@ class World:
         self._priced = tuple(security for security in self.securities if security.mean is not None)
         self._cases = special_holdings(self.securities)
         self._changed: dict[str, Holdings] = {}
-        self._registered: dict[str, Portfolio] = {}
+        self._names: dict[str, str] = {}
+        self._registered: dict[str, None] = {}
 
     @property
     def expensive_security(self) -> Security:
@@ -101,14 +102,11 @@ class World:
 
     def portfolio(self, portfolio_id: str) -> Portfolio | None:
         """The portfolio of this id; None for an unknown one."""
-        known = self._registered.get(portfolio_id)
-        if known is not None:
-            return known
         place = self._place(portfolio_id)
-        if place is None:
+        if place is None and portfolio_id not in self._registered:
             return None
-        name = f"Portfolio {place + 1}" if isinstance(place, int) else f"Special case {place}"
-        return Portfolio(portfolio_id, name)
+        name = f"Portfolio {place + 1}" if isinstance(place, int) else f"Portfolio {place or portfolio_id}"
+        return Portfolio(portfolio_id, self._names.get(portfolio_id, name))
 
     def holdings(self, portfolio_id: str) -> Holdings:
         """What a portfolio holds now; nothing at all where it is unknown, as the real service answers."""
@@ -121,15 +119,17 @@ class World:
         return Holdings(cash=self._starting_cash(place)) if isinstance(place, int) else self._cases[place]
 
     def put_holdings(self, portfolio_id: str, holdings: Holdings, name: str | None = None) -> None:
-        """Make a portfolio hold exactly this; an unknown id becomes a new portfolio."""
-        if name is not None or self.portfolio(portfolio_id) is None:
-            self._registered[portfolio_id] = Portfolio(portfolio_id, name or f"Registered {portfolio_id}")
+        """Make a portfolio hold exactly this, and rename it if a name is given; an unknown id becomes a new one."""
+        if self._place(portfolio_id) is None:
+            self._registered[portfolio_id] = None
+        if name is not None:
+            self._names[portfolio_id] = name
         self._changed[portfolio_id] = holdings
 
     def restore(self, portfolio_id: str) -> None:
         """Forget what was put in this portfolio's place; a registered one disappears."""
-        self._changed.pop(portfolio_id, None)
-        self._registered.pop(portfolio_id, None)
+        for changes in (self._changed, self._names, self._registered):
+            changes.pop(portfolio_id, None)
 
     def _digest(self, what: str) -> bytes:
         return blake2b(f"{self._seed} {what}".encode(), digest_size=8).digest()

@@ -1,0 +1,1 @@
+"""Faults that can befall a simulated service while it runs."""
