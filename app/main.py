@@ -20,6 +20,7 @@ from app.api.rebalance_history import RebalanceHistoryController
 from app.api.rebalances import RebalanceController
 from app.correlation import HEADER, Correlation
 from app.dialect import Dialect
+from app.lifeline import end_with_server
 from app.logs import configure_logs
 from app.readiness import Readiness
 from app.rebalance import RebalanceLimits, Rebalancer
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
 @asynccontextmanager
 async def _parts(app: Litestar, settings: Settings) -> AsyncIterator[None]:
     """Open what the handlers use, and close it in reverse, the solver processes included."""
+    end_with_server()
     async with AsyncExitStack() as stack:
         # A request that is past its deadline still has to store what it has.
         lease = timedelta(seconds=settings.rebalance_deadline_seconds + 30)

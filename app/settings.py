@@ -67,7 +67,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename="upper"):
             raise InvalidSetting("MONGODB_URL", f"accepts a mongodb:// or mongodb+srv:// URL, or `{EMBEDDED}`")
         try:
             ZoneInfo(self.trade_date_timezone)
-        except (ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError) as error:
             raise InvalidSetting(
                 "TRADE_DATE_TIMEZONE", "accepts an IANA time zone such as `America/New_York`"
             ) from error

@@ -1,0 +1,73 @@
+"""The demo, started as a user starts it."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.system.processes import Command, running
+
+STAYS_UP = "The service stays up"
+
+
+def test_once_shows_the_trades_of_three_portfolios_and_leaves_nothing_running() -> None:
+    with running("demo", "--once") as command:
+        assert command.finish() == 0, command.output
+        assert command.await_end_of_family() == []
+    assert len(re.findall(r"market value [\d,.]+ +cash before [\d,.]+ +cash after [\d,.]+", command.output)) == 3
+    assert len(re.findall(r"^ *BUY ", command.output, re.MULTILINE)) >= 10
+    assert re.search(r"^ *SELL ", command.output, re.MULTILINE), "the portfolio that holds securities sells some"
+    assert command.output.count("proven") == 3
+
+
+def test_what_it_prints_works_while_it_stays_up() -> None:
+    """The documentation pages render and the printed curl line rebalances again."""
+    with running("demo") as command:
+        output = command.read_until(STAYS_UP)
+        for page in ("docs", "redoc"):
+            url = re.search(rf"http://\S+/{page}\b", output)
+            assert url is not None
+            assert httpx.get(url[0]).status_code == 200
+        curl = re.search(r"curl -X POST (\S+)", output)
+        assert curl is not None
+        again = httpx.post(curl[1])
+        assert again.status_code == 200
+        assert len(again.json()) == 3
+        _interrupt(command)
+        assert command.finish() == 0
+        assert command.await_end_of_family() == []
+        assert "Stopped." in command.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["terminated", "killed"])
+def test_nothing_is_left_running_however_it_ends(number: signal.Signals) -> None:
+    with running("demo") as command:
+        command.read_until(STAYS_UP)
+        assert len(command.family()) >= 6, "mongod and its keeper, simulator, server, worker, solvers"
+        command.process.send_signal(number)
+        command.finish()
+        assert command.await_end_of_family() == []
+
+
+def test_an_interrupt_while_starting_leaves_nothing_running() -> None:
+    with running("demo") as command:
+        command.read_until("Starting MongoDB")
+        _interrupt(command)
+        command.finish()
+        assert command.await_end_of_family() == []
+
+
+def test_without_a_mongod_it_says_what_is_missing(tmp_path: Path) -> None:
+    environment = {"EMBEDDED_MONGOD": str(tmp_path / "missing")}
+    with running("demo", "--once", environment=environment) as command:
+        assert command.finish() == 2
+    assert "does not run on this machine" in command.output
+    assert "Traceback" not in command.output
+
+
+def _interrupt(command: Command) -> None:
+    """Interrupt the whole foreground process group, as Ctrl-C at a terminal does."""
+    os.killpg(command.process.pid, signal.SIGINT)

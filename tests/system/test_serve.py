@@ -1,0 +1,103 @@
+"""The service as an operator starts and stops it."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import psutil
+import pytest
+
+from app.stack import free_port
+from tests.system.processes import Command, running
+
+
+@contextmanager
+def serving(**environment: str) -> Iterator[tuple[Command, str]]:
+    """A ready server on its embedded MongoDB, whose neighbours are away."""
+    port = free_port()
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    settings = {
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "MONGODB_URL": "embedded",
+        "PORTFOLIO_ACCOUNTING_SERVICE_URL": nowhere,
+        "PRICING_SERVICE_URL": nowhere,
+        "PORTFOLIO_SERVICE_URL": nowhere,
+        "SECURITY_SERVICE_URL": nowhere,
+        "ORDER_SERVICE_URL": nowhere,
+        "EXTERNAL_SERVICE_RETRIES": "0",
+        **environment,
+    }
+    with running("serve", environment=settings) as command:
+        url = f"http://127.0.0.1:{port}"
+        await_status(f"{url}/health/ready", 200, command)
+        yield command, url
+
+
+def await_status(url: str, status: int, command: Command) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        assert command.process.poll() is None, command.finish()
+        try:
+            if httpx.get(url, timeout=5).status_code == status:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"{url} did not answer {status}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_running_however_the_server_ends(number: signal.Signals) -> None:
+    with serving() as (command, _):
+        assert len(command.family()) >= 5, "server, worker, solver processes, mongod and its keeper"
+        if number == signal.SIGINT:
+            os.killpg(command.process.pid, number)
+        else:
+            command.process.send_signal(number)
+        status = command.finish()
+        assert command.await_end_of_family() == []
+        assert number == signal.SIGKILL or status == 0
+
+
+def test_a_killed_worker_is_replaced_and_leaves_no_solver_process() -> None:
+    with serving() as (command, url):
+        (worker,) = [process for process in command.family() if _is_worker(process, command)]
+        worker.kill()
+        await_status(f"{url}/health/ready", 200, command)
+        command.process.terminate()
+        assert command.finish() == 0
+        assert command.await_end_of_family() == []
+
+
+def _is_worker(process: psutil.Process, server: Command) -> bool:
+    return process.ppid() == server.process.pid and "mongod" not in " ".join(process.cmdline())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PORT", "70000", "PORT is wrong: Expected `int` <= 65535"),
+        ("PORT", "eighty", "PORT is wrong: Expected `int`"),
+        ("SOLVER_STRATEGY", "guess", "SOLVER_STRATEGY is wrong"),
+        ("MONGODB_URL", "postgres://secret@host", "MONGODB_URL accepts a mongodb://"),
+        ("PRICING_SERVICE_URL", "pricing:8083", "PRICING_SERVICE_URL accepts a base URL"),
+        (
+            "PRICING_SERVICE_URL",
+            "http://pricing:8083/api/v1",
+            "PRICING_SERVICE_URL accepts a base URL without `/api/v1`",
+        ),
+        ("TRADE_DATE_TIMEZONE", "Mars/Olympus", "TRADE_DATE_TIMEZONE accepts an IANA time zone"),
+        ("EXTERNAL_SERVICE_RETRIES", "-1", "EXTERNAL_SERVICE_RETRIES is wrong"),
+        ("REBALANCE_DEADLINE_SECONDS", "nan", "REBALANCE_DEADLINE_SECONDS"),
+    ],
+)
+def test_a_wrong_setting_stops_it_with_one_line_that_names_it(variable: str, value: str, said: str) -> None:
+    with running("serve", environment={variable: value}) as command:
+        assert command.finish() == 2
+    assert said in command.output
+    assert len(command.output.splitlines()) == 1
+    assert "secret" not in command.output
