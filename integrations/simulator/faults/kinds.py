@@ -101,7 +101,11 @@ class Garbage(CallFault, frozen=True, kw_only=True):
 
 
 class Reset(CallFault, frozen=True, kw_only=True):
-    """Reset the connection: before anything was done, or after it was done and half of the body sent."""
+    """Reset the connection: before anything was done, or after it was done and half of the body sent.
+
+    A client that finds a kept connection reset may repeat an idempotent call at once and unasked, as aiohttp does; with
+    `calls=1` it then never tells.
+    """
 
     mid_body: bool = False
 
