@@ -63,7 +63,7 @@ class Database:
 
     async def tidy(self) -> None:
         """Completes or removes what crashed processes left behind; safe in many processes at once."""
-        await self.models.settle_all()
+        await self.models.sweep(self._lease)
         await self.rebalances.sweep(self._lease)
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Literal
 
 from bson import ObjectId
 from msgspec import Struct, field
@@ -125,7 +126,7 @@ class RebalancedPortfolio(Struct, frozen=True, rename="camel"):
     place: int
     portfolio_id: str
     portfolio_name: str | None
-    status: str
+    status: Literal["COMPLETED", "FAILED"]
     failure: Failure | None
     market_value: Decimal | None
     cash_before: Decimal | None

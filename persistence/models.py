@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final
 
@@ -166,10 +166,10 @@ class ModelRepository:
             found = self._history.find({"modelId": model_id}, sort=[("version", DESCENDING)], skip=offset, limit=limit)
             return [from_document(entry, ModelHistoryEntry) async for entry in found]
 
-    async def settle_all(self) -> None:
-        """Completes what crashed processes left: audit entries to copy, deleted models to remove."""
+    async def sweep(self, pending_for: timedelta) -> None:
+        """Completes what crashed processes left: copies entries older than `pending_for`, removes deleted models."""
         async with self._access():
-            async for document in self._models.find({"pending.at": {"$exists": True}}):
+            async for document in self._models.find({"pending.at": {"$lt": datetime.now(UTC) - pending_for}}):
                 await self._settle(document)
 
     async def _write(

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import anyio
+import pymongo
 from bson import MaxKey, MinKey, ObjectId, encode
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DuplicateKeyError
@@ -28,7 +29,9 @@ _NEWEST_FIRST: Final = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),
 # What may wait in memory for one insert, of one rebalance; a portfolio of 500 positions is about 120,000 bytes.
 _BATCH_BYTES: Final = 2_000_000
 _BATCH_PORTFOLIOS: Final = 200
-_CLEANING_SECONDS: Final = 5
+_READ_AHEAD_PORTFOLIOS: Final = 10
+# Longer than other calls get: megabytes on their way to a disk are no sign of an outage.
+_BULK_SECONDS: Final = 5
 
 
 class RebalanceStorage:
@@ -83,7 +86,8 @@ class RebalanceStorage:
         batch, self._batch, self._batch_bytes = self._batch, [], 0
         if batch:
             async with self._access():
-                await self._portfolios.insert_many(batch, ordered=False)
+                with pymongo.timeout(_BULK_SECONDS):
+                    await self._portfolios.insert_many(batch, ordered=False)
 
 
 class RebalanceRepository:
@@ -114,7 +118,7 @@ class RebalanceRepository:
             yield storage
         finally:
             if not storage.finished:
-                with anyio.move_on_after(_CLEANING_SECONDS, shield=True), suppress(DatabaseUnavailable):
+                with anyio.move_on_after(_BULK_SECONDS, shield=True), suppress(DatabaseUnavailable):
                     await self.abandon(rebalance_id)
 
     async def get(self, rebalance_id: ObjectId) -> Rebalance:
@@ -148,7 +152,10 @@ class RebalanceRepository:
         count = 0
         async with self._access():
             found = self._portfolios.find(
-                {"_id": _all_places(header.id)}, None if positions else {"positions": False}, sort=[("_id", 1)]
+                {"_id": _all_places(header.id)},
+                None if positions else {"positions": False},
+                sort=[("_id", 1)],
+                batch_size=_READ_AHEAD_PORTFOLIOS,
             )
             async for document in found:
                 yield _portfolio(document)
@@ -230,7 +237,8 @@ class RebalanceRepository:
 
     async def _remove(self, rebalance_id: ObjectId) -> None:
         async with self._access():
-            await self._portfolios.delete_many({"_id": _all_places(rebalance_id)})
+            with pymongo.timeout(_BULK_SECONDS):
+                await self._portfolios.delete_many({"_id": _all_places(rebalance_id)})
             await self._rebalances.delete_one({"_id": rebalance_id, "doomed": True})
 
 

@@ -1,8 +1,12 @@
-"""What every test shares: the event loop it runs on and the real MongoDB it talks to."""
+"""What every test shares: the event loop it runs on and the real MongoDB it talks to.
+
+TEST_MONGODB_URL names a server to use; TEST_MONGODB=container starts MongoDB 8.0 in a container; else the embedded one.
+"""
 
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import pytest
 from pymongo import AsyncMongoClient, MongoClient
@@ -19,40 +23,59 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 @pytest.fixture(scope="session")
 def mongodb_url() -> Iterator[str]:
-    """A replica set: the one TEST_MONGODB_URL names, else an embedded one that starts with the first test to ask."""
+    """A replica set, started by the first test that asks, or what TEST_MONGODB_URL names."""
     if url := os.environ.get("TEST_MONGODB_URL"):
         yield url
-        return
-    with EmbeddedMongod.start() as mongod:
-        yield mongod.url
+    else:
+        with _server(replica_set=True) as url:
+            yield url
 
 
 @pytest.fixture(scope="session")
 def standalone_mongodb_url() -> Iterator[str]:
     """A server that is no replica set."""
-    with EmbeddedMongod.start(replica_set=False) as mongod:
-        yield mongod.url
+    with _server(replica_set=False) as url:
+        yield url
+
+
+@contextmanager
+def _server(*, replica_set: bool) -> Iterator[str]:
+    if os.environ.get("TEST_MONGODB") == "container":
+        from tests.persistence.container import mongodb_container  # noqa: PLC0415 - needs an engine to be of use
+
+        with mongodb_container(replica_set=replica_set) as url:
+            yield url
+    else:
+        with EmbeddedMongod.start(replica_set=replica_set) as mongod:
+            yield mongod.url
 
 
 @pytest.fixture(scope="session")
-def database_name(mongodb_url: str) -> Iterator[str]:
+def server_url(mongodb_url: str) -> str:
+    """The server that the `database` fixture opens; tests of the persistence package run on more than one."""
+    return mongodb_url
+
+
+@pytest.fixture(scope="session")
+def database_name(server_url: str) -> Iterator[str]:
     """A database of this test run alone, dropped at its end."""
     name = f"test_{uuid.uuid4().hex}"
     yield name
-    with MongoClient[dict[str, object]](mongodb_url) as client:
+    with MongoClient[dict[str, object]](server_url) as client:
         client.drop_database(name)
 
 
 @pytest.fixture
-async def database(mongodb_url: str, database_name: str) -> AsyncIterator[Database]:
+async def database(server_url: str, database_name: str) -> AsyncIterator[Database]:
     """The database, empty; its indexes stay from test to test, since dropping and making them is slow."""
-    async with open_database(mongodb_url, database_name) as opened:
+    async with open_database(server_url, database_name) as opened:
         yield opened
-    await wipe(mongodb_url, database_name)
+    await wipe(server_url, database_name)
 
 
 async def wipe(url: str, name: str) -> None:
     """Removes every document."""
     async with AsyncMongoClient[dict[str, object]](url) as client:
         for collection in await client[name].list_collection_names():
-            await client[name][collection].delete_many({})
+            if not collection.startswith("system."):
+                await client[name][collection].delete_many({})

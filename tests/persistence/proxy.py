@@ -1,0 +1,113 @@
+"""A proxy before a real mongod: it can refuse, fall silent, or have something done just before a write goes through."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Self
+from urllib.parse import urlsplit
+
+import bson
+
+_HEADER: Final = struct.Struct("<iiii")
+_OP_MSG: Final = 2013
+_BEFORE_BODY: Final = 5
+_WRITES: Final = frozenset({"insert", "update", "delete", "findAndModify"})
+
+
+class Proxy:
+    """Listens on a port of its own for as long as its block lasts.
+
+    Attributes:
+        url: what a client connects to.
+        before_write: called with the number of each write command, counted from 0, before the server sees it; a write
+            for which it answers True never gets there.
+    """
+
+    def __init__(self, mongodb_url: str) -> None:
+        target = urlsplit(mongodb_url)
+        self._target = (str(target.hostname), target.port or 27017)
+        self._writes = 0
+        self._port = 0
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._connections: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.before_write: Callable[[int], bool] = lambda _: False
+
+    @classmethod
+    @asynccontextmanager
+    async def to(cls, mongodb_url: str) -> AsyncIterator[Self]:
+        """A proxy to the server at this URL."""
+        proxy = cls(mongodb_url)
+        await proxy.listen()
+        try:
+            yield proxy
+        finally:
+            await proxy.refuse()
+
+    @property
+    def url(self) -> str:
+        return f"mongodb://127.0.0.1:{self._port}/?directConnection=true"
+
+    async def listen(self) -> None:
+        """Accepts connections, on the same port as before."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def refuse(self) -> None:
+        """Drops all connections and accepts no more."""
+        assert self._server
+        self._server.close()
+        self._flowing.set()
+        for connection in list(self._connections):
+            connection.transport.abort()
+        await self._server.wait_closed()
+
+    def fall_silent(self) -> None:
+        """Takes what it is sent and passes nothing on."""
+        self._flowing.clear()
+
+    def speak(self) -> None:
+        """Passes on what it kept and what comes."""
+        self._flowing.set()
+
+    async def _serve(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        self._connections.add(to_client)
+        from_server, to_server = await asyncio.open_connection(*self._target)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            answers = asyncio.create_task(self._answer(from_server, to_client))
+            while True:
+                message = await _message(from_client)
+                await self._flowing.wait()
+                if _is_write(message):
+                    self._writes += 1
+                    if self.before_write(self._writes - 1):
+                        break
+                to_server.write(message)
+        answers.cancel()
+        self._connections.discard(to_client)
+        to_server.close()
+        to_client.close()
+
+    async def _answer(self, from_server: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                message = await _message(from_server)
+                await self._flowing.wait()
+                to_client.write(message)
+
+
+async def _message(stream: asyncio.StreamReader) -> bytes:
+    header = await stream.readexactly(_HEADER.size)
+    length, *_ = _HEADER.unpack(header)
+    return header + await stream.readexactly(length - _HEADER.size)
+
+
+def _is_write(message: bytes) -> bool:
+    *_, operation = _HEADER.unpack_from(message)
+    if operation != _OP_MSG:
+        return False
+    start = _HEADER.size + _BEFORE_BODY
+    size = int.from_bytes(message[start : start + 4], "little")
+    return next(iter(bson.decode(message[start : start + size]))) in _WRITES

@@ -1,0 +1,183 @@
+"""Models in the database: what is stored, found, listed, changed and deleted."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from bson import ObjectId
+from msgspec.structs import replace
+from pymongo.asynchronous.database import AsyncDatabase
+
+from persistence.codec import Document
+from persistence.database import Database
+from persistence.documents import Model
+from persistence.errors import DuplicateName, ModelNotFound, VersionConflict
+from persistence.sorting import ModelField, SortKey
+from tests.persistence.examples import NOON, change, model, position, security
+
+
+async def test_a_model_comes_back_as_it_was_stored(database: Database) -> None:
+    stored = model(last_rebalance_date=NOON)
+    await database.models.insert(stored, change())
+    assert await database.models.get(stored.id) == stored
+
+
+async def test_decimals_are_stored_as_decimal128_and_the_version_as_an_int32(
+    database: Database, stored: AsyncDatabase[Document]
+) -> None:
+    await database.models.insert(model(), change())
+    as_decimal = {"positions.target": {"$type": "decimal"}, "version": {"$type": "int"}}
+    assert await stored["models"].count_documents(as_decimal) == 1
+
+
+@pytest.mark.parametrize("text", ["$set", "a.b", "{$ne: null}", "\x00", "'; drop", "名前 📈", "x" * 255])
+async def test_a_name_is_only_text(database: Database, text: str) -> None:
+    stored = model(text, portfolios=(text,))
+    await database.models.insert(stored, change())
+    changed = await database.models.replace(replace(stored, portfolios=(text, "$name")), change())
+    assert changed == replace(stored, portfolios=(text, "$name"), version=2)
+    assert await database.models.with_portfolio(text) == [changed]
+    assert [entry.after and entry.after.name for entry in await database.models.history(stored.id, limit=9)] == [
+        text
+    ] * 2
+
+
+async def test_a_name_belongs_to_one_model(database: Database) -> None:
+    first, second = model("Growth"), model("Value")
+    await database.models.insert(first, change())
+    await database.models.insert(second, change())
+    with pytest.raises(DuplicateName) as of_insert:
+        await database.models.insert(model("Growth"), change())
+    assert of_insert.value.name == "Growth"
+    with pytest.raises(DuplicateName):
+        await database.models.replace(replace(second, name="Growth"), change())
+    with pytest.raises(DuplicateName):
+        await database.models.change(second.id, lambda current: replace(current, name="Growth"), change())
+    assert await database.models.get(second.id) == second
+
+
+async def test_what_is_not_there_is_not_found(database: Database) -> None:
+    unknown = model()
+    with pytest.raises(ModelNotFound) as of_get:
+        await database.models.get(unknown.id)
+    assert of_get.value.model_id == unknown.id
+    with pytest.raises(ModelNotFound):
+        await database.models.replace(unknown, change())
+    with pytest.raises(ModelNotFound):
+        await database.models.change(unknown.id, lambda current: current, change())
+    with pytest.raises(ModelNotFound):
+        await database.models.delete(unknown.id, 1, change())
+    with pytest.raises(ModelNotFound):
+        await database.models.history(unknown.id, limit=1)
+    await database.models.touch_last_rebalance_date(unknown.id, NOON)
+    assert await database.models.page() == []
+
+
+async def test_a_replacement_needs_the_version_that_is_there(database: Database) -> None:
+    first = model()
+    await database.models.insert(first, change())
+    second = await database.models.replace(replace(first, positions=()), change())
+    assert second == replace(first, positions=(), version=2)
+    with pytest.raises(VersionConflict) as conflict:
+        await database.models.replace(replace(first, positions=(position(3),)), change())
+    assert conflict.value.current == 2
+    with pytest.raises(VersionConflict):
+        await database.models.delete(first.id, 1, change())
+    assert await database.models.get(first.id) == second
+
+
+async def test_a_change_that_changes_nothing_makes_no_version(database: Database) -> None:
+    unchanged = model()
+    await database.models.insert(unchanged, change())
+    assert await database.models.change(unchanged.id, lambda current: current, change()) == unchanged
+    assert len(await database.models.history(unchanged.id, limit=10)) == 1
+
+
+async def test_a_target_that_only_gains_a_zero_is_the_same_target(database: Database) -> None:
+    unchanged = model(positions=(position(1, "0.5"),))
+    await database.models.insert(unchanged, change())
+    same = (replace(position(1), target=Decimal("0.50")),)
+    changed = await database.models.change(unchanged.id, lambda current: replace(current, positions=same), change())
+    assert changed.version == 1
+
+
+async def test_a_change_that_raises_changes_nothing(database: Database) -> None:
+    unchanged = model()
+    await database.models.insert(unchanged, change())
+
+    def refuse(_: Model) -> Model:
+        raise KeyError("position")
+
+    with pytest.raises(KeyError):
+        await database.models.change(unchanged.id, refuse, change())
+    assert await database.models.get(unchanged.id) == unchanged
+
+
+async def test_a_deleted_model_is_gone_and_its_name_is_free(
+    database: Database, stored: AsyncDatabase[Document]
+) -> None:
+    deleted = model()
+    await database.models.insert(deleted, change())
+    await database.models.delete(deleted.id, 1, change())
+    with pytest.raises(ModelNotFound):
+        await database.models.get(deleted.id)
+    assert await database.models.page() == []
+    assert await stored["models"].count_documents({}) == 0
+    await database.models.insert(model(deleted.name), change())
+
+
+async def test_the_last_rebalance_date_never_moves_back(database: Database) -> None:
+    touched = model()
+    await database.models.insert(touched, change())
+    for hours in (0, 2, 1):
+        await database.models.touch_last_rebalance_date(touched.id, NOON + timedelta(hours=hours))
+    now = await database.models.get(touched.id)
+    assert now == replace(touched, last_rebalance_date=NOON + timedelta(hours=2))
+    later = NOON + timedelta(days=1)
+    for given, kept in ((None, now.last_rebalance_date), (NOON, now.last_rebalance_date), (later, later)):
+        now = await database.models.replace(replace(now, last_rebalance_date=given), change())
+        assert now.last_rebalance_date == kept
+
+
+async def test_models_are_found_by_a_portfolio(database: Database) -> None:
+    both = [model("A", portfolios=(security(1), security(2))), model("B", portfolios=(security(2),))]
+    for each in (*both, model("C", portfolios=())):
+        await database.models.insert(each, change())
+    assert await database.models.with_portfolio(security(2)) == both
+    assert await database.models.with_portfolio(security(1)) == both[:1]
+    assert await database.models.with_portfolio(security(3)) == []
+
+
+async def test_a_page_is_a_window_on_all_models(database: Database) -> None:
+    models = [model(f"Model {number}") for number in range(7)]
+    for each in models:
+        await database.models.insert(each, change())
+    assert await database.models.page() == models
+    assert await database.models.page(offset=5) == models[5:]
+    assert await database.models.page(limit=3) == models[:3]
+    assert await database.models.page(offset=2, limit=3) == models[2:5]
+    assert await database.models.page(offset=7) == []
+    assert await database.models.page(limit=0) == []
+
+
+async def test_every_order_sorts_by_its_keys_and_then_by_id(database: Database) -> None:
+    dates = [None, NOON, NOON, NOON + timedelta(1), None, datetime(2024, 1, 1, tzinfo=UTC)]
+    models = [
+        model(name, last_rebalance_date=date, id=ObjectId(f"{number:024x}"))
+        for name, date, number in zip("dbecfa", dates, (5, 1, 4, 2, 6, 3), strict=True)
+    ]
+    for each in models:
+        await database.models.insert(each, change())
+    value = {
+        ModelField.MODEL_ID: lambda each: each.id,
+        ModelField.NAME: lambda each: each.name,
+        ModelField.LAST_REBALANCE_DATE: lambda each: each.last_rebalance_date or datetime.min.replace(tzinfo=UTC),
+    }
+    for fields in itertools.chain(*(itertools.permutations(ModelField, length) for length in (1, 2, 3))):
+        for descending in itertools.product((False, True), repeat=len(fields)):
+            sort = [SortKey(field, down) for field, down in zip(fields, descending, strict=True)]
+            expected = sorted(models, key=lambda each: each.id, reverse=sort[-1].descending)
+            for key in reversed(sort):
+                expected.sort(key=value[key.field], reverse=key.descending)
+            assert await database.models.page(sort=sort) == expected, sort
