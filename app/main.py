@@ -1,6 +1,5 @@
 """The application: its parts, opened and closed in order, and the routes on top of them."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -23,7 +22,6 @@ from app.correlation import HEADER, Correlation
 from app.dialect import Dialect
 from app.lifeline import end_with_server
 from app.logs import configure_logs
-from app.maintenance import maintain
 from app.readiness import Readiness
 from app.rebalance import RebalanceLimits, Rebalancer
 from app.settings import Settings, load_settings
@@ -91,8 +89,6 @@ async def _parts(app: Litestar, settings: Settings) -> AsyncIterator[None]:
         limits = RebalanceLimits(
             settings.rebalance_deadline_seconds, settings.rebalance_concurrency, ZoneInfo(settings.trade_date_timezone)
         )
-        maintenance = asyncio.create_task(maintain(database, longest_request=10 * lease))
-        stack.callback(maintenance.cancel)
         app.state.database = database
         app.state.rebalancer = Rebalancer(database, neighbours, solvers, limits)
         app.state.readiness = Readiness(database, solvers, neighbours)
