@@ -56,8 +56,8 @@ def run(*, once: bool) -> None:
                 shown = asyncio.run(_rebalance(stack, world))
                 step("")
                 _show(console, shown, world)
-                _show_links(console, stack, shown, log)
                 if not once:
+                    _show_links(console, stack, shown, log)
                     console.print("\nThe service stays up; Ctrl-C stops it and everything it started.")
                     signal.pause()
                 step("Stopping")
