@@ -1,9 +1,10 @@
-"""A solve function that does what the first security's id says, for tests of what a pool makes of it."""
+"""A solve function that misbehaves as the first security's id tells it to, for tests of what a pool makes of that."""
 
 import os
 import resource
 import signal
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,73 +13,105 @@ import psutil
 from solver import cascade
 from solver.problem import Outcome, Portfolio, Security, SolverStrategy, TimeLimit
 
-HANG = "hang"
-"""Never come back."""
-SPEND = "spend"
-"""Use the time limit up, and answer how much it was."""
-NAP = "nap"
-"""Take twice the time that a chunk has, then solve."""
-DIE = "die"
-"""Be killed as by the kernel."""
-EAT = "eat"
-"""Allocate more memory than there is."""
-BREAK = "break"
-"""Raise an exception, as a defect would."""
-EXIT = "exit"
-"""End the process in good order."""
-CRASH_ONCE = "crash-once"
-"""Die, but only when the file that follows, after a colon, is not there yet; then solve."""
-RECORD = "record"
-"""Add the process to the file that follows, after a colon, take a while, then solve."""
+type Behaviour = Callable[[str, float], Outcome | None]
+"""Takes its argument and the time limit in seconds; the portfolio is solved in earnest when it returns None."""
 
 
-def portfolio(behaviour: str = "A", cash: str = "1000") -> Portfolio:
+def behave(_argument: str, _limit: float) -> None:
+    """Only solve."""
+
+
+def hang(_argument: str, _limit: float) -> None:
+    """Never come back."""
+    time.sleep(3600)
+
+
+def spin(_argument: str, _limit: float) -> None:
+    """Never come back, and compute all the while."""
+    while time.monotonic() > 0:
+        pass
+
+
+def spend(_argument: str, limit: float) -> Outcome:
+    """Use the time limit up, and answer how much it was."""
+    time.sleep(limit)
+    return TimeLimit(objective=Decimal(2), bound=Decimal(1), seconds=limit)
+
+
+def nap(_argument: str, _limit: float) -> None:
+    """Take twice the time that a chunk has, then solve."""
+    time.sleep(0.1)
+
+
+def record(path: str, limit: float) -> None:
+    """Add the process to a file, then nap."""
+    with Path(path).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    nap(path, limit)
+
+
+def die(_argument: str, _limit: float) -> None:
+    """Be killed as by the kernel."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_once(path: str, limit: float) -> None:
+    """Be killed unless the file exists; make it."""
+    if not Path(path).exists():
+        Path(path).touch()
+        die(path, limit)
+
+
+def eat(_argument: str, _limit: float) -> None:
+    """Allocate more memory than is allowed."""
+    resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+    bytearray(2**32)
+
+
+def leave(_argument: str, _limit: float) -> None:
+    """End the process in good order."""
+    raise SystemExit(3)
+
+
+def fail(_argument: str, _limit: float) -> None:
+    """Raise an exception, as a defect would."""
+    raise ZeroDivisionError("a defect")
+
+
+BEHAVIOURS: dict[str, Behaviour] = {
+    behaviour.__name__: behaviour
+    for behaviour in (behave, hang, spin, spend, nap, record, die, die_once, eat, leave, fail)
+}
+
+
+def portfolio(behaviour: Behaviour = behave, argument: object = "", *, cash: str = "1000") -> Portfolio:
     """A portfolio of one security, which makes `solve` behave so."""
-    half = Decimal("0.5")
-    return Portfolio(
-        (Security(behaviour, Decimal("7.5"), Decimal(0), half, Decimal("0.1"), Decimal("0.1")),), Decimal(cash)
+    security = Security(
+        security_id=f"{behaviour.__name__}:{argument}",
+        price=Decimal("7.5"),
+        target=Decimal("0.5"),
+        low_drift=Decimal("0.1"),
+        high_drift=Decimal("0.1"),
     )
+    return Portfolio((security,), Decimal(cash))
 
 
 def solve(portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_seconds: float) -> Outcome:
-    """Misbehaves as told, else solves."""
-    behaviour, _, path = portfolio.securities[0].security_id.partition(":")
-    match behaviour:
-        case "hang":
-            time.sleep(3600)
-        case "spend":
-            time.sleep(time_limit_seconds)
-            return TimeLimit(objective=Decimal(2), bound=Decimal(1), seconds=time_limit_seconds)
-        case "nap":
-            time.sleep(0.1)
-        case "die":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "eat":
-            resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
-            bytearray(2**32)
-        case "break":
-            raise ZeroDivisionError("a defect")
-        case "exit":
-            raise SystemExit(3)
-        case "crash-once" if not Path(path).exists():
-            Path(path).touch()
-            os.abort()
-        case "record":
-            with Path(path).open("a") as record:
-                record.write(f"{os.getpid()}\n")
-            time.sleep(0.1)
-    return cascade.solve(portfolio, strategy=strategy, time_limit_seconds=time_limit_seconds)
+    """Misbehaves as told, then solves if it still can."""
+    name, _, argument = portfolio.securities[0].security_id.partition(":")
+    outcome = BEHAVIOURS.get(name, behave)(argument, time_limit_seconds)
+    return outcome or cascade.solve(portfolio, strategy=strategy, time_limit_seconds=time_limit_seconds)
 
 
 def broken_solve(portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_seconds: float) -> Outcome:
-    """Fails on every portfolio, the one that warms a process included."""
+    """Ends its process on every portfolio, the one that warms it included."""
     os._exit(9)
 
 
 def stuck_solve(portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_seconds: float) -> Outcome:
     """Never comes back from any portfolio, the one that warms a process included."""
     time.sleep(3600)
-    raise AssertionError
+    raise AssertionError("nobody killed this process")
 
 
 def solver_processes() -> list[psutil.Process]:

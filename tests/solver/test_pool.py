@@ -70,7 +70,7 @@ async def test_the_milp_strategy_reaches_the_processes() -> None:
 async def test_work_is_spread_over_the_processes(pool: SolverPool, tmp_path: Path) -> None:
     """Portfolios that arrive together do not share one process while the other is idle."""
     record = tmp_path / "record"
-    await asyncio.gather(*(pool.solve(portfolio(f"{misbehaviour.RECORD}:{record}"), lane=1) for _ in range(2)))
+    await asyncio.gather(*(pool.solve(portfolio(misbehaviour.record, record), lane=1) for _ in range(2)))
     assert sorted(record.read_text().split()) == sorted(str(pid) for pid in pool.figures().pids)
 
 
@@ -78,14 +78,14 @@ async def test_lanes_are_served_in_turn(single: SolverPool) -> None:
     """A request of one portfolio that comes after one of two hundred is answered long before their end."""
     order: list[str] = []
 
-    async def ask(lane: str, behaviour: str) -> None:
-        await single.solve(portfolio(behaviour), lane=lane)
+    async def ask(lane: str) -> None:
+        await single.solve(portfolio(), lane=lane)
         order.append(lane)
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(200):
-            tasks.create_task(ask("large", "A"))
-        tasks.create_task(ask("small", "A"))
+            tasks.create_task(ask("large"))
+        tasks.create_task(ask("small"))
     assert order.index("small") <= 33
 
 
@@ -93,7 +93,7 @@ async def test_a_hard_portfolio_holds_up_only_itself(pool: SolverPool) -> None:
     """Neighbours of its chunk, before it and behind it, are answered while it is still being solved."""
     neighbours = [portfolio(cash=str(cash)) for cash in range(1000, 1030)]
     before = [asyncio.create_task(pool.solve(job, lane=1)) for job in neighbours]
-    hard = asyncio.create_task(pool.solve(portfolio(misbehaviour.SPEND), lane=1))
+    hard = asyncio.create_task(pool.solve(portfolio(misbehaviour.spend), lane=1))
     behind = [asyncio.create_task(pool.solve(job, lane=1)) for job in neighbours]
     await asyncio.wait_for(asyncio.gather(*before, *behind), 10)
     assert not hard.done()
@@ -101,14 +101,14 @@ async def test_a_hard_portfolio_holds_up_only_itself(pool: SolverPool) -> None:
 
 
 async def test_a_deadline_shortens_the_time_limit(pool: SolverPool) -> None:
-    solved = await pool.solve(portfolio(misbehaviour.SPEND), lane=1, deadline=time.monotonic() + 0.5)
+    solved = await pool.solve(portfolio(misbehaviour.spend), lane=1, deadline=time.monotonic() + 0.5)
     assert isinstance(solved.outcome, TimeLimit)
     assert 0 < solved.outcome.seconds <= 0.5
     assert solved.outcome.gap == 1
 
 
 async def test_a_portfolio_still_queued_at_its_deadline_is_answered_then(single: SolverPool) -> None:
-    occupying = asyncio.create_task(single.solve(portfolio(misbehaviour.SPEND), lane=1))
+    occupying = asyncio.create_task(single.solve(portfolio(misbehaviour.spend), lane=1))
     await asyncio.sleep(0.1)
     solved = await asyncio.wait_for(single.solve(portfolio(), lane=1, deadline=time.monotonic() + 0.2), 5)
     assert solved.outcome == TimeLimit(objective=None, bound=None, seconds=0)
@@ -118,13 +118,13 @@ async def test_a_portfolio_still_queued_at_its_deadline_is_answered_then(single:
 
 
 async def test_a_deadline_in_the_past_is_answered_at_once(pool: SolverPool) -> None:
-    solved = await pool.solve(portfolio(misbehaviour.HANG), lane=1, deadline=time.monotonic() - 1)
+    solved = await pool.solve(portfolio(misbehaviour.hang), lane=1, deadline=time.monotonic() - 1)
     assert solved.outcome == TimeLimit(objective=None, bound=None, seconds=0)
 
 
 async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     async with SolverPool(processes=1, queue_limit=3, time_limit_seconds=2, solve=misbehaviour.solve) as pool:
-        running = [asyncio.create_task(pool.solve(portfolio(misbehaviour.SPEND), lane=1))]
+        running = [asyncio.create_task(pool.solve(portfolio(misbehaviour.spend), lane=1))]
         await asyncio.sleep(0.1)
         queued = [asyncio.create_task(pool.solve(portfolio(), lane=1)) for _ in range(3)]
         await asyncio.sleep(0.1)
@@ -139,10 +139,10 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
 
 async def test_a_cancelled_caller_withdraws_its_portfolio(single: SolverPool, tmp_path: Path) -> None:
     record = tmp_path / "record"
-    occupying = asyncio.create_task(single.solve(portfolio(misbehaviour.NAP), lane=1))
+    occupying = asyncio.create_task(single.solve(portfolio(misbehaviour.nap), lane=1))
     await asyncio.sleep(0.02)
     queued = [
-        asyncio.create_task(single.solve(portfolio(f"{misbehaviour.RECORD}:{record}"), lane=lane)) for lane in (1, 1, 2)
+        asyncio.create_task(single.solve(portfolio(misbehaviour.record, record), lane=lane)) for lane in (1, 1, 2)
     ]
     await asyncio.sleep(0.02)
     assert single.figures().queued == 3
@@ -163,7 +163,7 @@ async def test_cancelled_callers_cost_no_process(pool: SolverPool) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    solved = await asyncio.gather(*(pool.solve(portfolio(misbehaviour.NAP), lane=1) for _ in range(4)))
+    solved = await asyncio.gather(*(pool.solve(portfolio(misbehaviour.nap), lane=1) for _ in range(4)))
     assert all(isinstance(one.outcome, Solution) for one in solved)
     figures = pool.figures()
     assert (len(figures.pids), figures.queued, figures.busy, figures.restarts) == (2, 0, 0, 0)
@@ -171,7 +171,7 @@ async def test_cancelled_callers_cost_no_process(pool: SolverPool) -> None:
 
 async def test_an_exception_belongs_to_its_portfolio_alone(single: SolverPool) -> None:
     """A defect and a portfolio that breaks the rules are raised to their callers; their process goes on."""
-    jobs = [portfolio(), portfolio(misbehaviour.BREAK), portfolio(cash="NaN"), portfolio()]
+    jobs = [portfolio(), portfolio(misbehaviour.fail), portfolio(cash="NaN"), portfolio()]
     good, fault, invalid, last = await asyncio.gather(
         *(single.solve(job, lane=1) for job in jobs), return_exceptions=True
     )
@@ -187,7 +187,7 @@ async def test_an_exception_belongs_to_its_portfolio_alone(single: SolverPool) -
 
 async def test_figures_tell_what_the_pool_does(single: SolverPool) -> None:
     assert single.ready
-    tasks = [asyncio.create_task(single.solve(portfolio(misbehaviour.NAP), lane=1)) for _ in range(3)]
+    tasks = [asyncio.create_task(single.solve(portfolio(misbehaviour.nap), lane=1)) for _ in range(3)]
     await asyncio.sleep(0.02)
     figures = single.figures()
     assert figures.busy == 1
@@ -198,7 +198,7 @@ async def test_figures_tell_what_the_pool_does(single: SolverPool) -> None:
 
 async def test_closing_a_busy_pool_leaves_no_process_and_no_caller() -> None:
     async with SolverPool(processes=2, solve=misbehaviour.solve) as pool:
-        tasks = [asyncio.create_task(pool.solve(portfolio(misbehaviour.HANG), lane=1)) for _ in range(5)]
+        tasks = [asyncio.create_task(pool.solve(portfolio(misbehaviour.hang), lane=1)) for _ in range(5)]
         await asyncio.sleep(0.2)
         figures = pool.figures()
         assert figures.busy == 2

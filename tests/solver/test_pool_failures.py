@@ -1,0 +1,199 @@
+"""The solver pool in bad times: processes killed, stopped, hung, out of memory, one after the other and all at once."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from solver.pool import Solved, SolverPool
+from solver.problem import Crashed, Portfolio, Security, Solution, TimeLimit
+from tests.solver import misbehaviour
+from tests.solver.misbehaviour import Behaviour, portfolio, solver_processes
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[SolverPool]:
+    """Two processes, one second for a portfolio, and a grace of another before the pool acts."""
+    async with SolverPool(processes=2, time_limit_seconds=1, solve=misbehaviour.solve) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def single() -> AsyncIterator[SolverPool]:
+    """One process, which has a long time for each portfolio."""
+    async with SolverPool(processes=1, time_limit_seconds=60, solve=misbehaviour.solve) as pool:
+        yield pool
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for something to become true; the test's time limit ends it if it never does."""
+    while not condition():  # noqa: ASYNC110 - what it waits for happens in other processes
+        await asyncio.sleep(0.01)
+
+
+async def ask_all(pool: SolverPool, *behaviours: Behaviour) -> list[Solved]:
+    """Asks for all of them at once, so that they travel in as few chunks as possible."""
+    return await asyncio.gather(*(pool.solve(portfolio(behaviour), lane=1) for behaviour in behaviours))
+
+
+async def is_whole(pool: SolverPool, processes: int) -> None:
+    """Fails the test unless all processes come back and they solve."""
+    await asyncio.wait_for(until(lambda: len(pool.figures().pids) == processes), 20)
+    solved = await ask_all(pool, *[misbehaviour.behave] * 40)
+    assert all(isinstance(one.outcome, Solution) for one in solved)
+    assert pool.figures().queued == 0
+    assert len(solver_processes()) == processes
+
+
+async def test_a_portfolio_survives_the_death_of_its_process(single: SolverPool, tmp_path: Path) -> None:
+    """Its second attempt answers it."""
+    solved = await single.solve(portfolio(misbehaviour.die_once, tmp_path / "crashed"), lane=1)
+    assert isinstance(solved.outcome, Solution)
+    assert single.figures().restarts == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "how"),
+    [
+        (misbehaviour.die, "was killed by signal 9"),
+        (misbehaviour.eat, "ran out of memory"),
+        (misbehaviour.leave, "ended with exit code 3"),
+    ],
+)
+async def test_a_portfolio_that_kills_two_processes_is_crashed(
+    pool: SolverPool, behaviour: Behaviour, how: str
+) -> None:
+    [solved] = await ask_all(pool, behaviour)
+    assert isinstance(solved.outcome, Crashed)
+    assert how in solved.outcome.message
+    assert pool.figures().restarts >= 1
+    await is_whole(pool, 2)
+
+
+async def test_neighbours_of_a_killer_are_solved(single: SolverPool) -> None:
+    """Portfolios in one chunk with several that kill their process are not charged for it, before or behind them."""
+    behaviours = [
+        misbehaviour.behave,
+        misbehaviour.behave,
+        misbehaviour.die,
+        misbehaviour.behave,
+        misbehaviour.eat,
+        misbehaviour.die,
+        misbehaviour.behave,
+        misbehaviour.behave,
+    ]
+    solved = await ask_all(single, *behaviours)
+    outcomes = [type(one.outcome) for one in solved]
+    assert outcomes == [Solution, Solution, Crashed, Solution, Crashed, Crashed, Solution, Solution]
+    assert single.figures().restarts == 6
+    await is_whole(single, 1)
+
+
+async def test_kill_9_while_solving(single: SolverPool) -> None:
+    asked = asyncio.create_task(single.solve(portfolio(misbehaviour.nap), lane=1))
+    await until(lambda: single.figures().busy == 1)
+    os.kill(single.figures().pids[0], signal.SIGKILL)
+    assert isinstance((await asked).outcome, Solution)
+    assert single.figures().restarts == 1
+
+
+async def test_an_idle_process_that_dies_is_replaced_unasked(pool: SolverPool) -> None:
+    before = pool.figures().pids
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    await until(lambda: pool.figures().restarts == 2)
+    await until(lambda: len(pool.figures().pids) == 2)
+    assert not set(before) & set(pool.figures().pids)
+    await is_whole(pool, 2)
+
+
+async def test_a_hung_process_is_killed_and_costs_only_its_portfolio(pool: SolverPool) -> None:
+    """The solver overran its limit, so the pool ends it; the neighbours in its chunk are solved long before."""
+    hung = asyncio.create_task(pool.solve(portfolio(misbehaviour.hang), lane=1))
+    neighbours = await ask_all(pool, *[misbehaviour.behave] * 30)
+    assert all(isinstance(one.outcome, Solution) for one in neighbours)
+    assert not hung.done()
+    outcome = (await hung).outcome
+    assert isinstance(outcome, TimeLimit)
+    assert (outcome.objective, outcome.bound, outcome.gap) == (None, None, None)
+    assert outcome.seconds >= 1
+    await is_whole(pool, 2)
+
+
+async def test_a_hung_process_is_killed_soon_after_the_deadline(single: SolverPool) -> None:
+    """Not after the much longer time limit of the pool."""
+    deadline = time.monotonic() + 0.5
+    solved = await asyncio.wait_for(single.solve(portfolio(misbehaviour.hang), lane=1, deadline=deadline), 30)
+    assert isinstance(solved.outcome, TimeLimit)
+    await is_whole(single, 1)
+
+
+async def test_every_process_hung_at_once(pool: SolverPool) -> None:
+    solved = await ask_all(pool, *[misbehaviour.hang] * 4, misbehaviour.behave)
+    assert [type(one.outcome) for one in solved] == [TimeLimit] * 4 + [Solution]
+    await is_whole(pool, 2)
+
+
+async def test_sigstop_while_solving(pool: SolverPool) -> None:
+    """A stopped process cannot be told from a hung one: its portfolio ends at its limit."""
+    asked = asyncio.create_task(pool.solve(portfolio(misbehaviour.nap), lane=1))
+    await until(lambda: pool.figures().busy == 1)
+    await asyncio.sleep(0.05)
+    for pid in pool.figures().pids:
+        os.kill(pid, signal.SIGSTOP)
+    assert isinstance((await asked).outcome, TimeLimit)
+    assert pool.figures().restarts == 1
+
+
+async def test_sigstop_while_idle_costs_nobody_a_portfolio(single: SolverPool) -> None:
+    """A process that never begins a chunk is replaced, and the next one solves it."""
+    os.kill(single.figures().pids[0], signal.SIGSTOP)
+    [solved] = await ask_all(single, misbehaviour.behave)
+    assert isinstance(solved.outcome, Solution)
+    assert single.figures().restarts == 1
+
+
+async def test_a_chunk_too_large_for_the_socket_does_not_block_the_server(single: SolverPool) -> None:
+    """Two megabytes to a process that reads nothing: the event loop goes on, and another process solves them."""
+    band = portfolio().securities[0]
+    securities = [
+        Security(f"S{number}", band.price, band.quantity, band.target / 500, band.low_drift, band.high_drift)
+        for number in range(500)
+    ]
+    large = Portfolio(tuple(securities), cash=portfolio().cash * 1000)
+    os.kill(single.figures().pids[0], signal.SIGSTOP)
+    asked = [asyncio.create_task(single.solve(large, lane=1)) for _ in range(40)]
+    await asyncio.wait_for(asyncio.sleep(0.1), 1)
+    assert single.figures().busy == 1
+    assert all(isinstance(one.outcome, Solution) for one in await asyncio.gather(*asked))
+
+
+async def test_the_death_of_the_fork_server_is_survived(pool: SolverPool) -> None:
+    """Its processes go on, and when they have to be replaced there is a new one."""
+    fork_server = psutil.Process(pool.figures().pids[0]).parent()
+    assert fork_server is not None
+    fork_server.kill()
+    assert all(isinstance(one.outcome, Solution) for one in await ask_all(pool, *[misbehaviour.behave] * 10))
+    assert [type(one.outcome) for one in await ask_all(pool, misbehaviour.hang, misbehaviour.die)] == [
+        TimeLimit,
+        Crashed,
+    ]
+    await is_whole(pool, 2)
+
+
+async def test_nothing_accumulates(single: SolverPool) -> None:
+    """After many replaced processes there are as many descriptors, tasks and threads as after the first."""
+    this = psutil.Process()
+    counts = []
+    for _ in range(12):
+        [solved] = await ask_all(single, misbehaviour.die)
+        assert isinstance(solved.outcome, Crashed)
+        await until(lambda: len(single.figures().pids) == 1)
+        counts.append((this.num_fds(), len(asyncio.all_tasks()), this.num_threads()))
+    assert single.figures().restarts == 24
+    assert set(counts[1:]) == {counts[1]}
