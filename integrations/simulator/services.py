@@ -212,6 +212,7 @@ class GlobeCo:
         return _batch_answer(result, _STATUSES[result.status] if result.total_received else 400)
 
     async def _list_orders(self, request: web.Request) -> Answer:
+        """A page of the accepted orders, flat with ids where the real service nests whole objects."""
         page = _page_asked_for(request)
         if page is None:
             return Answer(_encode(_SpringError(400, "Invalid limit or offset", request.path)), 400)

@@ -85,6 +85,12 @@ async def test_a_missing_or_bad_limit_becomes_fifty_and_leaves_the_cash_for_the_
     assert securities[:-1] == sorted(set(securities[:-1]))
 
 
+@pytest.mark.parametrize("offset", ["-1", "first", "2.5"])
+async def test_a_bad_offset_is_ignored(simulator: Simulator, http: aiohttp.ClientSession, offset: str) -> None:
+    page = await balances(http, simulator, simulator.world.case_id(SpecialCase.INVESTED), offset=offset)
+    assert (len(page["balances"]), page["pagination"]["offset"]) == (11, 0)
+
+
 async def test_more_rows_than_the_largest_page_come_on_two(simulator: Simulator, http: aiohttp.ClientSession) -> None:
     portfolio_id = simulator.world.case_id(SpecialCase.THOUSAND_ROWS)
     first = await balances(http, simulator, portfolio_id, limit=1000)

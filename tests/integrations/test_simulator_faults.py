@@ -316,6 +316,13 @@ async def test_a_million_rows_are_a_million(simulator: Simulator, http: aiohttp.
     assert len(rows) == 1_000_000
 
 
+async def test_garbage_takes_the_place_of_json_only(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    url = f"{simulator.urls.security}/api/v1/security"
+    await simulator.inject(Service.SECURITY, garbage(GarbageKind.DUPLICATES))
+    assert await statuses(http, f"{url}/not-an-id", 1) == [500]
+    assert msgspec.json.decode(await body(http, f"{url}/{'0' * 24}")) == [{"detail": "Security not found"}] * 2
+
+
 async def test_stopping_does_not_wait_for_calls_that_hang(http: aiohttp.ClientSession) -> None:
     async with running_simulator(SimulatorSettings(portfolios=1)) as simulator:
         await simulator.inject(Service.PRICING, Hang())

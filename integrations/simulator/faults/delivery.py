@@ -66,6 +66,8 @@ async def _before_answer(request: web.Request, fault: CallFault) -> web.Response
 
 async def _answer(request: web.Request, answer: Answer, fault: CallFault) -> web.StreamResponse:
     match fault:
+        case Garbage() if answer.content_type != JSON:
+            return deliver(answer)
         case Garbage(kind=GarbageKind.MILLION_ROWS):
             return await _send_million_rows(request, answer)
         case Garbage():

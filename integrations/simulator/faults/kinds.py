@@ -95,7 +95,7 @@ class SlowBody(CallFault, frozen=True, kw_only=True):
 
 
 class Garbage(CallFault, frozen=True, kw_only=True):
-    """Do what was asked and answer nonsense with the status of success."""
+    """Do what was asked and answer nonsense with the status of success in place of any JSON."""
 
     kind: GarbageKind
 
