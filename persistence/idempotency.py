@@ -6,7 +6,6 @@ may start.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
 from bson import ObjectId
 from msgspec import Struct
@@ -15,8 +14,6 @@ from pymongo.errors import DuplicateKeyError
 from persistence.errors import KeyInProgress, KeyReused, RebalanceNotFound
 from persistence.rebalances import RebalanceRepository
 from persistence.schema import IDEMPOTENCY_KEYS, Access
-
-_ATTEMPTS: Final = 10
 
 
 class Claimed(Struct, frozen=True):

@@ -169,7 +169,7 @@ class ModelRepository:
     async def sweep(self, pending_for: timedelta) -> None:
         """Completes what crashed processes left: copies entries older than `pending_for`, removes deleted models."""
         async with self._access():
-            async for document in self._models.find({"pending.at": {"$lt": datetime.now(UTC) - pending_for}}):
+            async for document in self._models.find({"pending.at": {"$lte": datetime.now(UTC) - pending_for}}):
                 await self._settle(document)
 
     async def _write(

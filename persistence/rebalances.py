@@ -217,7 +217,7 @@ class RebalanceRepository:
     async def sweep(self, hidden_for: timedelta) -> None:
         """Removes what crashed processes left half stored or half deleted, if hidden for longer than `hidden_for`."""
         async with self._access():
-            found = self._rebalances.find({"hiddenSince": {"$lt": datetime.now(UTC) - hidden_for}}, {"_id": True})
+            found = self._rebalances.find({"hiddenSince": {"$lte": datetime.now(UTC) - hidden_for}}, {"_id": True})
             abandoned = [document["_id"] async for document in found]
         for rebalance_id in abandoned:
             await self.abandon(rebalance_id)

@@ -5,6 +5,7 @@ came of it.
 """
 
 import asyncio
+import resource
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -82,6 +83,21 @@ async def life_of_a_rebalance(database: Database, rebalance_id: str) -> None:
             await storage.add(examples.portfolio(header.id, place))
         await storage.finish(header)
     await database.rebalances.delete(header.id, 1)
+
+
+async def largest_rebalance(database: Database) -> str:
+    """100 portfolios of 500 positions are stored and read back; how many came back, and bytes that memory grew by."""
+    header = examples.rebalance(100)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    async with database.rebalances.storing(header.id) as storage:
+        for place in range(100):
+            await storage.add(examples.portfolio(header.id, place, positions=500))
+        await storage.finish(header)
+    came_back = 0
+    async for portfolio in database.rebalances.portfolios(header):
+        came_back += portfolio == examples.portfolio(header.id, came_back, positions=500)
+    growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return f"{came_back} {growth * (1 if sys.platform == 'darwin' else 1024)}"
 
 
 async def ten_claims(database: Database, key: str) -> str:

@@ -1,0 +1,142 @@
+"""Idempotency keys: one request gets a key, the others wait for its answer, and a dead one does not keep it."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from bson import ObjectId
+from msgspec.structs import replace
+from pymongo.asynchronous.database import AsyncDatabase
+
+from persistence.codec import Document
+from persistence.database import Database, open_database
+from persistence.errors import KeyInProgress, KeyReused, StorageLost
+from persistence.idempotency import Answered, Claimed
+from tests.persistence.examples import portfolio, rebalance
+from tests.persistence.pod import Pod, ten_claims
+
+TARGET = "model/1"
+
+
+async def _store(database: Database, rebalance_id: ObjectId) -> None:
+    header = replace(rebalance(1), id=rebalance_id)
+    async with database.rebalances.storing(rebalance_id) as storage:
+        await storage.add(portfolio(rebalance_id, 0))
+        await storage.finish(header)
+
+
+async def test_the_first_request_gets_the_key_and_the_next_its_answer(database: Database) -> None:
+    claim = await database.idempotency.claim("key", TARGET, ObjectId())
+    assert isinstance(claim, Claimed)
+    with pytest.raises(KeyInProgress) as running:
+        await database.idempotency.claim("key", TARGET, ObjectId())
+    assert running.value.lease_until > datetime.now(UTC)
+    await _store(database, claim.rebalance_id)
+    await database.idempotency.complete(claim)
+    assert await database.idempotency.claim("key", TARGET, ObjectId()) == Answered(claim.rebalance_id)
+
+
+async def test_a_key_belongs_to_one_target(database: Database) -> None:
+    claim = await database.idempotency.claim("key", TARGET, ObjectId())
+    for _ in range(2):  # while it runs, and when it is answered
+        with pytest.raises(KeyReused) as reused:
+            await database.idempotency.claim("key", "model/2", ObjectId())
+        assert reused.value.target == TARGET
+        assert isinstance(claim, Claimed)
+        await database.idempotency.complete(claim)
+
+
+async def test_a_released_key_is_free_at_once(database: Database) -> None:
+    claim = await database.idempotency.claim("key", TARGET, ObjectId())
+    assert isinstance(claim, Claimed)
+    await database.idempotency.release(claim)
+    assert isinstance(await database.idempotency.claim("key", "model/2", ObjectId()), Claimed)
+
+
+async def test_of_20_simultaneous_requests_on_two_processes_one_gets_the_key(
+    server_url: str, database: Database, database_name: str
+) -> None:
+    async with (
+        Pod.start(ten_claims, server_url, database_name, "key") as one,
+        Pod.start(ten_claims, server_url, database_name, "key") as other,
+    ):
+        await asyncio.gather(one.opened(), other.opened())
+        answers = await asyncio.gather(one.go(), other.go())
+    assert Counter(" ".join(answers).split()) == {"Claimed": 1, "KeyInProgress": 19}
+
+
+async def test_after_a_crash_one_of_20_requests_takes_the_key_over(
+    server_url: str, database: Database, database_name: str
+) -> None:
+    async with open_database(server_url, database_name, lease=timedelta(0)) as doomed:
+        await doomed.idempotency.claim("key", TARGET, ObjectId())
+
+    async def claim() -> str:
+        try:
+            return type(await database.idempotency.claim("key", TARGET, ObjectId())).__name__
+        except KeyInProgress:
+            return "KeyInProgress"
+
+    outcomes = Counter(await asyncio.gather(*(claim() for _ in range(20))))
+    assert outcomes == {"Claimed": 1, "KeyInProgress": 19}
+
+
+async def test_a_crash_after_storing_and_before_completing_is_still_answered(
+    server_url: str, database: Database, database_name: str
+) -> None:
+    async with open_database(server_url, database_name, lease=timedelta(0)) as doomed:
+        claim = await doomed.idempotency.claim("key", TARGET, ObjectId())
+        assert isinstance(claim, Claimed)
+        await _store(doomed, claim.rebalance_id)
+    assert await database.idempotency.claim("key", TARGET, ObjectId()) == Answered(claim.rebalance_id)
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before it began to store", "while it stored"])
+async def test_a_request_that_lost_its_key_cannot_store_a_second_rebalance(
+    server_url: str, database: Database, database_name: str, stored: AsyncDatabase[Document], begun: bool
+) -> None:
+    """It was not dead but slow: whoever took the key over is the only one to answer."""
+    async with open_database(server_url, database_name, lease=timedelta(0)) as slow:
+        former = await slow.idempotency.claim("key", TARGET, ObjectId())
+        assert isinstance(former, Claimed)
+
+        async def take_over() -> Claimed:
+            taken = await database.idempotency.claim("key", TARGET, ObjectId())
+            assert isinstance(taken, Claimed)
+            await _store(database, taken.rebalance_id)
+            await database.idempotency.complete(taken)
+            return taken
+
+        if begun:
+
+            async def store_slowly() -> None:
+                async with slow.rebalances.storing(former.rebalance_id) as storage:
+                    await take_over()
+                    await storage.add(portfolio(former.rebalance_id, 0))
+                    await storage.finish(replace(rebalance(1), id=former.rebalance_id))
+
+            with pytest.raises(StorageLost):
+                await store_slowly()
+        else:
+            await take_over()
+            with pytest.raises(StorageLost):
+                await _store(slow, former.rebalance_id)
+        await slow.idempotency.complete(former)
+        await slow.idempotency.release(former)
+    assert len(await database.rebalances.page(limit=10)) == 1
+    [answer] = await database.rebalances.page(limit=10)
+    assert await database.idempotency.claim("key", TARGET, ObjectId()) == Answered(answer.id)
+
+
+async def test_a_key_is_forgotten_a_day_after_its_first_use(
+    database: Database, stored: AsyncDatabase[Document]
+) -> None:
+    await database.idempotency.claim("key", TARGET, ObjectId())
+    document = await stored["idempotency_keys"].find_one()
+    assert document
+    [index] = [
+        each for each in (await stored["idempotency_keys"].index_information()).values() if "expireAfterSeconds" in each
+    ]
+    assert index["expireAfterSeconds"] == 24 * 60 * 60
+    assert abs(document[index["key"][0][0]] - datetime.now(UTC)) < timedelta(minutes=1)

@@ -1,0 +1,132 @@
+"""How the server finds what it is asked for: by index, without collecting and sorting."""
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
+
+from persistence.codec import Document
+from persistence.database import Database
+from persistence.sorting import ModelField, RebalanceField, SortKey
+from tests.persistence.examples import NOON, change, model, portfolio, rebalance, security
+
+
+class Profile:
+    """What the server itself says of the operations on a database."""
+
+    def __init__(self, database: AsyncDatabase[Document]) -> None:
+        self._database = database
+
+    async def of(self, work: Callable[[], Awaitable[object]], namespace: str) -> list[dict[str, Any]]:
+        """The server's records of the queries on a collection that `work` causes."""
+        await self._database.command("profile", 2)
+        await work()
+        await self._database.command("profile", 0)
+        found = self._database["system.profile"].find(
+            {
+                "ns": f"{self._database.name}.{namespace}",
+                "op": {"$in": ["query", "getmore", "update", "remove"]},
+                "appName": "order-generation",
+            }
+        )
+        records = await found.to_list()
+        await self._database["system.profile"].drop()
+        return records
+
+
+@pytest.fixture
+async def profile(stored: AsyncDatabase[Document]) -> AsyncIterator[Profile]:
+    """The profiler, off at the end."""
+    yield Profile(stored)
+    await stored.command("profile", 0)
+    await stored["system.profile"].drop()
+
+
+async def _fill(database: Database) -> list[ObjectId]:
+    """30 models and 30 rebalances."""
+    ids = []
+    for number in range(30):
+        await database.models.insert(model(f"Model {number}", portfolios=(security(number % 3),)), change())
+        header = rebalance(1 + number % 3, f"Model {number}", NOON + timedelta(minutes=number % 7))
+        async with database.rebalances.storing(header.id) as storage:
+            for place in range(header.number_of_portfolios):
+                await storage.add(portfolio(header.id, place))
+            await storage.finish(header)
+        ids.append(header.id)
+    return ids
+
+
+def _by_index(records: list[dict[str, Any]]) -> None:
+    assert records
+    for record in records:
+        assert "IXSCAN" in record["planSummary"] or "IDHACK" in record["planSummary"], record["planSummary"]
+        assert "COLLSCAN" not in record["planSummary"]
+        assert not record.get("hasSortStage")
+
+
+async def test_every_order_of_rebalances_is_read_from_an_index(database: Database, profile: Profile) -> None:
+    await _fill(database)
+    for field, descending in itertools.product(RebalanceField, (False, True)):
+        sort = [SortKey(field, descending)]
+        records = await profile.of(lambda: database.rebalances.page(offset=5, limit=10, sort=sort), "rebalances")  # noqa: B023
+        _by_index(records)
+        assert sum(record["docsExamined"] for record in records) == 15, sort
+
+
+async def test_the_rebalances_of_portfolios_are_read_from_an_index_in_their_order(
+    database: Database, profile: Profile
+) -> None:
+    await _fill(database)
+    for wanted in ([security(1)], [security(0), security(1), security(2)]):
+        _by_index(await profile.of(lambda: database.rebalances.with_portfolios(wanted, limit=5), "rebalances"))  # noqa: B023
+
+
+async def test_the_portfolios_of_a_rebalance_are_the_only_ones_read(database: Database, profile: Profile) -> None:
+    rebalance_id = (await _fill(database))[2]
+    header = await database.rebalances.get(rebalance_id)
+
+    async def read_all() -> None:
+        assert len([each async for each in database.rebalances.portfolios(header)]) == 3
+
+    for work in (read_all, lambda: database.rebalances.portfolio(rebalance_id, security(1))):
+        records = await profile.of(work, "rebalance_portfolios")
+        _by_index(records)
+        assert sum(record["docsExamined"] for record in records) <= 3
+    records = await profile.of(lambda: database.rebalances.delete(rebalance_id, 1), "rebalance_portfolios")
+    _by_index(records)
+    assert sum(record["docsExamined"] for record in records) == 3
+
+
+async def test_every_order_of_models_is_read_from_an_index(database: Database, profile: Profile) -> None:
+    await _fill(database)
+    for length in (1, 2):
+        for fields in itertools.permutations(ModelField, length):
+            for descending in itertools.product((False, True), repeat=length):
+                sort = [SortKey(field, down) for field, down in zip(fields, descending, strict=True)]
+                _by_index(await profile.of(lambda: database.models.page(limit=10, sort=sort), "models"))  # noqa: B023
+
+
+async def test_models_are_found_by_portfolio_and_history_by_model_from_indexes(
+    database: Database, profile: Profile
+) -> None:
+    await _fill(database)
+    [found, *_] = await database.models.page(limit=1)
+    records = await profile.of(lambda: database.models.with_portfolio(security(1)), "models")
+    assert [record["planSummary"] for record in records] == ["IXSCAN { portfolios: 1 }"]
+    _by_index(await profile.of(lambda: database.models.history(found.id, limit=10), "model_history"))
+
+
+async def test_the_sweeps_look_only_at_what_is_unfinished(database: Database, profile: Profile) -> None:
+    """They run again and again in every pod, so they must cost nothing where nothing was left behind."""
+    await _fill(database)
+    for work, namespace in (
+        (lambda: database.models.sweep(timedelta(0)), "models"),
+        (lambda: database.rebalances.sweep(timedelta(0)), "rebalances"),
+    ):
+        records = await profile.of(work, namespace)
+        _by_index(records)
+        assert sum(record["keysExamined"] + record["docsExamined"] for record in records) == 0
