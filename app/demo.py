@@ -56,7 +56,9 @@ def run(*, once: bool) -> None:
                 shown = asyncio.run(_rebalance(stack, world))
                 step("")
                 _show(console, shown, world)
-                if not once:
+                if once:
+                    console.print("Without --once the service stays up, with its documentation at /docs and /redoc.")
+                else:
                     _show_links(console, stack, shown, log)
                     console.print("\nThe service stays up; Ctrl-C stops it and everything it started.")
                     signal.pause()
