@@ -1,10 +1,10 @@
-"""The one HTTP client of all neighbouring services: time-outs, retries, a circuit breaker, and a deadline over all.
+"""The one client of all neighbouring services: retries, a circuit breaker, and the caller's deadline over all of it.
 
 the caller's deadline                      asyncio.timeout: ends everything, and blames nobody
   retries after 1, 2, 4 s                  stamina: time-outs, connection errors, 5xx
     a slot                                 bounds the service's connections, and is not part of its time-out
       the circuit breaker                  interlock: counts what a retry could mend
-        one request                        aiohttp, within the service's time-out
+        one request                        `Exchange`, within the service's time-out
 """
 
 import asyncio
@@ -12,31 +12,29 @@ import math
 import time
 from collections.abc import Mapping
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import override
 
 import aiohttp
-import msgspec
 import stamina
 from interlock import CircuitBreaker, CircuitOpenError, Config, CoreEventListener, FailureClassifier, State
 from msgspec import Struct
-from yarl import URL
 
 from integrations.errors import Cause, NotFound, ServiceError
+from integrations.exchange import Exchange, Request
 from integrations.observer import NoObserver, Observer
 
-forwarded_headers: ContextVar[Mapping[str, str]] = ContextVar("forwarded_headers", default={})  # noqa: B039 - read only
+forwarded_headers: ContextVar[Mapping[str, str]] = ContextVar("forwarded_headers", default=MappingProxyType({}))
 """Headers that every call made in this context sends along, such as the correlation id."""
-
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""Fifty times the largest answer of the suite's own services; what is longer is refused before it fills the memory."""
 
 SHORTEST_ATTEMPT_SECONDS = 0.05
 """With less than this left before the deadline no request is begun: it could not be answered."""
 
 LONGEST_WAIT_SECONDS = 60.0
 """No retry waits longer, whatever `Retry-After` says to a caller who has no deadline."""
+
+PROBE_PATIENCE_SECONDS = 1.0
+"""How long a call waits for the probe of a breaker that may be about to close, rather than fail for being second."""
 
 
 class ServiceSettings(Struct, frozen=True, kw_only=True):
@@ -73,9 +71,10 @@ class ServiceClient:
     ) -> None:
         self.name = settings.name
         self.observer = observer or NoObserver()
-        self._settings = settings
-        self._session = session
+        self._retries = settings.retries
+        self._exchange = Exchange(settings.name, settings.url, settings.timeout_seconds, session)
         self._slots = asyncio.Semaphore(settings.connections)
+        self._request_ended = asyncio.Event()
         self._breaker = CircuitBreaker(
             name=settings.name,
             # A window as long as the limit, all of it failures: exactly that many consecutive failures.
@@ -105,7 +104,9 @@ class ServiceClient:
             NotFound: the service answered 404.
             ServiceError: no usable answer within the retries and the deadline.
         """
-        return await self._persevere(_Request("GET", path, params, None), expect, deadline)
+        return await self._persevere(
+            Request("GET", path, params or {}, None, forwarded_headers.get()), expect, deadline
+        )
 
     async def post[T](self, path: str, body: bytes, *, expect: type[T], deadline: float | None) -> T:
         """The answer to a POST of JSON, which is repeated only where no connection was made at all.
@@ -113,32 +114,33 @@ class ServiceClient:
         Raises:
             ServiceError: no usable answer; `sent` tells whether the service may have acted on it all the same.
         """
-        return await self._persevere(_Request("POST", path, None, body), expect, deadline)
+        return await self._persevere(Request("POST", path, {}, body, forwarded_headers.get()), expect, deadline)
 
-    async def _persevere[T](self, request: "_Request", expect: type[T], deadline: float | None) -> T:
-        left = math.inf if deadline is None else deadline - time.monotonic()
-        if left < SHORTEST_ATTEMPT_SECONDS:
+    async def _persevere[T](self, request: Request, expect: type[T], deadline: float | None) -> T:
+        if _left(deadline) < SHORTEST_ATTEMPT_SECONDS:
             raise ServiceError(self.name, Cause.DEADLINE, "no time left to ask", sent=False)
-        failures: list[ServiceError] = []
+        last: ServiceError | None = None
 
         def wait_before_retry(error: Exception) -> bool | float:
-            if not isinstance(error, ServiceError) or attempt.num > self._settings.retries:
+            nonlocal last
+            if not isinstance(error, ServiceError):
                 return False
-            failures.append(error)
-            if not _may_repeat(request, error):
-                return False
+            last = error
             wait = max(attempt.next_wait, error.retry_after or 0.0)
-            left = math.inf if deadline is None else deadline - time.monotonic()
-            if wait > LONGEST_WAIT_SECONDS or wait + SHORTEST_ATTEMPT_SECONDS > left:
+            if (
+                attempt.num > self._retries
+                or not _may_repeat(request, error)
+                or wait > min(LONGEST_WAIT_SECONDS, _left(deadline) - SHORTEST_ATTEMPT_SECONDS)
+            ):
                 return False
             self.observer.retrying(self.name, error.cause, wait)
             return wait
 
         try:
-            async with asyncio.timeout(None if deadline is None else left):
+            async with asyncio.timeout(None if deadline is None else _left(deadline)):
                 async for attempt in stamina.retry_context(
                     on=wait_before_retry,
-                    attempts=self._settings.retries + 1,
+                    attempts=self._retries + 1,
                     timeout=None,
                     wait_initial=1.0,
                     wait_exp_base=2.0,
@@ -148,30 +150,40 @@ class ServiceClient:
                     with attempt:
                         return await self._attempt(request, expect)
         except TimeoutError:
-            before = f" after {failures[-1].reason}" if failures else ""
+            before = f"; before that: {last.reason}" if last is not None else ""
             raise ServiceError(self.name, Cause.DEADLINE, f"no answer before the request's deadline{before}") from None
         raise AssertionError("a retry loop ends with an answer or an error")
 
-    async def _attempt[T](self, request: "_Request", expect: type[T]) -> T:
+    async def _attempt[T](self, request: Request, expect: type[T]) -> T:
         async with self._slots:
-            try:
-                return await self._breaker.call_async(self._exchange, request, expect)
-            except CircuitOpenError as rejection:
-                self.observer.rejected(self.name)
-                raise ServiceError(
-                    self.name,
-                    Cause.CIRCUIT_OPEN,
-                    _circuit_reason(rejection),
-                    retry_after=rejection.retry_after,
-                    sent=False,
-                ) from None
+            patience = time.monotonic() + PROBE_PATIENCE_SECONDS
+            while True:
+                try:
+                    return await self._breaker.call_async(self._ask, request, expect)
+                except CircuitOpenError as rejection:
+                    # An open breaker knows its time. A half-open one does not: what its probe finds decides for this
+                    # call as well, and a service that has recovered shall not fail all callers but the first.
+                    if rejection.retry_after is None and await self._request_ends(before=patience):
+                        continue
+                    self.observer.rejected(self.name)
+                    reason, after = _circuit_reason(rejection), rejection.retry_after
+                    raise ServiceError(self.name, Cause.CIRCUIT_OPEN, reason, retry_after=after, sent=False) from None
 
-    async def _exchange[T](self, request: "_Request", expect: type[T]) -> T:
+    async def _request_ends(self, *, before: float) -> bool:
+        """Waits until any request of this client has ended, and says whether one did in time."""
+        self._request_ended.clear()
+        try:
+            async with asyncio.timeout(_left(before)):
+                return await self._request_ended.wait()
+        except TimeoutError:
+            return False
+
+    async def _ask[T](self, request: Request, expect: type[T]) -> T:
         """One request and its answer, reported to the observer however it ends."""
         started = time.perf_counter()
         outcome = "cancelled"
         try:
-            answer = self._decode(await self._request(request), expect)
+            answer = await self._exchange.answer(request, expect)
             outcome = "ok"
         except NotFound:
             outcome = "not_found"
@@ -181,69 +193,8 @@ class ServiceClient:
             raise
         finally:
             self.observer.answered(self.name, outcome, time.perf_counter() - started)
+            self._request_ended.set()
         return answer
-
-    async def _request(self, request: "_Request") -> bytes:
-        try:
-            async with (
-                asyncio.timeout(self._settings.timeout_seconds),
-                self._session.request(
-                    request.method,
-                    URL(self._settings.url.rstrip("/") + request.path, encoded=True),
-                    params=request.params,
-                    data=request.body,
-                    headers={**forwarded_headers.get(), **request.headers},
-                    allow_redirects=False,
-                ) as response,
-            ):
-                if response.status == 404:
-                    raise NotFound(self.name, Cause.STATUS, "answered 404", status=404)
-                if not 200 <= response.status < 300:
-                    raise ServiceError(
-                        self.name,
-                        Cause.STATUS,
-                        f"answered {response.status}",
-                        status=response.status,
-                        retry_after=_retry_after(response.headers.get("Retry-After")),
-                    )
-                return await self._body(response)
-        except TimeoutError:
-            reason = f"no complete answer within {self._settings.timeout_seconds:g} s"
-            raise ServiceError(self.name, Cause.TIMEOUT, reason) from None
-        except (aiohttp.ClientError, OSError) as error:
-            reason, sent = _connection_failure(error)
-            raise ServiceError(self.name, Cause.CONNECTION, reason, sent=sent) from None
-
-    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                reason = f"answer longer than {MAX_ANSWER_BYTES // 1024**2} MiB"
-                raise ServiceError(self.name, Cause.BAD_PAYLOAD, reason)
-        return bytes(body)
-
-    def _decode[T](self, body: bytes, expect: type[T]) -> T:
-        try:
-            return msgspec.json.decode(body, type=expect)
-        except msgspec.ValidationError as error:
-            reason = f"answer does not fit the contract: {error}"
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            reason = "answer is not JSON"
-        raise ServiceError(self.name, Cause.BAD_PAYLOAD, reason)
-
-
-class _Request(Struct, frozen=True):
-    """One HTTP request, as often as it has to be made."""
-
-    method: str
-    path: str
-    params: Mapping[str, str] | None
-    body: bytes | None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Accept": "application/json"} | ({"Content-Type": "application/json"} if self.body is not None else {})
 
 
 class _MendableFailures(FailureClassifier):
@@ -265,12 +216,13 @@ class _BreakerEvents(CoreEventListener):
         self._observer.breaker_changed(name, new.value)
 
 
-def _may_repeat(request: _Request, error: ServiceError) -> bool:
-    if error.cause is Cause.CIRCUIT_OPEN:
-        # Half open, that is while a probe is under way, a breaker cannot say when: the probe's answer is worth a wait.
-        return error.retry_after is None
+def _left(deadline: float | None) -> float:
+    return math.inf if deadline is None else deadline - time.monotonic()
+
+
+def _may_repeat(request: Request, error: ServiceError) -> bool:
     if request.method != "GET":
-        return not error.sent
+        return error.mendable and not error.sent
     # A 429 that names its time asks to be repeated; every other 4xx would only be answered the same again.
     return error.mendable or (error.status == 429 and error.retry_after is not None)
 
@@ -281,31 +233,3 @@ def _circuit_reason(rejection: CircuitOpenError) -> str:
     if rejection.retry_after is None:
         return f"not asked while a probe is under way{because}"
     return f"not asked for another {math.ceil(rejection.retry_after)} s{because}"
-
-
-def _connection_failure(error: Exception) -> tuple[str, bool]:
-    """A phrase for what happened, and whether the request may have reached the service."""
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return "host name not found", False
-        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            return "connection refused", False
-        case aiohttp.ClientConnectorError():
-            return "no connection could be made", False
-        case aiohttp.ClientResponseError():
-            return "answer is not HTTP", True
-        case _:
-            return "connection broke off before the answer was complete", True
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds, from a number of them or an HTTP date; None where the header is missing or says neither."""
-    if header is None:
-        return None
-    if header.isdecimal():
-        return float(header)
-    try:
-        date = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    return max(0.0, (date - datetime.now(UTC)).total_seconds()) if date.tzinfo else None

@@ -66,7 +66,7 @@ def read_rows[R, V](
     for number, raw in enumerate(rows):
         try:
             key, value = entry(msgspec.json.decode(raw, type=row_type))
-        except ValueError as error:  # msgspec's own errors are a kind of it
+        except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
             refused += 1
             reason = reason or f"row {number}: {error}"
             continue

@@ -6,9 +6,11 @@ own internal errors alike. A name is never needed, so it is asked for without re
 
 import asyncio
 from collections.abc import Iterable
+from typing import Annotated
+from urllib.parse import quote
 
 from cachetools import TTLCache
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from integrations.client import ServiceClient
 from integrations.errors import NotFound, ServiceError
@@ -22,7 +24,7 @@ MAX_QUESTIONS = 1_000
 
 class _Portfolio(Struct, frozen=True, rename="camel"):
     portfolio_id: EntityId
-    name: str
+    name: Annotated[str, Meta(max_length=1000)]
 
 
 class PortfolioNames:
@@ -40,7 +42,8 @@ class PortfolioNames:
         """The name of each portfolio, None where it is unknown or not to be had within the budget. Never raises."""
         wanted = tuple(dict.fromkeys(portfolio_ids))
         missing = [each for each in wanted if each not in self._names]
-        self._count(hits=len(wanted) - len(missing), misses=len(missing))
+        for each in wanted:
+            self._client.observer.cache_read("portfolio_names", hit=each in self._names)
         questions = [question for each in missing if (question := self._ask(each)) is not None]
         if questions:
             await asyncio.wait(questions, timeout=budget_seconds)
@@ -63,16 +66,11 @@ class PortfolioNames:
 
     async def _learn(self, portfolio_id: str) -> None:
         try:
-            portfolio = await self._client.get(f"/api/v1/portfolio/{portfolio_id}", expect=_Portfolio, deadline=None)
+            path = f"/api/v1/portfolio/{quote(portfolio_id, safe='')}"
+            portfolio = await self._client.get(path, expect=_Portfolio, deadline=None)
         except NotFound:
             self._names[portfolio_id] = None
         except ServiceError:
             return  # Its observer knows; the next caller asks again.
         else:
             self._names[portfolio_id] = portfolio.name if portfolio.portfolio_id == portfolio_id else None
-
-    def _count(self, *, hits: int, misses: int) -> None:
-        for _ in range(hits):
-            self._client.observer.cache_read("portfolio_names", hit=True)
-        for _ in range(misses):
-            self._client.observer.cache_read("portfolio_names", hit=False)

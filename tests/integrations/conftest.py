@@ -1,5 +1,6 @@
 """Real HTTP servers that answer as a test wants, and clients pointed at them."""
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ async def serving(handler: Handler, port: int = 0) -> AsyncIterator[Server]:
 
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
@@ -94,6 +95,14 @@ def no_waits() -> Iterator[None]:
     """Retries as often as ever, but without the waits between them."""
     with stamina.set_testing(True, attempts=100, cap=True):
         yield
+
+
+@pytest.fixture
+def closed_port() -> Iterator[str]:
+    """The URL of a port that is taken but listens to nobody, so that connecting is refused."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{reserved.getsockname()[1]}"
 
 
 @pytest.fixture

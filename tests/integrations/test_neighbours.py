@@ -1,61 +1,229 @@
-"""All neighbours together, each on a socket of its own."""
+"""All neighbours together, as a rebalance meets them: five real servers, well and ill."""
 
+import asyncio
+import time
+from collections.abc import AsyncIterator
 from decimal import Decimal
 
-from aiohttp import web
+import pytest
 
-from integrations.client import ServiceSettings
-from integrations.neighbours import IntegrationSettings, open_integrations
-from tests.integrations.conftest import serving
+from integrations.client import ServiceSettings, forwarded_headers
+from integrations.errors import Cause, ServiceError
+from integrations.market_data import Quote
+from integrations.neighbours import Integrations, IntegrationSettings, open_integrations
+from integrations.portfolio_accounting import Holdings
+from integrations.simulator import (
+    Delay,
+    ErrorStatus,
+    Fault,
+    Garbage,
+    GarbageKind,
+    Hang,
+    HangMidBody,
+    Refuse,
+    Reset,
+    Service,
+    Simulator,
+    SimulatorSettings,
+    SlowBody,
+    SpecialCase,
+    running_simulator,
+)
+from integrations.simulator import Holdings as SimulatedHoldings
+from tests.integrations.conftest import Notebook
 
-APPLE = "68759586672efc735e8b181d"
-PORTFOLIO = "68989d07a711681c7aed8cb7"
-
-ANSWERS: dict[str, object] = {
-    "/api/v1/balances": {
-        "balances": [
-            {"portfolioId": PORTFOLIO, "securityId": APPLE, "quantityLong": "2347", "quantityShort": "0"},
-            {"portfolioId": PORTFOLIO, "quantityLong": "3602571.1", "quantityShort": "0"},
-        ],
-        "pagination": {"total": 2, "hasMore": False},
-    },
-    "/api/v1/securities": [{"securityId": APPLE, "ticker": "AAPL"}],
-    "/api/v1/prices": [{"ticker": "AAPL", "close": 190.55}],
-    f"/api/v1/portfolio/{PORTFOLIO}": {"portfolioId": PORTFOLIO, "name": "Growth"},
-}
+PORTFOLIOS = 100
+REQUIRED = (Service.PORTFOLIO_ACCOUNTING, Service.SECURITY, Service.PRICING)
 
 
-async def suite(request: web.Request) -> web.Response:
-    return web.json_response(ANSWERS[request.path])
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """A hundred portfolios that hold ten securities each, at prices that do not move."""
+    async with running_simulator(SimulatorSettings(portfolios=PORTFOLIOS, price_spread=Decimal(0))) as running:
+        invested = running.world.holdings(running.world.case_id(SpecialCase.INVESTED))
+        for portfolio_id in running.world.portfolio_ids():
+            running.world.put_holdings(portfolio_id, invested)
+        yield running
 
 
-def settings(url: str) -> IntegrationSettings:
-    def service(name: str) -> ServiceSettings:
-        return ServiceSettings(name=name, url=url)
+def settings(simulator: Simulator, **changes: float) -> IntegrationSettings:
+    def service(name: Service) -> ServiceSettings:
+        url = getattr(simulator.urls, name.name.lower())
+        return ServiceSettings(name=name.value, url=url, **changes)  # type: ignore[arg-type]
 
     return IntegrationSettings(
-        portfolio_accounting=service("portfolio-accounting"),
-        security=service("security"),
-        pricing=service("pricing"),
-        portfolio=service("portfolio"),
-        order=service("order"),
+        portfolio_accounting=service(Service.PORTFOLIO_ACCOUNTING),
+        security=service(Service.SECURITY),
+        pricing=service(Service.PRICING),
+        portfolio=service(Service.PORTFOLIO),
+        order=service(Service.ORDER),
     )
 
 
-async def test_a_rebalance_finds_holdings_prices_and_a_name() -> None:
-    """Everything a rebalance needs comes from one opening of the neighbours, exactly as the services said it."""
-    async with serving(suite) as server, open_integrations(settings(server.url)) as neighbours:
-        holdings = await neighbours.accounting.holdings(PORTFOLIO, deadline=None)
-        snapshot = await neighbours.market_data.snapshot(deadline=None)
-        quote = await snapshot.quote([APPLE], deadline=None)
-        names = await neighbours.portfolio_names.names([PORTFOLIO])
-    assert holdings.cash == Decimal("3602571.1")
-    assert [(each.security_id, each.quantity) for each in holdings.positions] == [(APPLE, Decimal(2347))]
-    assert quote.prices == {APPLE: Decimal("190.55")}
-    assert names == {PORTFOLIO: "Growth"}
+@pytest.fixture
+async def neighbours(simulator: Simulator, notebook: Notebook) -> AsyncIterator[Integrations]:
+    async with open_integrations(settings(simulator), notebook) as integrations:
+        yield integrations
 
 
-async def test_states_names_every_service() -> None:
-    async with open_integrations(settings("http://127.0.0.1:9")) as neighbours:
-        states = neighbours.states()
-    assert states == dict.fromkeys(("portfolio-accounting", "security", "pricing", "portfolio", "order"), "closed")
+type Found = tuple[Holdings, Quote] | ServiceError
+
+
+async def gather(neighbours: Integrations, portfolio_ids: list[str], seconds: float = 30) -> list[Found]:
+    """What a rebalance would know of each portfolio, or why it does not."""
+    deadline = time.monotonic() + seconds
+
+    async def one(portfolio_id: str) -> Found:
+        try:
+            holdings = await neighbours.accounting.holdings(portfolio_id, deadline=deadline)
+            held = [each.security_id for each in holdings.positions]
+            return holdings, await snapshot.quote(held, deadline=deadline)
+        except ServiceError as error:
+            return error
+
+    try:
+        snapshot = await neighbours.market_data.snapshot(deadline=deadline)
+    except ServiceError as error:
+        return [error] * len(portfolio_ids)
+    return await asyncio.gather(*(one(portfolio_id) for portfolio_id in portfolio_ids))
+
+
+def is_right(found: Found, simulator: Simulator) -> bool:
+    """Whether it is exactly what the books and the price board say."""
+    if isinstance(found, ServiceError):
+        return False
+    holdings, quote = found
+    books = simulator.world.holdings(holdings.portfolio_id)
+    means = {each.security_id: each.mean for each in simulator.world.securities}
+    held = {each.security_id: each.quantity for each in books.holdings if each.quantity}
+    return (
+        holdings.cash == (books.cash or 0)
+        and {each.security_id: each.quantity for each in holdings.positions} == held
+        and {each: price * 100 for each, price in quote.prices.items()} == {each: means[each] for each in held}
+        and not quote.unknown
+        and not quote.unpriced
+    )
+
+
+async def test_a_rebalance_costs_one_balance_read_a_portfolio_and_two_bulk_reads(
+    neighbours: Integrations, simulator: Simulator
+) -> None:
+    ids = simulator.world.portfolio_ids()
+    for rebalances in (1, 2):
+        assert all(is_right(each, simulator) for each in await gather(neighbours, ids))
+        assert simulator.calls.count(Service.PORTFOLIO_ACCOUNTING) == rebalances * PORTFOLIOS
+        assert simulator.calls.count(Service.SECURITY, "GET /api/v1/securities") == 1
+        assert simulator.calls.count(Service.PRICING, "GET /api/v1/prices") == 1
+        assert simulator.calls.count() == rebalances * PORTFOLIOS + 2
+
+
+async def test_a_name_and_a_correlation_id_reach_every_service(neighbours: Integrations, simulator: Simulator) -> None:
+    (portfolio_id,) = simulator.world.portfolio_ids(0, 1)
+
+    async def rebalance() -> dict[str, str | None]:
+        forwarded_headers.set({"X-Correlation-ID": "abc", "traceparent": "00-1-2-01"})
+        names = await neighbours.portfolio_names.names([portfolio_id], budget_seconds=5)
+        await gather(neighbours, [portfolio_id])
+        return names
+
+    assert await asyncio.create_task(rebalance()) == {portfolio_id: "Portfolio 1"}
+    calls = simulator.calls.last()
+    assert {(call.service, call.correlation_id, call.traceparent) for call in calls} == {
+        (service, "abc", "00-1-2-01") for service in (*REQUIRED, Service.PORTFOLIO)
+    }
+
+
+async def test_an_unpriced_holding_is_named_for_its_portfolio_only(
+    neighbours: Integrations, simulator: Simulator
+) -> None:
+    ids = [simulator.world.case_id(case) for case in (SpecialCase.UNPRICED_HOLDING, SpecialCase.INVESTED)]
+    found = await gather(neighbours, ids)
+    quotes = [each[1] for each in found if not isinstance(each, ServiceError)]
+    assert [len(quote.unpriced) for quote in quotes] == [1, 0]
+    assert quotes[0].unpriced[0] in simulator.world.unpriced_security_ids()
+
+
+async def test_one_bad_portfolio_among_a_hundred_costs_only_itself(
+    neighbours: Integrations, simulator: Simulator
+) -> None:
+    ids = simulator.world.portfolio_ids()
+    simulator.world.put_holdings(ids[42], SimulatedHoldings(cash=Decimal(10**13)))
+    found = await gather(neighbours, ids)
+    bad = found.pop(42)
+    assert isinstance(bad, ServiceError)
+    assert (bad.service, bad.cause) == ("portfolio-accounting", Cause.BAD_PAYLOAD)
+    assert all(is_right(each, simulator) for each in found)
+
+
+@pytest.mark.parametrize("fault", [Refuse(), Hang(), ErrorStatus(status=503)], ids=lambda fault: type(fault).__name__)
+async def test_a_required_service_that_is_down_fails_a_hundred_portfolios_in_seconds(
+    simulator: Simulator, fault: Fault
+) -> None:
+    """One time-out, one wait, and the breaker speaks for the rest."""
+    await simulator.inject(Service.PORTFOLIO_ACCOUNTING, fault)
+    async with open_integrations(settings(simulator, timeout_seconds=0.5)) as neighbours:
+        started = time.monotonic()
+        found = await gather(neighbours, simulator.world.portfolio_ids(), seconds=300)
+        assert time.monotonic() - started < 20
+    assert all(isinstance(each, ServiceError) and each.service == "portfolio-accounting" for each in found)
+    assert simulator.calls.count(Service.PORTFOLIO_ACCOUNTING) < PORTFOLIOS
+
+
+@pytest.mark.parametrize(
+    "fault", [Refuse(), Hang(), ErrorStatus(status=500), Delay(seconds=5)], ids=lambda fault: type(fault).__name__
+)
+async def test_names_cost_their_budget_at_most_and_nothing_else(
+    neighbours: Integrations, simulator: Simulator, fault: Fault
+) -> None:
+    await simulator.inject(Service.PORTFOLIO, fault)
+    ids = simulator.world.portfolio_ids()
+    started = time.monotonic()
+    assert await neighbours.portfolio_names.names(ids, budget_seconds=0.1) == dict.fromkeys(ids)
+    assert time.monotonic() - started < 3
+
+
+FAULTS: dict[str, Fault] = {
+    "slow": Delay(seconds=0.05, up_to=0.6),
+    "slow body": SlowBody(bytes_per_second=2000),
+    "hangs": Hang(),
+    "hangs mid-body": HangMidBody(),
+    "resets": Reset(),
+    "resets mid-body": Reset(mid_body=True),
+    "refuses": Refuse(),
+    "500": ErrorStatus(status=500),
+    "503 now and then": ErrorStatus(status=503, rate=0.5),
+    "503 later": ErrorStatus(status=503, retry_after=3600),
+    "404": ErrorStatus(status=404),
+    "204": ErrorStatus(status=204),
+    "flapping": ErrorStatus(status=502, calls=2, pause=1),
+    **{kind.value: Garbage(kind=kind) for kind in GarbageKind},
+}
+
+
+@pytest.mark.parametrize("service", REQUIRED)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+async def test_under_any_fault_an_answer_is_right_or_an_error_and_afterwards_all_is_well(
+    simulator: Simulator, no_waits: None, service: Service, fault: Fault
+) -> None:
+    ids = simulator.world.portfolio_ids(0, 20)
+    await simulator.inject(service, fault)
+    async with open_integrations(settings(simulator, timeout_seconds=0.4, breaker_reset_seconds=0.3)) as neighbours:
+        for found in await gather(neighbours, ids):
+            assert is_right(found, simulator) or (isinstance(found, ServiceError) and found.service == service), found
+        await simulator.heal()
+        if "open" in neighbours.states().values():
+            await asyncio.sleep(0.35)
+        assert all(is_right(found, simulator) for found in await gather(neighbours, ids))
+        assert set(neighbours.states().values()) == {"closed"}
+
+
+async def test_states_names_every_service(neighbours: Integrations) -> None:
+    names = ("portfolio-accounting", "security", "pricing", "portfolio", "order")
+    assert neighbours.states() == dict.fromkeys(names, "closed")
+
+
+async def test_the_pool_is_closed_at_the_end(simulator: Simulator) -> None:
+    async with open_integrations(settings(simulator)) as neighbours:
+        await neighbours.market_data.snapshot(deadline=None)
+    with pytest.raises(RuntimeError, match="closed"):
+        await neighbours.accounting.holdings(simulator.world.case_id(SpecialCase.SMALL), deadline=None)

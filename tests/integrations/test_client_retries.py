@@ -1,0 +1,258 @@
+"""When a client asks again, how long it waits, and when it gives up."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from integrations.errors import Cause, ServiceError
+from tests.integrations.conftest import Handler, MakeClient, Notebook, serving
+
+
+def answering(*statuses: int, retry_after: str | None = None) -> Handler:
+    """Answers with these statuses in turn, and with the last of them for ever."""
+    left = list(statuses)
+    headers = {"Retry-After": retry_after} if retry_after is not None else {}
+
+    async def answer(_: web.Request) -> web.Response:
+        status = left.pop(0) if len(left) > 1 else left[0]
+        return web.json_response([], status=status, headers=headers if status >= 400 else {})
+
+    return answer
+
+
+async def hang(_: web.Request) -> web.Response:
+    await asyncio.sleep(3600)
+    raise AssertionError
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Lets waits of a second and more pass at once, and lists them."""
+    recorded: list[float] = []
+    sleep = asyncio.sleep
+
+    async def pass_at_once(seconds: float) -> None:
+        if seconds >= 1:
+            recorded.append(seconds)
+            seconds = 0
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", pass_at_once)
+    return recorded
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
+async def test_a_failing_service_is_asked_four_times_with_waits_of_1_2_and_4_seconds(
+    make_client: MakeClient, notebook: Notebook, waits: list[float], status: int
+) -> None:
+    async with serving(answering(status)) as server:
+        with pytest.raises(ServiceError) as raised:
+            await make_client(server.url).get("/x", expect=list[int], deadline=None)
+    assert (raised.value.cause, raised.value.status, raised.value.reason) == (
+        Cause.STATUS, status, f"answered {status}",
+    )  # fmt: skip
+    assert waits == notebook.waits == [1.0, 2.0, 4.0]
+    assert len(server.requests) == 4
+
+
+async def test_the_wait_before_a_retry_really_passes(make_client: MakeClient) -> None:
+    async with serving(answering(503, 200)) as server:
+        started = time.monotonic()
+        await make_client(server.url).get("/x", expect=list[int], deadline=None)
+    assert time.monotonic() - started >= 1.0
+    assert len(server.requests) == 2
+
+
+async def test_the_last_retry_may_still_succeed(make_client: MakeClient, no_waits: None) -> None:
+    async with serving(answering(500, 502, 503, 200)) as server:
+        assert await make_client(server.url).get("/x", expect=list[int], deadline=None) == []
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 413, 422, 429, 499, 301, 304])
+async def test_an_answer_below_500_is_never_repeated(make_client: MakeClient, no_waits: None, status: int) -> None:
+    async with serving(answering(status)) as server:
+        with pytest.raises(ServiceError) as raised:
+            await make_client(server.url).get("/x", expect=list[int], deadline=None)
+    assert raised.value.status == status
+    assert len(server.requests) == 1
+
+
+async def test_no_retries_means_one_request(make_client: MakeClient) -> None:
+    async with serving(answering(503)) as server:
+        with pytest.raises(ServiceError):
+            await make_client(server.url, retries=0).get("/x", expect=list[int], deadline=None)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("retry_after", "expected"), [("3", [3.0, 3.0, 4.0]), ("0", [1.0, 2.0, 4.0])])
+async def test_a_retry_waits_as_long_as_the_service_asks_but_never_less_than_usual(
+    make_client: MakeClient, waits: list[float], retry_after: str, expected: list[float]
+) -> None:
+    async with serving(answering(503, retry_after=retry_after)) as server:
+        with pytest.raises(ServiceError) as raised:
+            await make_client(server.url).get("/x", expect=list[int], deadline=None)
+    assert waits == expected
+    assert raised.value.retry_after == float(retry_after)
+
+
+async def test_retry_after_may_be_a_date(make_client: MakeClient, waits: list[float]) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
+    async with serving(answering(503, 200, retry_after=date)) as server:
+        await make_client(server.url).get("/x", expect=list[int], deadline=None)
+    assert len(waits) == 1
+    assert 15 < waits[0] <= 20
+
+
+@pytest.mark.parametrize("nonsense", ["soon", "-5", "1.5", "", "Mon, 99 Foo 2025 00:00:00 GMT", "²"])
+async def test_a_retry_after_that_says_nothing_is_ignored(
+    make_client: MakeClient, waits: list[float], nonsense: str
+) -> None:
+    async with serving(answering(503, 200, retry_after=nonsense)) as server:
+        await make_client(server.url).get("/x", expect=list[int], deadline=None)
+    assert waits == [1.0]
+
+
+async def test_a_retry_after_beyond_the_deadline_ends_the_call_at_once(make_client: MakeClient) -> None:
+    async with serving(answering(503, retry_after="30")) as server:
+        started = time.monotonic()
+        with pytest.raises(ServiceError) as raised:
+            await make_client(server.url).get("/x", expect=list[int], deadline=started + 20)
+    assert time.monotonic() - started < 10
+    assert (raised.value.status, raised.value.retry_after) == (503, 30.0)
+    assert len(server.requests) == 1
+
+
+async def test_without_a_deadline_a_retry_after_of_an_hour_is_not_waited_for(make_client: MakeClient) -> None:
+    async with serving(answering(503, retry_after="3600")) as server:
+        with pytest.raises(ServiceError) as raised:
+            await make_client(server.url).get("/x", expect=list[int], deadline=None)
+    assert raised.value.retry_after == 3600.0
+    assert len(server.requests) == 1
+
+
+async def test_a_429_that_names_its_time_is_repeated_then(make_client: MakeClient, waits: list[float]) -> None:
+    async with serving(answering(429, 200, retry_after="5")) as server:
+        assert await make_client(server.url).get("/x", expect=list[int], deadline=None) == []
+    assert waits == [5.0]
+
+
+async def test_no_retry_begins_that_cannot_finish_before_the_deadline(make_client: MakeClient) -> None:
+    """Half a second is no time for a wait of one, so the first failure is the answer, and comes at once."""
+    async with serving(answering(503)) as server:
+        with pytest.raises(ServiceError) as raised:
+            await make_client(server.url).get("/x", expect=list[int], deadline=time.monotonic() + 0.5)
+    assert raised.value.cause is Cause.STATUS
+    assert len(server.requests) == 1
+
+
+async def test_the_deadline_ends_a_request_that_the_time_out_would_let_go_on(make_client: MakeClient) -> None:
+    async with serving(hang) as server:
+        started = time.monotonic()
+        with pytest.raises(ServiceError) as raised:
+            await make_client(server.url).get("/x", expect=list[int], deadline=started + 0.2)
+    assert time.monotonic() - started < 5
+    assert raised.value.cause is Cause.DEADLINE
+
+
+async def test_a_deadline_in_the_middle_of_a_retry_names_what_failed_before(
+    make_client: MakeClient, no_waits: None
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=502) if len(server.requests) == 1 else await hang(request)
+
+    async with serving(answer) as server:
+        with pytest.raises(ServiceError) as raised:
+            await make_client(server.url).get("/x", expect=list[int], deadline=time.monotonic() + 0.3)
+    assert raised.value.reason == "no answer before the request's deadline; before that: answered 502"
+
+
+async def test_without_time_left_nothing_is_sent(make_client: MakeClient) -> None:
+    async with serving(answering(200)) as server:
+        with pytest.raises(ServiceError) as raised:
+            await make_client(server.url).get("/x", expect=list[int], deadline=time.monotonic())
+    assert (raised.value.cause, raised.value.sent) == (Cause.DEADLINE, False)
+    assert server.requests == []
+
+
+async def test_a_cancelled_call_ends_its_request_and_gives_its_connection_back(make_client: MakeClient) -> None:
+    arrived, gone = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/quick":
+            return web.json_response([])
+        arrived.set()
+        try:
+            return await hang(request)
+        finally:
+            gone.set()
+
+    async with serving(answer) as server:
+        client = make_client(server.url, connections=1)
+        call = asyncio.create_task(client.get("/slow", expect=list[int], deadline=None))
+        await arrived.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        async with asyncio.timeout(5):
+            await gone.wait()
+            assert await client.get("/quick", expect=list[int], deadline=None) == []
+
+
+type Post = Callable[[str], Coroutine[Any, Any, ServiceError]]
+
+
+@pytest.fixture
+def post(make_client: MakeClient, no_waits: None) -> Post:
+    async def failing(url: str) -> ServiceError:
+        with pytest.raises(ServiceError) as raised:
+            await make_client(url, timeout_seconds=0.2).post("/orders", b"[]", expect=list[int], deadline=None)
+        return raised.value
+
+    return failing
+
+
+@pytest.mark.parametrize("status", [400, 413, 429, 500, 503])
+async def test_a_post_that_was_answered_is_never_repeated(post: Post, status: int) -> None:
+    async with serving(answering(status, retry_after="1")) as server:
+        error = await post(server.url)
+    assert (error.status, error.sent) == (status, True)
+    assert len(server.requests) == 1
+
+
+async def test_a_post_that_timed_out_or_broke_off_is_not_repeated_because_it_may_have_arrived(post: Post) -> None:
+    async def break_off(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    for handler, cause in ((hang, Cause.TIMEOUT), (break_off, Cause.CONNECTION)):
+        async with serving(handler) as server:
+            error = await post(server.url)
+        assert (error.cause, error.sent) == (cause, True)
+        assert len(server.requests) == 1
+
+
+async def test_a_post_that_was_refused_a_connection_is_repeated_because_it_cannot_have_arrived(
+    post: Post, notebook: Notebook, closed_port: str
+) -> None:
+    error = await post(closed_port)
+    assert (error.cause, error.sent) == (Cause.CONNECTION, False)
+    assert notebook.outcomes == ["connection"] * 4
+
+
+async def test_a_post_is_not_repeated_against_an_open_breaker(
+    make_client: MakeClient, notebook: Notebook, closed_port: str, no_waits: None
+) -> None:
+    client = make_client(closed_port, breaker_failures=2)
+    with pytest.raises(ServiceError) as raised:
+        await client.post("/orders", b"[]", expect=list[int], deadline=None)
+    assert (raised.value.cause, raised.value.sent) == (Cause.CIRCUIT_OPEN, False)
+    assert notebook.outcomes == ["connection"] * 2
+    assert notebook.rejections == ["pricing"]

@@ -1,0 +1,34 @@
+"""Errors keep what they say, wherever they go."""
+
+import pickle
+
+import pytest
+
+from integrations.errors import Cause, NotFound, ServiceError
+
+
+@pytest.mark.parametrize("kind", [ServiceError, NotFound])
+def test_an_error_survives_pickling_with_everything_it_says(kind: type[ServiceError]) -> None:
+    error = kind("pricing", Cause.STATUS, "answered 503", status=503, retry_after=2.5, sent=False)
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is kind
+    assert str(copy) == "pricing: answered 503"
+    assert vars(copy) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("cause", "status", "mendable"),
+    [
+        (Cause.TIMEOUT, None, True),
+        (Cause.CONNECTION, None, True),
+        (Cause.STATUS, 500, True),
+        (Cause.STATUS, 599, True),
+        (Cause.STATUS, 499, False),
+        (Cause.STATUS, 302, False),
+        (Cause.BAD_PAYLOAD, None, False),
+        (Cause.CIRCUIT_OPEN, None, False),
+        (Cause.DEADLINE, None, False),
+    ],
+)
+def test_only_silence_broken_connections_and_5xx_are_mendable(cause: Cause, status: int | None, mendable: bool) -> None:
+    assert ServiceError("pricing", cause, "why", status=status).mendable is mendable

@@ -1,0 +1,141 @@
+"""Names are nice to have: they cost a rebalance nothing but their small budget."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from integrations.portfolio import PortfolioNames
+from tests.integrations.conftest import Handler, MakeClient, Notebook, Server, serving
+
+FIRST, SECOND = "68989d07a711681c7aed8cb7", "68989d07a711681c7aed8cb8"
+
+
+class Registry:
+    """Knows the first portfolio; answers late, or with a status, on request."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.late = asyncio.Event()
+        self.late.set()
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        await self.late.wait()
+        portfolio_id = request.path.rsplit("/", 1)[1]
+        if portfolio_id != FIRST:
+            return web.json_response({"detail": "Portfolio not found"}, status=404)
+        return web.json_response({"portfolioId": FIRST, "name": "Growth"}, status=self.status)
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture
+async def server(registry: Registry) -> AsyncIterator[Server]:
+    async with serving(registry) as server:
+        yield server
+
+
+@pytest.fixture
+async def names(server: Server, make_client: MakeClient) -> AsyncIterator[PortfolioNames]:
+    names = PortfolioNames(make_client(server.url, "portfolio", retries=0))
+    yield names
+    await names.close()
+
+
+async def test_names_are_asked_for_once_and_unknown_ones_too(
+    names: PortfolioNames, server: Server, notebook: Notebook
+) -> None:
+    for _ in range(3):
+        assert await names.names([FIRST, SECOND, FIRST], budget_seconds=5) == {FIRST: "Growth", SECOND: None}
+    assert sorted(server.paths) == [f"/api/v1/portfolio/{FIRST}", f"/api/v1/portfolio/{SECOND}"]
+    assert notebook.cache_reads.count(("portfolio_names", False)) == 2
+    assert notebook.cache_reads.count(("portfolio_names", True)) == 4
+
+
+async def test_a_slow_service_delays_nobody_beyond_the_budget_and_its_answer_serves_the_next(
+    names: PortfolioNames, registry: Registry, server: Server
+) -> None:
+    registry.late.clear()
+    started = time.monotonic()
+    assert await names.names([FIRST], budget_seconds=0.1) == {FIRST: None}
+    assert time.monotonic() - started < 5
+    assert await names.names([FIRST], budget_seconds=0) == {FIRST: None}
+    registry.late.set()
+    assert await names.names([FIRST], budget_seconds=5) == {FIRST: "Growth"}
+    assert len(server.requests) == 1
+
+
+async def test_a_failure_is_none_for_now_and_is_not_repeated_within_a_call(
+    names: PortfolioNames, registry: Registry, server: Server
+) -> None:
+    registry.status = 500
+    assert await names.names([FIRST], budget_seconds=5) == {FIRST: None}
+    assert len(server.requests) == 1
+    registry.status = 200
+    assert await names.names([FIRST], budget_seconds=5) == {FIRST: "Growth"}
+
+
+async def test_a_service_that_is_down_is_asked_no_more(
+    names: PortfolioNames, registry: Registry, server: Server, notebook: Notebook
+) -> None:
+    registry.status = 503
+    for _ in range(20):
+        assert await names.names([FIRST], budget_seconds=5) == {FIRST: None}
+    assert len(server.requests) == 5
+    assert notebook.states == ["open"]
+
+
+async def test_a_refused_connection_is_none(make_client: MakeClient, closed_port: str) -> None:
+    names = PortfolioNames(make_client(closed_port, "portfolio", retries=0))
+    assert await names.names([FIRST], budget_seconds=5) == {FIRST: None}
+
+
+def answering(body: object) -> Handler:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(body)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"portfolioId": SECOND, "name": "Somebody else's"},
+        {"portfolioId": FIRST, "name": None},
+        {"portfolioId": FIRST, "name": "x" * 1001},
+        {"portfolioId": FIRST},
+        [],
+        "Growth",
+    ],
+)
+async def test_an_answer_that_does_not_name_the_portfolio_is_none(make_client: MakeClient, body: object) -> None:
+    async with serving(answering(body)) as server:
+        names = PortfolioNames(make_client(server.url, "portfolio"))
+        assert await names.names([FIRST], budget_seconds=5) == {FIRST: None}
+        await names.close()
+
+
+async def test_questions_still_open_end_when_the_names_are_closed(
+    names: PortfolioNames, registry: Registry, notebook: Notebook
+) -> None:
+    registry.late.clear()
+    await names.names([FIRST, SECOND], budget_seconds=0.1)
+    await names.close()
+    assert notebook.outcomes == ["cancelled", "cancelled"]
+
+
+async def test_a_cancelled_caller_leaves_the_question_open_for_others(
+    names: PortfolioNames, registry: Registry
+) -> None:
+    registry.late.clear()
+    first = asyncio.create_task(names.names([FIRST], budget_seconds=60))
+    second = asyncio.create_task(names.names([FIRST], budget_seconds=60))
+    await asyncio.sleep(0.05)
+    first.cancel()
+    registry.late.set()
+    assert await second == {FIRST: "Growth"}
