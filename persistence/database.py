@@ -1,20 +1,25 @@
 """Opens MongoDB for the life of a process: client, time-outs, durability, and a repository for each kind of thing."""
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
 
+import pymongo
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
+from pymongo.errors import PyMongoError
 
 from persistence.codec import CODEC_OPTIONS, Document
-from persistence.errors import DatabaseUnavailable
+from persistence.errors import PersistenceError
 from persistence.idempotency import IdempotencyRepository
 from persistence.models import ModelRepository
 from persistence.rebalances import RebalanceRepository
 from persistence.schema import Access
+
+log = logging.getLogger(__name__)
 
 # An outage must be answered within two seconds, whatever kind it is: refused, silent or overloaded.
 _PATIENCE_MILLISECONDS: Final = 1500
@@ -55,11 +60,9 @@ class Database:
         Raises:
             DatabaseUnavailable: it did not in that time.
         """
-        try:
-            async with asyncio.timeout(seconds), self._access():
+        with pymongo.timeout(seconds):
+            async with self._access():
                 await self._client.admin.command("ping")
-        except TimeoutError as error:
-            raise DatabaseUnavailable("The database did not answer in time.") from error
 
     async def tidy(self) -> None:
         """Completes or removes what crashed processes left behind; safe in many processes at once."""
@@ -69,8 +72,10 @@ class Database:
 
 async def _tidy_forever(database: Database) -> None:
     while True:
-        with suppress(DatabaseUnavailable):
+        try:
             await database.tidy()
+        except (PersistenceError, PyMongoError) as error:
+            log.warning("What crashes left in the database waits for the next attempt: %s", error)
         await asyncio.sleep(_TIDY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
 
 

@@ -224,5 +224,9 @@ def _stop(keeper: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(directory: Path) -> str:
+    """The first errors of mongod's last run in its log, whose lines are JSON with a severity."""
     log = directory / "mongod.log"
-    return "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else "(no log)"
+    text = log.read_text(errors="replace") if log.exists() else ""
+    last_run = text.rpartition("SERVER RESTARTED")[2].splitlines()
+    errors = [line for line in last_run if '"s":"E"' in line or '"s":"F"' in line]
+    return "\n".join(errors[:3] or last_run[-3:])

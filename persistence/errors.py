@@ -7,6 +7,7 @@ PersistenceError
 │   └── RebalanceNotFound
 ├── VersionConflict
 ├── DuplicateName
+├── IndexConflict
 ├── StorageLost
 └── IdempotencyConflict
     ├── KeyInProgress
@@ -75,6 +76,14 @@ class DuplicateName(PersistenceError):
     def __init__(self, name: str) -> None:
         super().__init__(f"There is already a model named {name!r}.")
         self.name = name
+
+
+class IndexConflict(PersistenceError):
+    """Somebody else gave the collection an index that contradicts one of ours; a person has to choose."""
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(f"Collection {collection} has an index that contradicts one this service needs.")
+        self.collection = collection
 
 
 class StorageLost(PersistenceError):

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import anyio
-import pymongo
 from bson import MaxKey, MinKey, ObjectId, encode
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DuplicateKeyError
@@ -26,12 +25,12 @@ from persistence.sorting import RebalanceField, SortKey, sort_specification
 _VISIBLE: Final[Mapping[str, Any]] = {"hiddenSince": {"$exists": False}}
 _WITHOUT_PORTFOLIO_IDS: Final = {"portfolioIds": False}
 _NEWEST_FIRST: Final = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
-# What may wait in memory for one insert, of one rebalance; a portfolio of 500 positions is about 120,000 bytes.
-_BATCH_BYTES: Final = 2_000_000
+# What may wait in memory for one insert, of one rebalance, and little enough to be on disk long before an insert times
+# out; a portfolio of 500 positions is about 110,000 bytes.
+_BATCH_BYTES: Final = 500_000
 _BATCH_PORTFOLIOS: Final = 200
 _READ_AHEAD_PORTFOLIOS: Final = 10
-# Longer than other calls get: megabytes on their way to a disk are no sign of an outage.
-_BULK_SECONDS: Final = 5
+_CLEANING_SECONDS: Final = 5
 
 
 class RebalanceStorage:
@@ -86,8 +85,7 @@ class RebalanceStorage:
         batch, self._batch, self._batch_bytes = self._batch, [], 0
         if batch:
             async with self._access():
-                with pymongo.timeout(_BULK_SECONDS):
-                    await self._portfolios.insert_many(batch, ordered=False)
+                await self._portfolios.insert_many(batch, ordered=False)
 
 
 class RebalanceRepository:
@@ -118,7 +116,7 @@ class RebalanceRepository:
             yield storage
         finally:
             if not storage.finished:
-                with anyio.move_on_after(_BULK_SECONDS, shield=True), suppress(DatabaseUnavailable):
+                with anyio.move_on_after(_CLEANING_SECONDS, shield=True), suppress(DatabaseUnavailable):
                     await self.abandon(rebalance_id)
 
     async def get(self, rebalance_id: ObjectId) -> Rebalance:
@@ -237,8 +235,7 @@ class RebalanceRepository:
 
     async def _remove(self, rebalance_id: ObjectId) -> None:
         async with self._access():
-            with pymongo.timeout(_BULK_SECONDS):
-                await self._portfolios.delete_many({"_id": _all_places(rebalance_id)})
+            await self._portfolios.delete_many({"_id": _all_places(rebalance_id)})
             await self._rebalances.delete_one({"_id": rebalance_id, "doomed": True})
 
 

@@ -6,15 +6,18 @@ from typing import Final
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import OperationFailure
 
 from persistence.codec import Document
-from persistence.errors import unavailability
+from persistence.errors import IndexConflict, unavailability
 
 MODELS: Final = "models"
 MODEL_HISTORY: Final = "model_history"
 REBALANCES: Final = "rebalances"
 REBALANCE_PORTFOLIOS: Final = "rebalance_portfolios"
 IDEMPOTENCY_KEYS: Final = "idempotency_keys"
+
+_INDEX_CONFLICTS: Final = (85, 86)  # other options, or another key, under the same name
 
 IDEMPOTENCY_SECONDS: Final = 24 * 60 * 60
 
@@ -60,6 +63,7 @@ class Access:
 
         Raises:
             DatabaseUnavailable: the database cannot be reached, did not answer in time, or cannot take writes now.
+            IndexConflict: a collection has an index that is none of ours.
         """
         with unavailability():
             if not self._indexed:
@@ -70,5 +74,10 @@ class Access:
         """Idempotent, and safe in many processes at once; an index that exists costs one round trip."""
         for collection, indexes in INDEXES.items():
             if indexes:
-                await self.database[collection].create_indexes(list(indexes))
+                try:
+                    await self.database[collection].create_indexes(list(indexes))
+                except OperationFailure as error:
+                    if error.code in _INDEX_CONFLICTS:
+                        raise IndexConflict(collection) from error
+                    raise
         self._indexed = True

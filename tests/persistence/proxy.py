@@ -25,8 +25,8 @@ class Proxy:
     """
 
     def __init__(self, mongodb_url: str) -> None:
-        target = urlsplit(mongodb_url)
-        self._target = (str(target.hostname), target.port or 27017)
+        self._url = urlsplit(mongodb_url)
+        self._target = (str(self._url.hostname), self._url.port or 27017)
         self._writes = 0
         self._port = 0
         self._flowing = asyncio.Event()
@@ -48,7 +48,8 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        return f"mongodb://127.0.0.1:{self._port}/?directConnection=true"
+        login, at, _ = self._url.netloc.rpartition("@")
+        return self._url._replace(netloc=f"{login}{at}127.0.0.1:{self._port}").geturl()
 
     async def listen(self) -> None:
         """Accepts connections, on the same port as before."""

@@ -1,0 +1,230 @@
+"""The database as a whole: opening, indexes, outages and what comes after them."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from bson import ObjectId
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ConfigurationError
+
+from persistence.codec import Document
+from persistence.database import Database, open_database
+from persistence.embedded import EmbeddedMongod
+from persistence.errors import DatabaseUnavailable, PersistenceError
+from persistence.schema import INDEXES
+from tests.persistence.conftest import on_one_server, survives_lost_sockets
+from tests.persistence.examples import NOON, change, model, portfolio, rebalance, security
+from tests.persistence.pod import Pod, ping
+from tests.persistence.proxy import Proxy
+
+pytestmark = survives_lost_sockets
+
+
+@pytest.fixture
+async def fresh(server_url: str) -> AsyncIterator[AsyncDatabase[Document]]:
+    """A database that nobody has opened yet."""
+    async with AsyncMongoClient[Document](server_url) as client:
+        fresh = client[f"test_{uuid.uuid4().hex}"]
+        yield fresh
+        await client.drop_database(fresh)
+
+
+async def test_many_pods_apply_the_indexes_at_once(server_url: str, fresh: AsyncDatabase[Document]) -> None:
+    async with (
+        Pod.start(ping, server_url, fresh.name) as one,
+        Pod.start(ping, server_url, fresh.name) as two,
+        Pod.start(ping, server_url, fresh.name) as three,
+        Pod.start(ping, server_url, fresh.name) as four,
+    ):
+        pods = (one, two, three, four)
+        assert await asyncio.gather(*(pod.go() for pod in pods)) == ["pong"] * len(pods)
+    for collection, declared in INDEXES.items():
+        if declared:
+            found = await fresh[collection].index_information()
+            assert set(found) == {"_id_"} | {index.document["name"] for index in declared}
+
+
+async def test_the_indexes_of_the_data_model_are_there(server_url: str, fresh: AsyncDatabase[Document]) -> None:
+    async with open_database(server_url, fresh.name) as database:
+        await database.ping(5)
+    indexes = {index["name"]: index async for index in await fresh["models"].list_indexes()}
+    assert indexes["name_1"]["unique"] is True
+    assert dict(indexes["portfolios_1"]["key"]) == {"portfolios": 1}
+    assert indexes["positions.securityId_1"]["sparse"] is True
+
+
+async def test_an_index_that_somebody_else_defined_otherwise_is_named(
+    server_url: str, fresh: AsyncDatabase[Document]
+) -> None:
+    await fresh["models"].create_index([("name", 1)], unique=False)
+    async with open_database(server_url, fresh.name) as database:
+        with pytest.raises(PersistenceError, match="models"):
+            await database.ping(5)
+
+
+async def test_a_write_is_acknowledged_by_a_majority_and_its_journal(
+    database: Database, stored: AsyncDatabase[Document]
+) -> None:
+    """Whatever the URL says; the profiler shows what the server was asked for."""
+    await stored.command("profile", 2)
+    await database.models.insert(model(), change())
+    await stored.command("profile", 0)
+    commands = [
+        record["command"] async for record in stored["system.profile"].find({"op": {"$in": ["insert", "update"]}})
+    ]
+    await stored["system.profile"].drop()
+    concerns = [command["writeConcern"] for command in commands if "writeConcern" in command]
+    assert concerns
+    assert all((concern["w"], concern["j"]) == ("majority", True) for concern in concerns)
+
+
+@pytest.mark.parametrize("url", ["", "http://localhost", "mongodb://", "mongodb://host:port"])
+async def test_what_is_no_url_of_a_mongodb_is_an_error_at_once(url: str) -> None:
+    with pytest.raises((ConfigurationError, ValueError)):
+        async with open_database(url, "test"):
+            pass
+
+
+@pytest.mark.parametrize(
+    "decoration", ["", "/", "/other", "/other?retryWrites=false", "/?w=0&readPreference=secondary"]
+)
+async def test_a_url_may_name_a_database_and_options(
+    server_url: str, database: Database, database_name: str, decoration: str
+) -> None:
+    async with open_database(server_url.partition("/?")[0] + decoration, database_name) as opened:
+        some = model()
+        await opened.models.insert(some, change())
+        assert await database.models.get(some.id) == some
+
+
+async def test_credentials_that_are_refused_are_an_outage(server_url: str, database_name: str) -> None:
+    address = urlsplit(server_url).netloc.rpartition("@")[2]
+    async with open_database(f"mongodb://nobody:wrong@{address}/?directConnection=true", database_name) as database:
+        with pytest.raises(DatabaseUnavailable):
+            await database.models.page()
+
+
+def _every_call(database: Database) -> list[Callable[[], Awaitable[object]]]:
+    some, models, rebalances = model(), database.models, database.rebalances
+    header = rebalance(1)
+
+    async def store() -> None:
+        async with rebalances.storing(header.id) as storage:
+            await storage.finish(header)
+
+    async def read() -> None:
+        async for _ in rebalances.portfolios(header):
+            pass
+
+    return [
+        lambda: database.ping(1),
+        lambda: models.insert(some, change()),
+        lambda: models.get(some.id),
+        models.page,
+        lambda: models.with_portfolio(security(1)),
+        lambda: models.replace(some, change()),
+        lambda: models.change(some.id, lambda now: now, change()),
+        lambda: models.delete(some.id, 1, change()),
+        lambda: models.touch_last_rebalance_date(some.id, NOON),
+        lambda: models.history(some.id, limit=1),
+        lambda: models.sweep(timedelta(0)),
+        store,
+        read,
+        lambda: rebalances.get(header.id),
+        lambda: rebalances.page(limit=1),
+        lambda: rebalances.with_portfolios([security(1)], limit=1),
+        lambda: rebalances.portfolio(header.id, security(1)),
+        lambda: rebalances.delete(header.id, 1),
+        lambda: rebalances.sweep(timedelta(0)),
+        lambda: database.idempotency.claim("key", "model/1", ObjectId()),
+    ]
+
+
+async def _assert_unavailable_within_two_seconds(*calls: Callable[[], Awaitable[object]]) -> None:
+    async def fail(call: Callable[[], Awaitable[object]]) -> float:
+        start = time.monotonic()
+        with pytest.raises(DatabaseUnavailable):
+            await call()
+        return time.monotonic() - start
+
+    assert max(await asyncio.gather(*(fail(call) for call in calls))) < 2
+
+
+@on_one_server
+@pytest.mark.parametrize("opened_before", [True, False], ids=["went away", "was never there"])
+@pytest.mark.parametrize("how", ["refuses", "is silent"])
+async def test_every_call_says_so_within_two_seconds_when_the_database_is_away_and_works_when_it_is_back(
+    server_url: str, database: Database, database_name: str, opened_before: bool, how: str
+) -> None:
+    """The start goes on, and nothing has to be restarted."""
+
+    async def leave(proxy: Proxy) -> None:
+        if how == "refuses":
+            await proxy.refuse()
+        else:
+            proxy.fall_silent()
+
+    async with Proxy.to(server_url) as proxy:
+        if not opened_before:
+            await leave(proxy)
+        async with open_database(proxy.url, database_name) as far:
+            if opened_before:
+                await far.ping(5)
+                await leave(proxy)
+            await _assert_unavailable_within_two_seconds(*_every_call(far))
+            if how == "refuses":
+                await proxy.listen()
+            else:
+                proxy.speak()
+            async with asyncio.timeout(10):
+                await _answers(far)
+            some = model("After the outage")
+            await far.models.insert(some, change())
+            assert await database.models.get(some.id) == some
+
+
+async def _answers(database: Database) -> None:
+    while True:
+        try:
+            await database.ping(1)
+        except DatabaseUnavailable:
+            continue
+        return
+
+
+async def test_a_database_that_goes_away_between_a_change_and_its_audit_entry_costs_neither(
+    server_url: str, database: Database, database_name: str
+) -> None:
+    """The change is made, and its caller hears so; the entry is copied when the database is back."""
+    some = model()
+    async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as behind_proxy:
+        await behind_proxy.ping(5)
+        proxy.before_write = lambda number: number >= 1
+        await behind_proxy.models.insert(some, change())
+    assert await database.models.get(some.id) == some
+    assert [entry.version for entry in await database.models.history(some.id, limit=10)] == [1]
+
+
+async def test_a_mongod_that_is_stopped_and_continued_is_away_and_back() -> None:
+    with EmbeddedMongod.start(replica_set=False) as mongod:
+        [server] = psutil.Process(mongod.process).children()
+        async with open_database(mongod.url, "test") as database:
+            header = rebalance(1)
+            async with database.rebalances.storing(header.id) as storage:
+                await storage.add(portfolio(header.id, 0))
+                await storage.finish(header)
+            server.suspend()
+            while server.status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110 - another process's event
+                await asyncio.sleep(0.01)
+            await _assert_unavailable_within_two_seconds(lambda: database.rebalances.get(header.id))
+            server.resume()
+            async with asyncio.timeout(10):
+                await _answers(database)
+            assert await database.rebalances.get(header.id) == header
