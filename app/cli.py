@@ -3,7 +3,7 @@
 import os
 import sys
 from contextlib import ExitStack
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from importlib.metadata import version
 
 import click
@@ -59,16 +59,35 @@ def demo(*, once: bool) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--first-port", default=0, help="Each service listens on this and the following ports; free ones if 0.")
 @EXIT_WITH_STDIN
+@click.option("--control-help", is_flag=True, help="Say how to switch faults, holdings and prices while it runs.")
 def simulator(
-    *, seed: int, portfolios: int, price_spread: str, host: str, first_port: int, exit_with_stdin: bool
+    *,
+    seed: int,
+    portfolios: int,
+    price_spread: str,
+    host: str,
+    first_port: int,
+    exit_with_stdin: bool,
+    control_help: bool,
 ) -> None:
     """Run only the simulator of the GlobeCo services. Its first line of output names their URLs as JSON."""
-    from integrations.simulator import SimulatorSettings, run  # noqa: PLC0415
+    from integrations.simulator import CONTROL_HELP, SimulatorSettings, run  # noqa: PLC0415
 
-    settings = SimulatorSettings(
-        seed=seed, portfolios=portfolios, price_spread=Decimal(price_spread), host=host, first_port=first_port
-    )
-    run(settings, exit_with_stdin=exit_with_stdin)
+    if control_help:
+        click.echo(CONTROL_HELP)
+        return
+    try:
+        settings = SimulatorSettings(
+            seed=seed, portfolios=portfolios, price_spread=Decimal(price_spread), host=host, first_port=first_port
+        )
+    except InvalidOperation:
+        raise click.UsageError("--price-spread must be a number") from None
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        run(settings, exit_with_stdin=exit_with_stdin)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}: {error.strerror}") from None
 
 
 def main() -> None:
