@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
 
@@ -52,15 +52,13 @@ class SolverProcess:
                 target=slot.serve, args=(theirs, solve, strategy, time_limit_seconds), name="solver", daemon=True
             )
             started = cls(process, *await asyncio.open_unix_connection(sock=ours))
-            # In a thread, because the first start waits for the fork server to import everything.
-            starting = asyncio.ensure_future(asyncio.to_thread(process.start))
             try:
-                await asyncio.shield(starting)
+                # The first start waits for the fork server to import everything.
+                await _in_thread(process.start)
             except (OSError, EOFError) as error:
                 await started.stop()
                 raise ProcessLost("the fork server of the solver processes does not answer") from error
             except asyncio.CancelledError:
-                await asyncio.wait((starting,))
                 await started.stop()
                 raise
         try:
@@ -109,10 +107,7 @@ class SolverProcess:
             return "did not start"
         if not self._closed_by_process:
             self._kill()
-        await asyncio.to_thread(self._process.join, _END_SECONDS)
-        if self._process.exitcode is None:
-            self._kill()
-            await asyncio.to_thread(self._process.join, _END_SECONDS)
+        await _in_thread(self._join)
         code = self._process.exitcode
         if code is None:
             return "cannot be killed"
@@ -120,6 +115,12 @@ class SolverProcess:
         if code == slot.OUT_OF_MEMORY:
             return "ran out of memory"
         return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+    def _join(self) -> None:
+        self._process.join(_END_SECONDS)
+        if self._process.exitcode is None:
+            self._kill()
+            self._process.join(_END_SECONDS)
 
     def _kill(self) -> None:
         # Process.kill does nothing once the fork server is dead, because it then takes its children for dead too.
@@ -137,3 +138,13 @@ class SolverProcess:
             pass
         finally:
             self._messages.shutdown()
+
+
+async def _in_thread(call: Callable[[], None]) -> None:
+    """Runs a call that blocks, and returns or raises only when it has ended, even when cancelled."""
+    running = asyncio.ensure_future(asyncio.to_thread(call))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait((running,))
+        raise

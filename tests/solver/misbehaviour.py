@@ -32,6 +32,11 @@ def spin(_argument: str, _limit: float) -> None:
         pass
 
 
+def stop(_argument: str, _limit: float) -> None:
+    """Be stopped, as by SIGSTOP from outside, every thread of the process."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
 def spend(_argument: str, limit: float) -> Outcome:
     """Use the time limit up, and answer how much it was."""
     time.sleep(limit)
@@ -80,7 +85,7 @@ def fail(_argument: str, _limit: float) -> None:
 
 BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__: behaviour
-    for behaviour in (behave, hang, spin, spend, nap, record, die, die_once, eat, leave, fail)
+    for behaviour in (behave, hang, spin, stop, spend, nap, record, die, die_once, eat, leave, fail)
 }
 
 

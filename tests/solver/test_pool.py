@@ -91,10 +91,9 @@ async def test_lanes_are_served_in_turn(single: SolverPool) -> None:
 
 async def test_a_hard_portfolio_holds_up_only_itself(pool: SolverPool) -> None:
     """Neighbours of its chunk, before it and behind it, are answered while it is still being solved."""
-    neighbours = [portfolio(cash=str(cash)) for cash in range(1000, 1030)]
-    before = [asyncio.create_task(pool.solve(job, lane=1)) for job in neighbours]
+    before = [asyncio.create_task(pool.solve(portfolio(), lane=1)) for _ in range(10)]
     hard = asyncio.create_task(pool.solve(portfolio(misbehaviour.spend), lane=1))
-    behind = [asyncio.create_task(pool.solve(job, lane=1)) for job in neighbours]
+    behind = [asyncio.create_task(pool.solve(portfolio(), lane=1)) for _ in range(50)]
     await asyncio.wait_for(asyncio.gather(*before, *behind), 10)
     assert not hard.done()
     hard.cancel()
@@ -151,6 +150,19 @@ async def test_a_cancelled_caller_withdraws_its_portfolio(single: SolverPool, tm
     await asyncio.wait(queued)
     assert single.figures().queued == 0
     await occupying
+    await single.solve(portfolio(), lane=1)
+    assert not record.exists()
+
+
+async def test_a_portfolio_shipped_but_not_begun_can_be_withdrawn(single: SolverPool, tmp_path: Path) -> None:
+    """It is in the chunk of a hard one when its caller gives up, and is not solved when it comes back from there."""
+    record = tmp_path / "record"
+    hard = asyncio.create_task(single.solve(portfolio(misbehaviour.nap), lane=1))
+    behind = asyncio.create_task(single.solve(portfolio(misbehaviour.record, record), lane=1))
+    await asyncio.sleep(0.02)
+    assert single.figures().queued == 0
+    behind.cancel()
+    await hard
     await single.solve(portfolio(), lane=1)
     assert not record.exists()
 
