@@ -75,7 +75,7 @@ async def _tidy_forever(database: Database) -> None:
         try:
             await database.tidy()
         except (PersistenceError, PyMongoError) as error:
-            log.warning("What crashes left in the database waits for the next attempt: %s", error)
+            log.warning("What crashes left in the database waits for the next attempt: %s", error.__cause__ or error)
         await asyncio.sleep(_TIDY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
 
 
@@ -94,7 +94,7 @@ async def open_database(url: str, name: str, *, lease: timedelta = timedelta(sec
             longer than a request may take.
 
     Raises:
-        pymongo.errors.ConfigurationError: the URL is not a MongoDB connection string.
+        ValueError, pymongo.errors.ConfigurationError: the URL is not a MongoDB connection string.
     """
     client: AsyncMongoClient[Document] = AsyncMongoClient(
         url,

@@ -28,7 +28,8 @@ _UNAVAILABLE_CODES: Final = frozenset(
         *(6, 7, 89, 9001),  # the server's own network trouble
         *(11600, 11602, 91, 189, 10107, 13435, 13436),  # shutting down or not the primary
         *(50, 64, 262, 202),  # out of time
-        *(18, 8000),  # the login is refused
+        *(13, 18, 8000),  # the login is missing or refused
+        14031,  # the disk is full
         *(117, 12587, 276),  # another process is building or dropping the same indexes
     }
 )

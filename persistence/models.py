@@ -74,7 +74,7 @@ class ModelRepository:
         self, *, offset: int = 0, limit: int | None = None, sort: Sequence[SortKey[ModelField]] = ()
     ) -> list[Model]:
         """Models in the order of `sort`, ties by id; all of them without `limit`."""
-        if limit == 0:
+        if limit == 0:  # which MongoDB would take for no limit
             return []
         async with self._access():
             found = self._models.find(_ALIVE, sort=sort_specification(sort), skip=offset, limit=limit or 0)

@@ -134,7 +134,7 @@ class RebalanceRepository:
     async def page(
         self, *, offset: int = 0, limit: int, sort: Sequence[SortKey[RebalanceField]] = _NEWEST_FIRST
     ) -> list[Rebalance]:
-        """Headers in the order of `sort`, ties by id; `limit` is at least 1."""
+        """Headers in the order of `sort`, ties by id."""
         return await self._headers({}, offset, limit, sort)
 
     async def with_portfolios(self, portfolio_ids: Sequence[str], *, offset: int = 0, limit: int) -> list[Rebalance]:
@@ -148,13 +148,15 @@ class RebalanceRepository:
             RebalanceNotFound: it is being deleted; the portfolios given so far were right.
         """
         count = 0
-        async with self._access():
-            found = self._portfolios.find(
+        async with (
+            self._access(),
+            self._portfolios.find(
                 {"_id": _all_places(header.id)},
                 None if positions else {"positions": False},
                 sort=[("_id", 1)],
                 batch_size=_READ_AHEAD_PORTFOLIOS,
-            )
+            ) as found,
+        ):
             async for document in found:
                 yield _portfolio(document)
                 count += 1
@@ -223,6 +225,8 @@ class RebalanceRepository:
     async def _headers(
         self, chosen: Mapping[str, Any], offset: int, limit: int, sort: Sequence[SortKey[RebalanceField]]
     ) -> list[Rebalance]:
+        if limit == 0:  # which MongoDB would take for no limit
+            return []
         async with self._access():
             found = self._rebalances.find(
                 {**chosen, **_VISIBLE},

@@ -100,6 +100,24 @@ async def largest_rebalance(database: Database) -> str:
     return f"{came_back} {growth * (1 if sys.platform == 'darwin' else 1024)}"
 
 
+async def work_until_killed(database: Database, model_id: str) -> None:
+    """Changes one model and stores rebalances for ever; prints each version and rebalance that was acknowledged."""
+    while True:
+        portfolios = (str(ObjectId()),)
+        changed = await database.models.change(
+            ObjectId(model_id),
+            lambda now, portfolios=portfolios: replace(now, portfolios=portfolios),  # type: ignore[misc]
+            examples.change(),
+        )
+        print("version", changed.version, flush=True)
+        header = examples.rebalance(3)
+        async with database.rebalances.storing(header.id) as storage:
+            for place in range(3):
+                await storage.add(examples.portfolio(header.id, place))
+            await storage.finish(header)
+        print("rebalance", header.id, flush=True)
+
+
 async def ten_claims(database: Database, key: str) -> str:
     """Ten requests with one idempotency key at once."""
 

@@ -149,6 +149,7 @@ async def test_a_page_is_a_window_on_the_newest_first(database: Database) -> Non
     assert await database.rebalances.page(limit=10) == newest_first
     assert await database.rebalances.page(offset=1, limit=3) == newest_first[1:4]
     assert await database.rebalances.page(offset=5, limit=3) == []
+    assert await database.rebalances.page(limit=0) == []
 
 
 @pytest.mark.parametrize("descending", [False, True], ids=["up", "down"])
