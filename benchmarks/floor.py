@@ -1,0 +1,89 @@
+"""The yardstick: a bare handler that does what a rebalance cannot do without, and nothing else.
+
+It reads the same balances, inserts the same documents and gives the same answer as a real rebalance that was recorded
+before, under the same server and framework; it computes nothing and checks nothing.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from bson import CodecOptions, ObjectId, decode_all
+from litestar import Litestar, Response, get, post
+from litestar.datastructures import State
+from pymongo import AsyncMongoClient, WriteConcern
+
+CONNECTIONS = 100
+AT_A_TIME = 32
+
+
+class Floor(msgspec.Struct):
+    """What the handler needs: connections, and a recorded rebalance."""
+
+    session: aiohttp.ClientSession
+    client: AsyncMongoClient[dict[str, Any]]
+    portfolio_ids: list[str]
+    documents: list[dict[str, Any]]
+    answer: object
+
+
+@post("/rebalance", status_code=200)
+async def rebalance(state: State) -> Response[bytes]:
+    """Read every portfolio's balances, insert every portfolio's document, give the whole answer."""
+    floor: Floor = state.floor
+    waiting = iter(floor.portfolio_ids)
+
+    async def read() -> None:
+        for portfolio_id in waiting:
+            parameters = {"portfolio_id": portfolio_id, "limit": "1000", "offset": "0"}
+            async with floor.session.get("/api/v1/balances", params=parameters) as response:
+                msgspec.json.decode(await response.read())
+
+    async with asyncio.TaskGroup() as readers:
+        for _ in range(AT_A_TIME):
+            readers.create_task(read())
+    rebalance_id, places = ObjectId(), count()
+    collection = floor.client["floor"].get_collection("documents", write_concern=WriteConcern(w="majority", j=True))
+    await collection.insert_many(
+        [{**each, "_id": {"rebalanceId": rebalance_id, "place": next(places)}} for each in floor.documents]
+    )
+    return Response(msgspec.json.encode(floor.answer), media_type="application/json")
+
+
+@get("/model/{model_id:str}")
+async def read_model(model_id: str, state: State) -> Response[bytes]:
+    """Read the document of a model and show it."""
+    floor: Floor = state.floor
+    found = await floor.client["order_generation"]["models"].find_one({"_id": ObjectId(model_id)})
+    return Response(msgspec.json.encode(found, enc_hook=str), media_type="application/json")
+
+
+@asynccontextmanager
+async def _open(app: Litestar) -> AsyncIterator[None]:
+    recording = Path(os.environ["FLOOR_RECORDING"])
+    async with (
+        aiohttp.ClientSession(
+            os.environ["PORTFOLIO_ACCOUNTING_SERVICE_URL"], connector=aiohttp.TCPConnector(limit=CONNECTIONS)
+        ) as session,
+        AsyncMongoClient[dict[str, Any]](os.environ["MONGODB_URL"]) as client,
+    ):
+        documents = decode_all((recording / "documents.bson").read_bytes(), CodecOptions(tz_aware=True))
+        app.state.floor = Floor(
+            session=session,
+            client=client,
+            portfolio_ids=[document["portfolioId"] for document in documents],
+            documents=documents,
+            answer=msgspec.json.decode((recording / "answer.json").read_bytes()),
+        )
+        yield
+
+
+def create_app() -> Litestar:
+    """Build the yardstick."""
+    return Litestar([rebalance, read_model], lifespan=[_open], openapi_config=None, logging_config=None)
