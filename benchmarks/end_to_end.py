@@ -132,9 +132,8 @@ class Bench:
         model_id = self._create_model(scenario)
         service = ("GET", f"{self.stack.service_url}/api/v1/model/{model_id}")
         with self._floor(f"{self.stack.service_url}/api/v1/model/{model_id}/rebalance") as floor_url:
-            return uvloop.run(
-                _compete("model reads", scenario.rounds, service, ("GET", f"{floor_url}/model/{model_id}"))
-            )
+            floor = ("GET", f"{floor_url}/model/{model_id}")
+            return Measured("model reads", *uvloop.run(_compete(scenario.rounds, service, floor)))
 
     def _create_model(self, scenario: Scenario) -> str:
         target = Decimal("0.005") * (190 // scenario.positions)

@@ -73,7 +73,9 @@ async def _open(app: Litestar) -> AsyncIterator[None]:
         ) as session,
         AsyncMongoClient[dict[str, Any]](os.environ["MONGODB_URL"]) as client,
     ):
-        documents = decode_all((recording / "documents.bson").read_bytes(), CodecOptions(tz_aware=True))
+        documents: list[dict[str, Any]] = decode_all(
+            (recording / "documents.bson").read_bytes(), CodecOptions(tz_aware=True)
+        )
         app.state.floor = Floor(
             session=session,
             client=client,
