@@ -123,9 +123,8 @@ class Bench:
         portfolio_id = self.world.portfolio_ids(0, 1)[0]
         service = ("POST", f"{self.stack.service_url}/api/v1/portfolio/{portfolio_id}/rebalance?modelId={model_id}")
         with self._floor(service[1]) as floor_url:
-            return uvloop.run(
-                _compete("single rebalances", scenario.rounds, service, ("POST", f"{floor_url}/rebalance"))
-            )
+            floor = ("POST", f"{floor_url}/rebalance")
+            return Measured("single rebalances", *uvloop.run(_compete(scenario.rounds, service, floor)))
 
     def model_reads(self, scenario: Scenario) -> Measured:
         """Many clients that read one model again and again."""
