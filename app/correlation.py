@@ -12,7 +12,8 @@ from structlog.contextvars import bound_contextvars
 from integrations.client import forwarded_headers
 
 HEADER = "X-Correlation-ID"
-_WELL_FORMED = re.compile(r"[0-9A-Za-z._:-]{1,128}")
+PATTERN = r"^[0-9A-Za-z._:-]{1,128}$"
+_WELL_FORMED = re.compile(PATTERN[1:-1])
 _current: ContextVar[str] = ContextVar("correlation_id", default="")
 
 

@@ -6,14 +6,16 @@ strictly, and the names in errors.
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Struct
+
+from app.errors import Details
 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 
@@ -23,30 +25,50 @@ def snake_case(name: str) -> str:
     return _CAPITAL.sub(lambda match: "_" + match[1].lower(), name)
 
 
-@cache
+def camel_case(name: str) -> str:
+    """Spell a snake_case name in camelCase."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+class SnakeCaseDetails(dict[str, object]):
+    """An error's details with their names, however deep, in snake_case."""
+
+
 def in_snake_case(kind: Any) -> Any:
     """Derive a type's snake_case form: of a Struct a subclass, of anything else the same around derived Structs."""
+    if kind == Details:
+        return SnakeCaseDetails
     if inspect.isclass(kind) and issubclass(kind, Struct):
-        fields = [
-            (field.name, in_snake_case(field.type), msgspec.field(default=field.default))
-            if field.default is not NODEFAULT
-            else (field.name, in_snake_case(field.type))
-            for field in msgspec.structs.fields(kind)
-        ]
-        return msgspec.defstruct(
-            kind.__name__,
-            fields,
-            bases=(kind,),
-            rename=lambda name: name,
-            frozen=True,
-            forbid_unknown_fields=kind.__struct_config__.forbid_unknown_fields,
-        )
-    origin, arguments = get_origin(kind), tuple(in_snake_case(argument) for argument in get_args(kind))
+        return _struct_in_snake_case(kind)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return Annotated[in_snake_case(arguments[0]), *arguments[1:]]
     if origin in {Union, UnionType}:
-        return Union[arguments]  # noqa: UP007 - built from a tuple
-    if origin in {list, dict, tuple}:
-        return origin[arguments]
+        return Union[tuple(in_snake_case(each) for each in arguments)]  # noqa: UP007 - built from a tuple
+    if origin is list:
+        return list[in_snake_case(arguments[0])]  # type: ignore[misc]
     return kind
+
+
+@cache
+def _struct_in_snake_case(kind: type[Struct]) -> type[Struct]:
+    fields = [
+        (field.name, in_snake_case(field.type), msgspec.field(default=field.default))
+        if field.default is not NODEFAULT
+        else (field.name, in_snake_case(field.type))
+        for field in msgspec.structs.fields(kind)
+    ]
+    return msgspec.defstruct(
+        kind.__name__,
+        fields,
+        bases=(kind,),
+        namespace={"__doc__": kind.__doc__},
+        rename=lambda name: name,
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=kind.__struct_config__.forbid_unknown_fields,
+    )
 
 
 class Dialect(StrEnum):
@@ -69,17 +91,23 @@ class Dialect(StrEnum):
             return content
         match content:
             case Struct():
-                return msgspec.convert(content, in_snake_case(type(content)), from_attributes=True, dec_hook=_as_is)
-            case Mapping():
-                return {snake_case(str(key)): self.spell(value) for key, value in content.items()}
-            case str():
-                return content
-            case Sequence():
+                return msgspec.convert(content, in_snake_case(type(content)), from_attributes=True, dec_hook=_converted)
+            case list():
                 return [self.spell(value) for value in content]
             case _:
                 return content
 
 
-def _as_is(_: type, value: object) -> object:
-    """Pass values through whose type is right already."""
-    return value
+def _snake_case_names(value: object) -> object:
+    match value:
+        case Mapping():
+            return SnakeCaseDetails({snake_case(str(key)): _snake_case_names(inner) for key, inner in value.items()})
+        case list() | tuple():
+            return [_snake_case_names(inner) for inner in value]
+        case _:
+            return value
+
+
+def _converted(kind: type, value: object) -> object:
+    """Spell details; pass every other value through, whose type is right already."""
+    return _snake_case_names(value) if kind is SnakeCaseDetails else value

@@ -1,11 +1,29 @@
 """Everything that can go wrong, in one hierarchy, and the one table that gives each code its HTTP status."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from decimal import Decimal
 from enum import StrEnum
 from http import HTTPStatus
 
 type Details = Mapping[str, object]
 """What is wrong, as JSON values: ids, field paths, bounds."""
+
+
+def with_decimals(details: Details, change: Callable[[Decimal], Decimal]) -> Details:
+    """Change every decimal in details, however deep."""
+
+    def changed(value: object) -> object:
+        match value:
+            case Decimal():
+                return change(value)
+            case Mapping():
+                return {key: changed(inner) for key, inner in value.items()}
+            case list() | tuple():
+                return [changed(inner) for inner in value]
+            case _:
+                return value
+
+    return {key: changed(value) for key, value in details.items()}
 
 
 class ErrorCode(StrEnum):

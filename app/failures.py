@@ -7,8 +7,9 @@ from http import HTTPStatus
 import msgspec
 from msgspec import Struct
 
+from app.dialect import camel_case
 from app.errors import STATUS, Details, ErrorCode, OrderGenerationError
-from integrations.errors import ServiceError
+from integrations.errors import Cause, ServiceError
 from persistence.documents import RebalancedPortfolio
 from persistence.errors import (
     DatabaseUnavailable,
@@ -18,6 +19,7 @@ from persistence.errors import (
     ModelNotFound,
     PersistenceError,
     RebalanceNotFound,
+    StorageLost,
     VersionConflict,
 )
 from solver import Crashed, Infeasible, TimeLimit
@@ -62,7 +64,11 @@ def of_persistence(error: PersistenceError) -> OrderGenerationError:
         case KeyInProgress():
             return OrderGenerationError(ErrorCode.IDEMPOTENCY_IN_PROGRESS, str(error), headers={"Retry-After": "1"})
         case KeyReused():
-            return OrderGenerationError(ErrorCode.IDEMPOTENCY_KEY_REUSED, str(error))
+            message = "This idempotency key was first used on another target."
+            return OrderGenerationError(ErrorCode.IDEMPOTENCY_KEY_REUSED, message)
+        case StorageLost():
+            message = "The rebalance took too long to store; nothing of it is kept."
+            return OrderGenerationError(ErrorCode.DATABASE_UNAVAILABLE, message, headers={"Retry-After": "2"})
         case _:
             return of_defect()
 
@@ -72,8 +78,7 @@ def of_overload(error: Overloaded) -> OrderGenerationError:
     return OrderGenerationError(
         ErrorCode.OVERLOADED,
         "Every solver is busy and the queue is full; try again shortly.",
-        {"queueDepth": error.queued},
-        {"Retry-After": str(error.retry_after_seconds)},
+        {"queueDepth": error.queued, "retryAfterSeconds": error.retry_after_seconds},
     )
 
 
@@ -111,6 +116,16 @@ def of_defect(details: Details | None = None) -> OrderGenerationError:
     return OrderGenerationError(ErrorCode.INTERNAL_ERROR, "An unexpected error occurred.", details)
 
 
+def of_unstorable(portfolio_id: str) -> OrderGenerationError:
+    """Tell that holdings and prices multiply to more digits than can be kept without rounding."""
+    reason = f"quantities and prices of portfolio {portfolio_id} multiply to more than 34 digits"
+    return OrderGenerationError(
+        ErrorCode.EXTERNAL_SERVICE_ERROR,
+        f"The portfolio-accounting service failed: {reason}.",
+        {"service": "portfolio-accounting", "cause": Cause.BAD_PAYLOAD.value, "reason": reason, "status": None},
+    )
+
+
 def of_missed_deadline(portfolio_id: str, seconds: float) -> OrderGenerationError:
     """Tell that a portfolio was unfinished when its request's time was up."""
     return OrderGenerationError(
@@ -140,13 +155,12 @@ def of_all(portfolios: list[RebalancedPortfolio], rebalance_id: str) -> OrderGen
     message = (
         first.message if len(failures) == 1 else f"All {len(failures)} portfolios failed, one because: {first.message}"
     )
-    headers = {"Retry-After": "1"} if first.code == ErrorCode.OVERLOADED else None
+    headers = {"Retry-After": str(first.details["retryAfterSeconds"])} if first.code == ErrorCode.OVERLOADED else None
     return OrderGenerationError(ErrorCode(first.code), message, details, headers)
 
 
 def in_camel_case(value: Struct) -> dict[str, object]:
     """Give a Struct as JSON values under the names of the API, its decimals kept."""
-    kinds = (Decimal,)
 
     def renamed(content: object) -> object:
         match content:
@@ -157,12 +171,6 @@ def in_camel_case(value: Struct) -> dict[str, object]:
             case _:
                 return content
 
-    result = renamed(msgspec.to_builtins(value, builtin_types=kinds))
+    result = renamed(msgspec.to_builtins(value, builtin_types=(Decimal,)))
     assert isinstance(result, dict)
     return result
-
-
-def camel_case(name: str) -> str:
-    """Spell a snake_case name in camelCase."""
-    first, *rest = name.split("_")
-    return first + "".join(word.capitalize() for word in rest)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from http import HTTPStatus
 
 from bson import ObjectId
@@ -10,10 +11,12 @@ from app import failures
 from app.errors import InvalidField
 from app.rebalance import Rebalanced
 from persistence.database import Database
-from persistence.idempotency import Answered
+from persistence.errors import DatabaseUnavailable, RebalanceNotFound
+from persistence.idempotency import Answered, Claimed
 
 HEADER = "Idempotency-Key"
-_WELL_FORMED = re.compile(r"[\x21-\x7e]{1,255}")
+KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
+_WELL_FORMED = re.compile(KEY_PATTERN[1:-1])
 
 type Work = Callable[[ObjectId], Awaitable[Rebalanced | None]]
 """Rebalances under a given id; None where there was nothing to do and nothing was stored."""
@@ -47,13 +50,26 @@ async def once(database: Database, key: str | None, target: str, work: Work) -> 
     try:
         rebalanced = await work(claim.rebalance_id)
     except BaseException:
-        await database.idempotency.release(claim)
+        await _settle(database, claim)
         raise
-    if rebalanced is None or _mendable(rebalanced):
-        await database.idempotency.release(claim)
-    else:
-        await database.idempotency.complete(claim)
+    # Where the key cannot be settled now, whoever uses it after its lease judges it by what is stored.
+    with suppress(DatabaseUnavailable):
+        if rebalanced is None or _mendable(rebalanced):
+            await database.idempotency.release(claim)
+        else:
+            await database.idempotency.complete(claim)
     return rebalanced
+
+
+async def _settle(database: Database, claim: Claimed) -> None:
+    """Free the key of work that failed, unless its rebalance was stored before the failure."""
+    with suppress(DatabaseUnavailable):
+        try:
+            await database.rebalances.get(claim.rebalance_id)
+        except RebalanceNotFound:
+            await database.idempotency.release(claim)
+        else:
+            await database.idempotency.complete(claim)
 
 
 def _mendable(rebalanced: Rebalanced) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from app.errors import ErrorCode, OrderGenerationError
-from app.model_rules import checked_positions
+from app.model_rules import checked_portfolios, checked_positions
 from persistence.documents import Model, Position
 
 type Alteration = Callable[[Model], Model]
@@ -63,7 +63,7 @@ def with_portfolios(portfolio_ids: Sequence[str]) -> Alteration:
     """Add the portfolios that the model does not have."""
 
     def alter(model: Model) -> Model:
-        return replace(model, portfolios=tuple(dict.fromkeys((*model.portfolios, *portfolio_ids))))
+        return replace(model, portfolios=checked_portfolios((*model.portfolios, *portfolio_ids)))
 
     return alter
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from app.errors import InvalidField
+from app.identifiers import external_id
 from persistence.documents import Position
 
 MAXIMUM_TARGET = Decimal("0.95")
@@ -14,6 +15,8 @@ MAXIMUM_TARGET = Decimal("0.95")
 TARGET_STEP = Decimal("0.005")
 MAXIMUM_POSITIONS = 100
 MAXIMUM_NAME_LENGTH = 255
+MAXIMUM_PORTFOLIOS = 10_000
+"""A document holds at most 16 MB, and a change of a model carries its portfolios three times."""
 
 
 def check_name(name: str) -> str:
@@ -34,7 +37,7 @@ def check_position(target: Decimal, low_drift: Decimal, high_drift: Decimal) -> 
         if not 0 <= drift <= 1:
             raise InvalidField(field, "must be between 0 and 1")
     if low_drift > high_drift:
-        raise InvalidField("lowDrift", "must be at most highDrift")
+        raise InvalidField("lowDrift", "must not exceed the high drift")
 
 
 def checked_positions(positions: Sequence[Position]) -> tuple[Position, ...]:
@@ -55,3 +58,17 @@ def checked_positions(positions: Sequence[Position]) -> tuple[Position, ...]:
     if total > MAXIMUM_TARGET:
         raise InvalidField("positions", f"must have targets that sum to at most {MAXIMUM_TARGET}; they sum to {total}")
     return kept
+
+
+def checked_portfolios(portfolio_ids: Sequence[str]) -> tuple[str, ...]:
+    """Check the ids of a model's portfolios, and drop repetitions.
+
+    Raises:
+        InvalidField: naming the field and the rule.
+    """
+    for place, portfolio_id in enumerate(portfolio_ids):
+        external_id(f"portfolios[{place}]", portfolio_id)
+    portfolios = tuple(dict.fromkeys(portfolio_ids))
+    if len(portfolios) > MAXIMUM_PORTFOLIOS:
+        raise InvalidField("portfolios", f"must be at most {MAXIMUM_PORTFOLIOS}")
+    return portfolios

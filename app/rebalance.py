@@ -14,17 +14,22 @@ from msgspec.structs import replace
 from app import failures
 from app.clock import deadline_in, now, today
 from app.correlation import correlation_id
-from app.errors import OrderGenerationError
+from app.errors import OrderGenerationError, with_decimals
 from app.portfolio_problem import portfolio_problem, securities_of
+from app.rounding import is_storable, storable
 from integrations.errors import Cause, ServiceError
 from integrations.market_data import PriceSnapshot
 from integrations.neighbours import Integrations
 from persistence.database import Database
 from persistence.documents import Failure, Model, Rebalance, RebalancedPortfolio, RebalancedPosition, Solve
-from solver import Portfolio, Solution
+from persistence.errors import DatabaseUnavailable
+from solver import Portfolio, Solution, TimeLimit
 from solver.pool import Overloaded, SolverPool
 
 log = structlog.get_logger(__name__)
+
+CLOCK_TOLERANCE_SECONDS = 0.05
+"""A solver that ran out of time within this of the deadline was given only the time until then."""
 
 
 class RebalanceLimits(Struct, frozen=True):
@@ -102,27 +107,36 @@ class Rebalancer:
         finally:
             names.cancel()
         if any(portfolio.status == "COMPLETED" for portfolio in portfolios):
-            await self._database.models.touch_last_rebalance_date(model.id, run.asked_at)
+            await self._touch(run)
         return Rebalanced(header, portfolios)
 
-    async def _price_snapshot(self, run: _Run) -> PriceSnapshot | OrderGenerationError:
+    async def _price_snapshot(self, run: _Run) -> PriceSnapshot | ServiceError:
         try:
             return await self._neighbours.market_data.snapshot(deadline=run.deadline)
         except ServiceError as error:
-            return failures.of_service(error)
+            return error
+
+    async def _touch(self, run: _Run) -> None:
+        """Date the model. The rebalance is stored by now, so losing the database here must not make it a failure."""
+        try:
+            await self._database.models.touch_last_rebalance_date(run.model.id, run.asked_at)
+        except DatabaseUnavailable:
+            log.warning("model keeps an old date of its last rebalance", model_id=str(run.model.id))
 
     async def _rebalance_portfolio(
-        self, run: _Run, prices: PriceSnapshot | OrderGenerationError, place: int, portfolio_id: str
+        self, run: _Run, prices: PriceSnapshot | ServiceError, place: int, portfolio_id: str
     ) -> RebalancedPortfolio:
         """Take one portfolio all the way to its trades; whatever goes wrong becomes its own failure."""
         try:
-            if isinstance(prices, OrderGenerationError):
+            if isinstance(prices, ServiceError):
                 raise prices
             async with asyncio.timeout_at(_on_the_loops_clock(run.deadline)):
                 holdings = await self._neighbours.accounting.holdings(portfolio_id, deadline=run.deadline)
                 quote = await prices.quote(securities_of(run.model, holdings), deadline=run.deadline)
                 problem = portfolio_problem(run.model, holdings, quote)
                 solved = await self._solvers.solve(problem, lane=run.id, deadline=run.deadline)
+            if isinstance(solved.outcome, TimeLimit) and time.monotonic() >= run.deadline - CLOCK_TOLERANCE_SECONDS:
+                raise self._missed_deadline(portfolio_id)
             if not isinstance(solved.outcome, Solution):
                 raise failures.of_refusal(portfolio_id, solved.outcome)
             return _completed(run, place, portfolio_id, problem, solved.outcome)
@@ -145,7 +159,7 @@ class Rebalancer:
         return failures.of_missed_deadline(portfolio_id, self._limits.deadline_seconds)
 
 
-def _header(run: _Run, prices: PriceSnapshot | OrderGenerationError, number_of_portfolios: int) -> Rebalance:
+def _header(run: _Run, prices: PriceSnapshot | ServiceError, number_of_portfolios: int) -> Rebalance:
     return Rebalance(
         id=run.id,
         model_id=run.model.id,
@@ -159,6 +173,13 @@ def _header(run: _Run, prices: PriceSnapshot | OrderGenerationError, number_of_p
 
 
 def _completed(run: _Run, place: int, portfolio_id: str, problem: Portfolio, solution: Solution) -> RebalancedPortfolio:
+    """Record a solution.
+
+    Raises:
+        OrderGenerationError: its numbers are longer than the database holds, which no real book's are.
+    """
+    if not all(map(is_storable, (solution.market_value, solution.cash_after, *solution.quantities))):
+        raise failures.of_unstorable(portfolio_id)
     return RebalancedPortfolio(
         rebalance_id=run.id,
         place=place,
@@ -193,7 +214,9 @@ def _failed(run: _Run, place: int, portfolio_id: str, error: OrderGenerationErro
         portfolio_id=portfolio_id,
         portfolio_name=None,
         status="FAILED",
-        failure=Failure(error.code, error.message, dict(error.details), now(), correlation_id()),
+        failure=Failure(
+            error.code, error.message, dict(with_decimals(error.details, storable)), now(), correlation_id()
+        ),
         market_value=None,
         cash_before=None,
         cash_after=None,

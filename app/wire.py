@@ -1,6 +1,7 @@
 """JSON as it crosses the wire: decimals exact in both directions, request bodies decoded strictly into their types."""
 
 import re
+from contextlib import suppress
 from decimal import Decimal
 from functools import cache
 from typing import Any, ClassVar, override
@@ -12,9 +13,14 @@ from litestar.types import Empty, Serializer
 from app.dialect import Dialect
 from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid
 
-NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 MAXIMUM_DIGITS = 34
 """As many as Decimal128 holds."""
+
+NUMBER_PATTERN = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+_NUMBER = re.compile(NUMBER_PATTERN[1:-1])
+_LONGEST = 2 * MAXIMUM_DIGITS
+_NAMED_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
+_LONGEST_NAME = 100
 
 
 class Number(Decimal):
@@ -24,22 +30,23 @@ class Number(Decimal):
     def read(cls, value: object) -> "Number":
         """Take a decoded JSON value exactly, or refuse it.
 
+        Args:
+            value: an int, or the text of a number, whether it was a literal or a string.
+
         Raises:
-            ValueError: it is no number, or has more than 34 digits.
+            ValueError: it is no number, or has more digits than can be stored.
         """
-        match value:
-            case bool():
-                raise ValueError("must be a number")
-            case str() if len(value) > 2 * MAXIMUM_DIGITS or not NUMBER.fullmatch(value):
-                raise ValueError("must be a number, or a string that holds a JSON number")
-            case int() | Decimal() | str():
-                number = cls(value)
-            case _:
-                raise ValueError("must be a number")
-        _, digits, exponent = number.as_tuple()
-        if not isinstance(exponent, int) or len(digits) > MAXIMUM_DIGITS or abs(exponent) > MAXIMUM_DIGITS:
-            raise ValueError(f"must be a number of at most {MAXIMUM_DIGITS} digits")
-        return number
+        text = str(value) if isinstance(value, int | str) else ""
+        # The length first: nothing that is refused may take long to read.
+        if len(text) <= _LONGEST:
+            if not _NUMBER.fullmatch(text):
+                raise ValueError("must be a number, or a string that holds one")
+            with suppress(ArithmeticError):
+                number = cls(text)
+                _, digits, exponent = number.as_tuple()
+                if isinstance(exponent, int) and len(digits) <= MAXIMUM_DIGITS and abs(exponent) <= MAXIMUM_DIGITS:
+                    return number
+        raise ValueError(f"must be a number of at most {MAXIMUM_DIGITS} digits and {MAXIMUM_DIGITS} decimals")
 
 
 def plain(value: Decimal) -> Decimal:
@@ -66,7 +73,8 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=encode_hook)
 
 @cache
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind, dec_hook=decode_hook, float_hook=Decimal)
+    # Literals stay text until `Number` reads them.
+    return msgspec.json.Decoder(kind, dec_hook=decode_hook, float_hook=str)
 
 
 def encode(content: object) -> bytes:
@@ -83,14 +91,24 @@ def decode(body: bytes, kind: Any, dialect: Dialect) -> Any:
     try:
         return _decoder(dialect.type_of(kind)).decode(body)
     except msgspec.ValidationError as error:
-        rule, _, path = str(error).partition(" - at `$")
-        field = path.rstrip("`").removeprefix(".")
-        if isinstance(error.__cause__, InvalidField):
-            field = f"{field}.{dialect.field_name(error.__cause__.field)}".removeprefix(".")
-            rule = error.__cause__.rule
-        raise invalid(field or "body", rule) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _broken_rule(error, dialect) from None
+    except UnicodeDecodeError:
+        raise invalid("body", "must be JSON in UTF-8") from None
+    except (msgspec.DecodeError, RecursionError) as error:
         raise invalid("body", f"must be JSON: {error}") from None
+
+
+def _broken_rule(error: msgspec.ValidationError, dialect: Dialect) -> OrderGenerationError:
+    """Tell field and rule apart in what the decoder says."""
+    rule, _, path = str(error).partition(" - at `$")
+    field = path.removesuffix("`")
+    if isinstance(error.__cause__, InvalidField):
+        field += "." + dialect.field_name(error.__cause__.field)
+        rule = error.__cause__.rule
+    elif named := _NAMED_FIELD.fullmatch(rule):
+        field += "." + named[2][:_LONGEST_NAME]
+        rule = "is required" if named[1] == "missing required" else "is not a field of this request"
+    return invalid(field.removeprefix(".") or "body", rule)
 
 
 class ExactRequest(Request[Any, Any, Any]):

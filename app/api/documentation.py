@@ -1,32 +1,64 @@
-"""The OpenAPI document and its two pages, rendered from files of the package: no page needs the internet."""
+"""The API document and the two pages that show it, rendered from files of the package: no page needs the internet."""
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from litestar import Request, get
+from litestar import Request, Response, Router, get
 from litestar.datastructures import CacheControlHeader
 from litestar.enums import MediaType
+from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, RedocRenderPlugin, SwaggerRenderPlugin
-from litestar.openapi.spec import Contact, License, OpenAPIType, Schema, Tag
-from litestar.plugins import OpenAPISchemaPlugin
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Contact, License, Tag
 from litestar.static_files import create_static_files_router
-from litestar.typing import FieldDefinition
 
+from app.api.openapi import finished
+from app.dialect import Dialect
+from app.wire import encode
+
+TITLE = "GlobeCo Order Generation Service"
 STATIC = Path(__file__).parent.parent / "static"
-FAVICON = '<link rel="icon" type="image/png" href="/static/swagger-ui/favicon-32x32.png">'
 
-_redoc = RedocRenderPlugin(
-    path="/redoc", js_url="/static/redoc/redoc.standalone.js", google_fonts=False, favicon=FAVICON
-)
-_swagger = SwaggerRenderPlugin(
-    path="/",
-    js_url="/static/swagger-ui/swagger-ui-bundle.js",
-    css_url="/static/swagger-ui/swagger-ui.css",
-    standalone_preset_js_url="/static/swagger-ui/swagger-ui-standalone-preset.js",
-    favicon=FAVICON,
-)
+_HEAD = f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{TITLE}</title>
+<link rel="icon" type="image/png" href="/static/swagger-ui/favicon-32x32.png">
+"""
+
+SWAGGER_PAGE = f"""{_HEAD}<link rel="stylesheet" href="/static/swagger-ui/swagger-ui.css">
+<style>body {{ margin: 0 }}</style>
+</head>
+<body>
+<div id="page"></div>
+<script src="/static/swagger-ui/swagger-ui-bundle.js"></script>
+<script>
+SwaggerUIBundle({{
+  url: "/docs/openapi.json",
+  dom_id: "#page",
+  deepLinking: true,
+  displayRequestDuration: true,
+  defaultModelsExpandDepth: 0,
+  validatorUrl: null,
+}})
+</script>
+</body>
+</html>
+"""
+
+REDOC_PAGE = f"""{_HEAD}<style>body {{ margin: 0 }}</style>
+</head>
+<body>
+<div id="page"></div>
+<script src="/static/redoc/redoc.standalone.js"></script>
+<script>
+Redoc.init("/docs/openapi.json", {{ hideDownloadButton: false }}, document.getElementById("page"))
+</script>
+</body>
+</html>
+"""
 
 static_files = create_static_files_router(
     path="/static",
@@ -37,30 +69,50 @@ static_files = create_static_files_router(
 
 
 @get("/redoc", include_in_schema=False, media_type=MediaType.HTML, sync_to_thread=False)
-def redoc(request: Request[Any, Any, Any]) -> bytes:
+def redoc() -> str:
     """Show the API with Redoc."""
-    return _redoc.render(request, request.app.openapi_schema.to_schema())
+    return REDOC_PAGE
 
 
-class DecimalSchemaPlugin(OpenAPISchemaPlugin):
-    """Describes decimals as the JSON numbers that they are on the wire."""
+class _SwaggerPage(OpenAPIRenderPlugin):
+    """Shows the API with Swagger UI."""
 
-    @staticmethod
-    def is_plugin_supported_type(value: Any) -> bool:
-        """Take Decimal and its subclasses."""
-        return isinstance(value, type) and issubclass(value, Decimal)
-
-    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: Any) -> Schema:  # noqa: ARG002
-        """Describe a decimal."""
-        return Schema(type=OpenAPIType.NUMBER)
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        return SWAGGER_PAGE.encode()
 
 
-def openapi_config(version: str) -> OpenAPIConfig:
+class _Document(OpenAPIRenderPlugin):
+    """Gives the document itself, made when it is first asked for."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        super().__init__(path="/openapi.json", media_type=MediaType.JSON)
+        self._dialect = dialect
+        self._document: bytes | None = None
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        if self._document is None:
+            self._document = encode(finished(openapi_schema, self._dialect))
+        return self._document
+
+
+async def _refuse_unknown(response: Response[Any]) -> Response[Any]:
+    """Let a page that does not exist be an error like every other, not the page that Litestar has for it."""
+    if response.status_code == NotFoundException.status_code:
+        raise NotFoundException
+    return response
+
+
+def openapi_config(version: str, dialect: Dialect) -> OpenAPIConfig:
     """Configure the document and where it is shown."""
     return OpenAPIConfig(
-        title="GlobeCo Order Generation Service",
+        title=TITLE,
         version=version,
         summary="Investment models, and the exact whole-share orders that bring portfolios back to them.",
+        description=(
+            "Decimals are JSON numbers without rounding; parse them as decimals. Date-times are UTC. Every key is "
+            "always present, and null where there is no value. Every error, also of an unknown route, is an "
+            "`ErrorEnvelope`, and every answer names its request in `X-Correlation-ID`."
+        ),
         contact=Contact(name="KASBench", url="https://kasbench.org"),
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         tags=[
@@ -68,7 +120,7 @@ def openapi_config(version: str) -> OpenAPIConfig:
             Tag("Rebalancing", "Orders that bring portfolios back to a model, and their history."),
             Tag("Service", "Probes."),
         ],
-        path="/docs",
-        render_plugins=[_swagger, JsonRenderPlugin(path="/openapi.json")],
+        openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, after_request=_refuse_unknown),
+        render_plugins=[_SwaggerPage(path="/"), _Document(dialect)],
         use_handler_docstrings=True,
     )

@@ -1,5 +1,6 @@
 """The error envelope: every failure of any layer leaves the service in this one shape."""
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -7,33 +8,41 @@ from typing import Any
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from app.api.rebalance_dto import ErrorDTO
 from app.clock import now
 from app.correlation import correlation_id
 from app.dialect import Dialect
-from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid
+from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid, with_decimals
 from app.failures import of_defect, of_persistence
-from app.wire import ExactResponse
+from app.wire import ExactResponse, plain
 from persistence.errors import PersistenceError
 
 log = structlog.get_logger(__name__)
 
 
 class ErrorEnvelope(Struct, frozen=True, rename="camel"):
-    """An error as it is answered; `detail` repeats the message for the suite's portal, in its dialect only."""
+    """An error as it is answered."""
 
     error: ErrorDTO
-    detail: str | UnsetType = UNSET
+
+
+class PortalErrorEnvelope(ErrorEnvelope, frozen=True, rename="camel"):
+    """The same with the message once more where the suite's portal looks for it."""
+
+    detail: str
 
 
 _OF_STATUS: Mapping[int, tuple[ErrorCode, str]] = {
     HTTPStatus.NOT_FOUND: (ErrorCode.NOT_FOUND, "There is no such route."),
     HTTPStatus.METHOD_NOT_ALLOWED: (ErrorCode.METHOD_NOT_ALLOWED, "The route does not take this method."),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (ErrorCode.PAYLOAD_TOO_LARGE, "The body is too large."),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (ErrorCode.PAYLOAD_TOO_LARGE, "The body is larger than 1,000,000 bytes."),
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (ErrorCode.UNSUPPORTED_MEDIA_TYPE, "The body must be sent as application/json."),
 }
+
+
+_MISSING_PARAMETER = re.compile(r"Missing required \w+ parameter '([^']+)'")
 
 
 def told(error: Exception, dialect: Dialect) -> OrderGenerationError:
@@ -46,23 +55,32 @@ def told(error: Exception, dialect: Dialect) -> OrderGenerationError:
         case PersistenceError():
             return of_persistence(error)
         case ValidationException():
-            return _of_parameters(error)
+            return _of_parameters(error, dialect)
         case HTTPException(status_code=status) if status in _OF_STATUS:
             code, message = _OF_STATUS[status]
-            return OrderGenerationError(code, message, headers=error.headers)
+            return OrderGenerationError(code, message, headers=_headers(error))
         case HTTPException(status_code=status) if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return OrderGenerationError(ErrorCode.VALIDATION_ERROR, "The request is malformed.", headers=error.headers)
+            return OrderGenerationError(ErrorCode.VALIDATION_ERROR, "The request is malformed.")
         case _:
             return of_defect()
 
 
-def _of_parameters(error: ValidationException) -> OrderGenerationError:
+def _of_parameters(error: ValidationException, dialect: Dialect) -> OrderGenerationError:
     """Name the parameter that Litestar refused; its own message repeats the path and query, which stay inside."""
+    if missing := _MISSING_PARAMETER.match(error.detail):
+        return invalid(dialect.field_name(missing[1]), "is required")
     extra = error.extra if isinstance(error.extra, list) else []
     first = extra[0] if extra and isinstance(extra[0], Mapping) else {}
     if first.get("key", "data") == "data":
         return invalid("body", "must be a JSON object")
     return invalid(str(first["key"]), str(first.get("message", "is malformed")))
+
+
+def _headers(error: HTTPException) -> Mapping[str, str]:
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        # The rest of the body is not read, so nothing else can follow on this connection.
+        return {"Connection": "close"}
+    return error.headers or {}
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorEnvelope]:
@@ -71,10 +89,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorE
     failure = told(error, dialect)
     if failure.code is ErrorCode.INTERNAL_ERROR:
         log.error("request failed unexpectedly", exc_info=error)
-    envelope = ErrorEnvelope(
-        ErrorDTO(failure.code, failure.message, failure.details, now(), correlation_id()),
-        UNSET if dialect is Dialect.STANDARD else failure.message,
-    )
+    inner = ErrorDTO(failure.code, failure.message, with_decimals(failure.details, plain), now(), correlation_id())
+    envelope = ErrorEnvelope(inner) if dialect is Dialect.STANDARD else PortalErrorEnvelope(inner, failure.message)
     response_class = request.app.response_class or ExactResponse
     return response_class(
         content=envelope, status_code=failure.status, headers=dict(failure.headers), media_type="application/json"

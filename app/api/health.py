@@ -5,6 +5,7 @@ from typing import Literal
 from litestar import Controller, Response, get
 from msgspec import Struct
 
+from app.api.responses import answers
 from app.readiness import Readiness
 
 
@@ -34,7 +35,12 @@ class HealthController(Controller):
         """Answer without touching anything."""
         return LiveDTO("UP")
 
-    @get("/ready", operation_id="getReadiness", summary="Can the service take requests?")
+    @get(
+        "/ready",
+        operation_id="getReadiness",
+        summary="Can the service take requests?",
+        responses=answers(ReadyDTO, 503, "The database or the solvers are away."),
+    )
     async def ready(self, readiness: Readiness) -> Response[ReadyDTO]:
         """Answer 503 while the database or the solvers are away."""
         state = await readiness.check()

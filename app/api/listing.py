@@ -1,8 +1,9 @@
-"""Paging and sorting, as every listing understands them."""
+"""Paging, sorting and versions in the query, as every endpoint understands them."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Self
 
 from litestar.params import Parameter
 
@@ -11,14 +12,82 @@ from app.errors import InvalidField
 from persistence.sorting import SortKey
 
 LARGEST = 2**31 - 1
+"""What is larger is taken for this: no listing is as long, and no version as high."""
 
-type Offset = Annotated[int, Parameter(ge=0, le=LARGEST, description="How many to skip.")]
-type PageSize = Annotated[int, Parameter(ge=0, le=100, description="How many at most.")]
-type Version = Annotated[int, Parameter(ge=1, le=LARGEST, description="The version that is to be deleted.")]
-type SortBy = Annotated[
-    str | None,
-    Parameter(query="sort_by", description="Comma list of fields, each with an optional `+` or `-` for the direction."),
-]
+_DIGITS = re.compile("[0-9]+")
+_ENOUGH_DIGITS = len(str(LARGEST)) + 1
+_SORT_KEY = re.compile(r"([+-]?)(\w+)")
+
+
+class WholeNumber(int):
+    """A whole number in a query, written in digits alone.
+
+    Attributes:
+        least, most: the range that is accepted; without `most` there is no upper end.
+    """
+
+    least: ClassVar[int] = 0
+    most: ClassVar[int | None] = None
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read what a caller wrote.
+
+        Raises:
+            ValueError: it is no whole number, or out of the range.
+        """
+        if _DIGITS.fullmatch(text):
+            digits = text.lstrip("0")[:_ENOUGH_DIGITS]
+            value = min(int(digits or "0"), LARGEST)
+            if cls.least <= value and (cls.most is None or value <= cls.most):
+                return cls(value)
+        most = "" if cls.most is None else f" and at most {cls.most}"
+        raise ValueError(f"must be a whole number of at least {cls.least}{most}")
+
+
+class Count(WholeNumber):
+    """Of things to skip or to give."""
+
+
+class PageCount(WholeNumber):
+    """Of things to give, where each of them is large."""
+
+    most = 100
+
+
+class VersionNumber(WholeNumber):
+    """Of a model or a rebalance."""
+
+    least = 1
+
+
+def is_whole_number(kind: Any) -> bool:
+    """Whether a parameter's type is read by `read_whole_number`."""
+    return isinstance(kind, type) and issubclass(kind, WholeNumber)
+
+
+def read_whole_number(kind: type[WholeNumber], text: str) -> WholeNumber:
+    """Read a parameter."""
+    return kind.read(text)
+
+
+Offset = Annotated[Count, Parameter(description="How many to skip.")]
+Limit = Annotated[Count | None, Parameter(description="How many to give at most; all of them if absent.")]
+PageSize = Annotated[PageCount, Parameter(description="How many to give at most.")]
+Version = Annotated[VersionNumber, Parameter(description="The version that the caller has seen.")]
+
+
+def sorted_by(fields: Mapping[str, object]) -> Any:
+    """Describe a listing's parameter `sort_by`."""
+    key = f"[ +-]?({'|'.join(fields)})"
+    return Parameter(
+        description="Comma list of fields, each with an optional `+` (ascending, the default) or `-`.",
+        schema_extra={"pattern": f"^{key}(,{key})*$"},
+    )
+
+
+NO_OFFSET = Count(0)
+PAGE_SIZE = PageCount(10)
 
 
 def sort_keys[Field: StrEnum](sort_by: str | None, fields: Mapping[str, Field]) -> tuple[SortKey[Field], ...]:
@@ -35,11 +104,10 @@ def sort_keys[Field: StrEnum](sort_by: str | None, fields: Mapping[str, Field]) 
         return ()
     keys = []
     for part in sort_by.split(","):
-        name = part.lstrip()
-        descending = name.startswith("-")
-        name = snake_case(name[1:] if name[:1] in {"+", "-"} else name).strip()
-        if name not in fields:
+        key = _SORT_KEY.fullmatch(part.strip())
+        field = fields.get(snake_case(key[2])) if key else None
+        if key is None or field is None:
             accepted = ", ".join(fields)
             raise InvalidField("sort_by", f"must be a comma list of {accepted}, each with an optional + or -")
-        keys.append(SortKey(fields[name], descending=descending))
+        keys.append(SortKey(field, descending=key[1] == "-"))
     return tuple(keys)

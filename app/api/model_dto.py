@@ -6,31 +6,34 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from app.api.schema import (
+    ExternalId,
+    HighDrift,
+    LowDrift,
+    ModelName,
+    Moment,
+    PortfolioIds,
+    RequestedHighDrift,
+    RequestedLowDrift,
+    RequestedTarget,
+    ResourceId,
+    Target,
+    VersionNumber,
+)
 from app.errors import InvalidField
 from app.identifiers import external_id
-from app.model_rules import check_name, check_position, checked_positions
-from app.wire import Number
+from app.model_rules import check_name, check_position, checked_portfolios, checked_positions
+from app.wire import plain
 from persistence.documents import Model, ModelAction, ModelContent, ModelHistoryEntry, Position
 
 
-class ModelPositionDTO(Struct, frozen=True, rename="camel"):
-    """A security's place in a model: target and drifts as shares of the market value."""
+class ModelPositionRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """A security's place in a model as a caller wants it, checked against the rules."""
 
-    security_id: str
-    target: Number
-    high_drift: Number
-    low_drift: Number
-
-    @classmethod
-    def of(cls, position: Position) -> "ModelPositionDTO":
-        """Show a stored position."""
-        return cls(
-            position.security_id, Number(position.target), Number(position.high_drift), Number(position.low_drift)
-        )
-
-
-class ModelPositionRequest(ModelPositionDTO, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """A position that a caller gives, checked against the rules."""
+    security_id: ExternalId
+    target: RequestedTarget
+    high_drift: RequestedHighDrift
+    low_drift: RequestedLowDrift
 
     def __post_init__(self) -> None:
         """Check the rules that concern this position alone."""
@@ -50,22 +53,24 @@ class ModelPositionRequest(ModelPositionDTO, frozen=True, rename="camel", forbid
 class ModelPostDTO(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A model to create; positions with target 0 are left out of it."""
 
-    name: str
+    name: ModelName
     positions: list[ModelPositionRequest]
-    portfolios: list[str]
+    portfolios: PortfolioIds
 
     def __post_init__(self) -> None:
         """Check the rules that concern the model as a whole."""
-        check_name(self.name)
-        check_portfolios(self.portfolios)
         self.content()
 
     def content(self, last_rebalance_date: datetime | None = None) -> ModelContent:
-        """Make the model's content as it is stored."""
+        """Make the model's content as it is stored.
+
+        Raises:
+            InvalidField: naming the field and the rule.
+        """
         return ModelContent(
             name=check_name(self.name),
             positions=checked_positions([position.to_position() for position in self.positions]),
-            portfolios=tuple(dict.fromkeys(self.portfolios)),
+            portfolios=checked_portfolios(self.portfolios),
             last_rebalance_date=last_rebalance_date,
         )
 
@@ -73,11 +78,11 @@ class ModelPostDTO(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
 class ModelPutDTO(ModelPostDTO, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """A model to put in the place of the one that has this version.
 
-    A `lastRebalanceDate` that is absent, null or before the stored one leaves the stored one.
+    A last rebalance date that is absent, null or before the stored one leaves the stored one.
     """
 
     last_rebalance_date: Annotated[datetime, Meta(tz=True)] | None = None
-    version: int
+    version: VersionNumber
 
     def __post_init__(self) -> None:
         """Check the rules that concern the model as a whole."""
@@ -85,7 +90,11 @@ class ModelPutDTO(ModelPostDTO, frozen=True, rename="camel", forbid_unknown_fiel
         self.rebalanced_at()
 
     def rebalanced_at(self) -> datetime | None:
-        """Give the date in UTC."""
+        """Give the date in UTC.
+
+        Raises:
+            InvalidField: its year is none in UTC.
+        """
         if self.last_rebalance_date is None:
             return None
         try:
@@ -95,24 +104,38 @@ class ModelPutDTO(ModelPostDTO, frozen=True, rename="camel", forbid_unknown_fiel
 
 
 class ModelPortfolioDTO(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Portfolios to add to a model or to take out of it."""
+    """Portfolios to add to a model, to take out of it, or to find the rebalances of."""
 
-    portfolios: list[str]
+    portfolios: PortfolioIds
 
     def __post_init__(self) -> None:
         """Check the ids."""
-        check_portfolios(self.portfolios)
+        checked_portfolios(self.portfolios)
+
+
+class ModelPositionDTO(Struct, frozen=True, rename="camel"):
+    """A security's place in a model."""
+
+    security_id: ExternalId
+    target: Target
+    high_drift: HighDrift
+    low_drift: LowDrift
+
+    @classmethod
+    def of(cls, position: Position) -> "ModelPositionDTO":
+        """Show a stored position."""
+        return cls(position.security_id, plain(position.target), plain(position.high_drift), plain(position.low_drift))
 
 
 class ModelDTO(Struct, frozen=True, rename="camel"):
     """A model as stored."""
 
-    model_id: str
-    name: str
+    model_id: ResourceId
+    name: ModelName
     positions: list[ModelPositionDTO]
-    portfolios: list[str]
-    last_rebalance_date: datetime | None
-    version: int
+    portfolios: PortfolioIds
+    last_rebalance_date: Moment | None
+    version: VersionNumber
 
     @classmethod
     def of(cls, model: Model) -> "ModelDTO":
@@ -130,10 +153,10 @@ class ModelDTO(Struct, frozen=True, rename="camel"):
 class ModelContentDTO(Struct, frozen=True, rename="camel"):
     """What a model said at one version."""
 
-    name: str
+    name: ModelName
     positions: list[ModelPositionDTO]
-    portfolios: list[str]
-    last_rebalance_date: datetime | None
+    portfolios: PortfolioIds
+    last_rebalance_date: Moment | None
 
     @classmethod
     def of(cls, content: ModelContent | None) -> "ModelContentDTO | None":
@@ -151,10 +174,10 @@ class ModelContentDTO(Struct, frozen=True, rename="camel"):
 class ModelHistoryDTO(Struct, frozen=True, rename="camel"):
     """One change of a model: who (by correlation id), when, what, and the version it made."""
 
-    model_id: str
-    version: int
+    model_id: ResourceId
+    version: VersionNumber
     action: ModelAction
-    changed_at: datetime
+    changed_at: Moment
     correlation_id: str
     before: ModelContentDTO | None
     after: ModelContentDTO | None
@@ -171,9 +194,3 @@ class ModelHistoryDTO(Struct, frozen=True, rename="camel"):
             before=ModelContentDTO.of(entry.before),
             after=ModelContentDTO.of(entry.after),
         )
-
-
-def check_portfolios(portfolios: list[str]) -> None:
-    """Check the ids of portfolios; one that is named twice counts once."""
-    for place, portfolio_id in enumerate(portfolios):
-        external_id(f"portfolios[{place}]", portfolio_id)

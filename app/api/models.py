@@ -6,7 +6,7 @@ from bson import ObjectId
 from litestar import Controller, delete, get, post, put
 from litestar.params import Parameter
 
-from app.api.listing import LARGEST, Offset, PageSize, SortBy, Version, sort_keys
+from app.api.listing import NO_OFFSET, PAGE_SIZE, Limit, Offset, PageSize, Version, sort_keys, sorted_by
 from app.api.model_dto import (
     ModelDTO,
     ModelHistoryDTO,
@@ -15,10 +15,11 @@ from app.api.model_dto import (
     ModelPostDTO,
     ModelPutDTO,
 )
-from app.api.responses import CONFLICT, INVALID, NO_MODEL
+from app.api.responses import errors
 from app.clock import now
 from app.correlation import correlation_id
-from app.identifiers import object_id
+from app.errors import ErrorCode
+from app.identifiers import OBJECT_ID_PATTERN, object_id
 from app.model_changes import (
     Alteration,
     with_portfolios,
@@ -31,7 +32,9 @@ from persistence.database import Database
 from persistence.documents import Change, Model, ModelAction
 from persistence.sorting import ModelField
 
-type ModelId = Annotated[str, Parameter(description="24 hexadecimal characters.")]
+ModelId = Annotated[
+    str, Parameter(description="24 hexadecimal characters.", schema_extra={"pattern": OBJECT_ID_PATTERN})
+]
 
 SORT_FIELDS = {
     "model_id": ModelField.MODEL_ID,
@@ -46,21 +49,24 @@ class ModelController(Controller):
     path = "/api/v1"
     tags = ("Models",)
 
-    @get("/models", operation_id="listModels", summary="List models", responses=INVALID)
+    @get("/models", operation_id="listModels", summary="List models", responses=errors())
     async def list_models(
         self,
         database: Database,
-        offset: Offset = 0,
-        limit: Annotated[
-            int | None, Parameter(ge=0, le=LARGEST, description="How many at most; all if absent.")
-        ] = None,
-        sort_by: SortBy = None,
+        offset: Offset = NO_OFFSET,
+        limit: Limit = None,
+        sort_by: Annotated[str | None, sorted_by(SORT_FIELDS)] = None,
     ) -> list[ModelDTO]:
         """Give models, all of them unless paged."""
         found = await database.models.page(offset=offset, limit=limit, sort=sort_keys(sort_by, SORT_FIELDS))
         return [ModelDTO.of(model) for model in found]
 
-    @post("/models", operation_id="createModel", summary="Create a model", responses=INVALID | CONFLICT)
+    @post(
+        "/models",
+        operation_id="createModel",
+        summary="Create a model",
+        responses=errors(ErrorCode.DUPLICATE_NAME, body=True),
+    )
     async def create_model(self, data: ModelPostDTO, database: Database) -> ModelDTO:
         """Store a new model at version 1."""
         content = data.content()
@@ -75,7 +81,12 @@ class ModelController(Controller):
         await database.models.insert(model, change(ModelAction.CREATED))
         return ModelDTO.of(model)
 
-    @get("/model/{model_id:str}", operation_id="getModel", summary="Get a model", responses=INVALID | NO_MODEL)
+    @get(
+        "/model/{model_id:str}",
+        operation_id="getModel",
+        summary="Get a model",
+        responses=errors(ErrorCode.MODEL_NOT_FOUND),
+    )
     async def get_model(self, model_id: ModelId, database: Database) -> ModelDTO:
         """Give one model."""
         return ModelDTO.of(await database.models.get(object_id("modelId", model_id)))
@@ -84,7 +95,7 @@ class ModelController(Controller):
         "/model/{model_id:str}",
         operation_id="replaceModel",
         summary="Replace a model",
-        responses=INVALID | NO_MODEL | CONFLICT,
+        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.VERSION_CONFLICT, ErrorCode.DUPLICATE_NAME, body=True),
     )
     async def replace_model(self, model_id: ModelId, data: ModelPutDTO, database: Database) -> ModelDTO:
         """Replace the whole model if it still has the version given."""
@@ -103,7 +114,7 @@ class ModelController(Controller):
         "/model/{model_id:str}",
         operation_id="deleteModel",
         summary="Delete a model",
-        responses=INVALID | NO_MODEL | CONFLICT,
+        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.VERSION_CONFLICT),
     )
     async def delete_model(self, model_id: ModelId, version: Version, database: Database) -> None:
         """Delete the model if it still has the version given; its audit trail stays."""
@@ -113,10 +124,10 @@ class ModelController(Controller):
         "/model/{model_id:str}/history",
         operation_id="getModelHistory",
         summary="Get a model's audit trail",
-        responses=INVALID | NO_MODEL,
+        responses=errors(ErrorCode.MODEL_NOT_FOUND),
     )
     async def get_history(
-        self, model_id: ModelId, database: Database, offset: Offset = 0, limit: PageSize = 10
+        self, model_id: ModelId, database: Database, offset: Offset = NO_OFFSET, limit: PageSize = PAGE_SIZE
     ) -> list[ModelHistoryDTO]:
         """Give every change there ever was, newest first; also of a deleted model."""
         entries = await database.models.history(object_id("modelId", model_id), offset=offset, limit=limit)
@@ -127,7 +138,9 @@ class ModelController(Controller):
         operation_id="addPosition",
         summary="Add a position to a model",
         status_code=200,
-        responses=INVALID | NO_MODEL | CONFLICT,
+        responses=errors(
+            ErrorCode.MODEL_NOT_FOUND, ErrorCode.DUPLICATE_POSITION, ErrorCode.VERSION_CONFLICT, body=True
+        ),
     )
     async def add_position(self, model_id: ModelId, data: ModelPositionRequest, database: Database) -> ModelDTO:
         """Add a security that the model does not have."""
@@ -137,7 +150,9 @@ class ModelController(Controller):
         "/model/{model_id:str}/position",
         operation_id="replacePosition",
         summary="Change a position of a model",
-        responses=INVALID | NO_MODEL | CONFLICT,
+        responses=errors(
+            ErrorCode.MODEL_NOT_FOUND, ErrorCode.POSITION_NOT_FOUND, ErrorCode.VERSION_CONFLICT, body=True
+        ),
     )
     async def replace_position(self, model_id: ModelId, data: ModelPositionRequest, database: Database) -> ModelDTO:
         """Change target and drifts of a security that the model has; target 0 removes it."""
@@ -149,7 +164,13 @@ class ModelController(Controller):
         operation_id="removePosition",
         summary="Remove a position from a model",
         status_code=200,
-        responses=INVALID | NO_MODEL | CONFLICT,
+        responses=errors(
+            ErrorCode.MODEL_NOT_FOUND,
+            ErrorCode.POSITION_NOT_FOUND,
+            ErrorCode.POSITION_MISMATCH,
+            ErrorCode.VERSION_CONFLICT,
+            body=True,
+        ),
     )
     async def remove_position(self, model_id: ModelId, data: ModelPositionRequest, database: Database) -> ModelDTO:
         """Remove a security if its target and drifts are the ones given."""
@@ -160,7 +181,7 @@ class ModelController(Controller):
         operation_id="addPortfolios",
         summary="Add portfolios to a model",
         status_code=200,
-        responses=INVALID | NO_MODEL | CONFLICT,
+        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.VERSION_CONFLICT, body=True),
     )
     async def add_portfolios(self, model_id: ModelId, data: ModelPortfolioDTO, database: Database) -> ModelDTO:
         """Add portfolios; those the model has already are left as they are."""
@@ -171,7 +192,7 @@ class ModelController(Controller):
         operation_id="removePortfolios",
         summary="Remove portfolios from a model",
         status_code=200,
-        responses=INVALID | NO_MODEL | CONFLICT,
+        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.VERSION_CONFLICT, body=True),
     )
     async def remove_portfolios(self, model_id: ModelId, data: ModelPortfolioDTO, database: Database) -> ModelDTO:
         """Remove portfolios; those the model does not have are ignored."""

@@ -1,26 +1,41 @@
 """What the rebalance endpoints answer, each computed from what is stored, so that an answer and its replay agree."""
 
-from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from typing import Literal
 
 from msgspec import Struct
 
+from app.api.schema import (
+    Actual,
+    ActualDrift,
+    ExternalId,
+    FinalQuantity,
+    HighDrift,
+    LowDrift,
+    Moment,
+    OriginalQuantity,
+    PortfolioCount,
+    Price,
+    ResourceId,
+    Shares,
+    Status,
+    Target,
+    TransactionType,
+    VersionNumber,
+)
+from app.errors import Details, ErrorCode, with_decimals
 from app.rounding import ZERO_SHARE, difference, product, share
 from app.wire import plain
 from persistence.documents import Failure, Rebalance, RebalancedPortfolio, RebalancedPosition
-
-type TransactionType = Literal["BUY", "SELL"]
 
 
 class ErrorDTO(Struct, frozen=True, rename="camel"):
     """The inner object of the error envelope."""
 
-    code: str
+    code: ErrorCode
     message: str
-    details: Mapping[str, object]
-    timestamp: datetime
+    details: Details
+    timestamp: Moment
     trace_id: str
 
     @classmethod
@@ -28,37 +43,38 @@ class ErrorDTO(Struct, frozen=True, rename="camel"):
         """Show why a portfolio failed."""
         if failure is None:
             return None
-        return cls(failure.code, failure.message, failure.details, failure.timestamp, failure.trace_id)
+        code, details = ErrorCode(failure.code), with_decimals(failure.details, plain)
+        return cls(code, failure.message, details, failure.timestamp, failure.trace_id)
 
 
 class TransactionDTO(Struct, frozen=True, rename="camel"):
     """An order to buy or sell whole shares."""
 
     transaction_type: TransactionType
-    security_id: str
-    quantity: int
+    security_id: ExternalId
+    quantity: Shares
     trade_date: date
 
 
 class DriftDTO(Struct, frozen=True, rename="camel"):
-    """Where a security stands before and after; `actual` is its share of the market value afterwards."""
+    """Where a security stands before and after."""
 
-    security_id: str
-    original_quantity: Decimal
-    adjusted_quantity: Decimal
-    target: Decimal
-    high_drift: Decimal
-    low_drift: Decimal
-    actual: Decimal
+    security_id: ExternalId
+    original_quantity: OriginalQuantity
+    adjusted_quantity: FinalQuantity
+    target: Target
+    high_drift: HighDrift
+    low_drift: LowDrift
+    actual: Actual
 
 
 class RebalanceDTO(Struct, frozen=True, rename="camel"):
     """What a rebalance asks of one portfolio, or why it could not be rebalanced."""
 
-    portfolio_id: str
+    portfolio_id: ExternalId
     portfolio_name: str | None
-    rebalance_id: str
-    status: Literal["COMPLETED", "FAILED"]
+    rebalance_id: ResourceId
+    status: Status
     market_value: Decimal | None
     cash_before_rebalance: Decimal | None
     cash_after_rebalance: Decimal | None
@@ -107,24 +123,21 @@ class RebalanceDTO(Struct, frozen=True, rename="camel"):
 
 
 class PositionResultDTO(Struct, frozen=True, rename="camel"):
-    """One security of a stored rebalance; the last three are null where nothing trades.
+    """One security of a stored rebalance; the last three are null where nothing trades."""
 
-    `actual_drift` is how far `actual` lies from the target, as a share of the target.
-    """
-
-    security_id: str
-    price: Decimal
-    original_quantity: Decimal
-    adjusted_quantity: Decimal
+    security_id: ExternalId
+    price: Price
+    original_quantity: OriginalQuantity
+    adjusted_quantity: FinalQuantity
     original_position_market_value: Decimal
     adjusted_position_market_value: Decimal
-    target: Decimal
-    high_drift: Decimal
-    low_drift: Decimal
-    actual: Decimal
-    actual_drift: Decimal
+    target: Target
+    high_drift: HighDrift
+    low_drift: LowDrift
+    actual: Actual
+    actual_drift: ActualDrift
     transaction_type: TransactionType | None
-    trade_quantity: int | None
+    trade_quantity: Shares | None
     trade_date: date | None
 
     @classmethod
@@ -154,9 +167,9 @@ class PositionResultDTO(Struct, frozen=True, rename="camel"):
 class PortfolioResultDTO(Struct, frozen=True, rename="camel"):
     """One portfolio of a stored rebalance; `positions` is null in a summary."""
 
-    portfolio_id: str
+    portfolio_id: ExternalId
     portfolio_name: str | None
-    status: Literal["COMPLETED", "FAILED"]
+    status: Status
     error: ErrorDTO | None
     market_value: Decimal | None
     cash_before_rebalance: Decimal | None
@@ -185,13 +198,13 @@ class PortfolioResultDTO(Struct, frozen=True, rename="camel"):
 class RebalanceResultDTO(Struct, frozen=True, rename="camel"):
     """A stored rebalance."""
 
-    rebalance_id: str
-    model_id: str
+    rebalance_id: ResourceId
+    model_id: ResourceId
     model_name: str
-    rebalance_date: datetime
-    number_of_portfolios: int
-    version: int
-    created_at: datetime
+    rebalance_date: Moment
+    number_of_portfolios: PortfolioCount
+    version: VersionNumber
+    created_at: Moment
     portfolios: list[PortfolioResultDTO]
 
     @classmethod

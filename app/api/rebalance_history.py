@@ -9,20 +9,24 @@ from litestar.params import Parameter
 from litestar.response import Stream
 from msgspec import Struct
 
-from app.api.listing import Offset, PageSize, SortBy, Version, sort_keys
+from app.api.listing import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
 from app.api.model_dto import ModelPortfolioDTO
 from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO
 from app.api.rebalances import PortfolioId
-from app.api.responses import CONFLICT, INVALID, NO_REBALANCE, streams
+from app.api.responses import answers, errors
+from app.api.schema import ResourceId
 from app.dialect import Dialect
 from app.errors import ErrorCode, OrderGenerationError
-from app.identifiers import external_id, object_id
+from app.identifiers import OBJECT_ID_PATTERN, external_id, object_id
 from app.wire import encode
 from persistence.database import Database
 from persistence.documents import Rebalance
+from persistence.errors import RebalanceNotFound
 from persistence.sorting import RebalanceField, SortKey
 
-type RebalanceId = Annotated[str, Parameter(description="24 hexadecimal characters.")]
+RebalanceId = Annotated[
+    str, Parameter(description="24 hexadecimal characters.", schema_extra={"pattern": OBJECT_ID_PATTERN})
+]
 
 SORT_FIELDS = {
     "rebalance_date": RebalanceField.REBALANCE_DATE,
@@ -30,14 +34,16 @@ SORT_FIELDS = {
     "model_name": RebalanceField.MODEL_NAME,
     "number_of_portfolios": RebalanceField.NUMBER_OF_PORTFOLIOS,
 }
+READ_AHEAD_BYTES = 250_000
+"""Of an answer, held back until so much of it is known to be right; some ten portfolios of 50 positions."""
 NEWEST_FIRST = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
 
 
 class DeletedRebalanceDTO(Struct, frozen=True, rename="camel"):
     """What was deleted."""
 
-    rebalance_id: str
-    deleted: Literal[True] = True
+    rebalance_id: ResourceId
+    deleted: Literal[True]
 
 
 class RebalanceHistoryController(Controller):
@@ -50,15 +56,15 @@ class RebalanceHistoryController(Controller):
         "/rebalances",
         operation_id="listRebalances",
         summary="List rebalances",
-        responses=INVALID | streams(list[RebalanceResultDTO]),
+        responses=errors() | answers(list[RebalanceResultDTO]),
     )
     async def list_rebalances(
         self,
         database: Database,
         dialect: Dialect,
-        offset: Offset = 0,
-        limit: PageSize = 10,
-        sort_by: SortBy = None,
+        offset: Offset = NO_OFFSET,
+        limit: PageSize = PAGE_SIZE,
+        sort_by: Annotated[str | None, sorted_by(SORT_FIELDS)] = None,
         view: Annotated[
             Literal["full", "summary"], Parameter(description="A summary has null in place of the positions.")
         ] = "full",
@@ -73,15 +79,15 @@ class RebalanceHistoryController(Controller):
         operation_id="findRebalancesOfPortfolios",
         summary="Find the rebalances of portfolios",
         status_code=200,
-        responses=INVALID | streams(list[RebalanceResultDTO]),
+        responses=errors(body=True) | answers(list[RebalanceResultDTO]),
     )
     async def find_rebalances(
         self,
         data: ModelPortfolioDTO,
         database: Database,
         dialect: Dialect,
-        offset: Offset = 0,
-        limit: PageSize = 10,
+        offset: Offset = NO_OFFSET,
+        limit: PageSize = PAGE_SIZE,
     ) -> Stream:
         """Give the rebalances that any of these portfolios was part of, newest first."""
         wanted = data.portfolios if limit else []
@@ -92,7 +98,7 @@ class RebalanceHistoryController(Controller):
         "/rebalance/{rebalance_id:str}",
         operation_id="getRebalance",
         summary="Get a rebalance",
-        responses=INVALID | NO_REBALANCE | streams(RebalanceResultDTO),
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND) | answers(RebalanceResultDTO),
     )
     async def get_rebalance(self, rebalance_id: RebalanceId, database: Database, dialect: Dialect) -> Stream:
         """Give a rebalance with all its portfolios and positions."""
@@ -103,7 +109,7 @@ class RebalanceHistoryController(Controller):
         "/rebalance/{rebalance_id:str}/portfolios",
         operation_id="getRebalancePortfolios",
         summary="Get the portfolios of a rebalance",
-        responses=INVALID | NO_REBALANCE | streams(list[PortfolioResultDTO]),
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND) | answers(list[PortfolioResultDTO]),
     )
     async def get_portfolios(self, rebalance_id: RebalanceId, database: Database, dialect: Dialect) -> Stream:
         """Give the portfolios with their positions."""
@@ -114,7 +120,7 @@ class RebalanceHistoryController(Controller):
         "/rebalance/{rebalance_id:str}/portfolio/{portfolio_id:str}/positions",
         operation_id="getRebalancePositions",
         summary="Get the positions of one portfolio of a rebalance",
-        responses=INVALID | NO_REBALANCE,
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.PORTFOLIO_NOT_FOUND),
     )
     async def get_positions(
         self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database
@@ -135,39 +141,53 @@ class RebalanceHistoryController(Controller):
         operation_id="deleteRebalance",
         summary="Delete a rebalance",
         status_code=200,
-        responses=INVALID | NO_REBALANCE | CONFLICT,
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.VERSION_CONFLICT),
     )
     async def delete_rebalance(
         self, rebalance_id: RebalanceId, version: Version, database: Database
     ) -> DeletedRebalanceDTO:
         """Delete a rebalance and all its portfolios if it still has the version given."""
         await database.rebalances.delete(object_id("rebalanceId", rebalance_id), version)
-        return DeletedRebalanceDTO(rebalance_id)
+        return DeletedRebalanceDTO(rebalance_id, deleted=True)
 
 
 async def streamed(chunks: AsyncIterator[bytes]) -> Stream:
-    """Stream JSON; what fails before its first part is still answered as an error."""
-    first = await anext(chunks)
+    """Stream JSON; what fails within its first part is still answered as an error."""
+    first, rest = await read_ahead(chunks)
 
     async def all_chunks() -> AsyncIterator[bytes]:
         yield first
-        async for chunk in chunks:
+        async for chunk in rest:
             yield chunk
 
     return Stream(all_chunks(), media_type=MediaType.JSON)
 
 
+async def read_ahead(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+    """Give the beginning, up to `READ_AHEAD_BYTES` or a chunk more, and what follows it."""
+    beginning = bytearray()
+    async for chunk in chunks:
+        beginning += chunk
+        if len(beginning) >= READ_AHEAD_BYTES:
+            break
+    return bytes(beginning), chunks
+
+
 async def as_array(
     rebalances: Sequence[Rebalance], database: Database, dialect: Dialect, *, positions: bool = True
 ) -> AsyncIterator[bytes]:
-    """Write rebalances as a JSON array."""
+    """Write rebalances as a JSON array, without those that were deleted since they were found."""
     opening = b"["
     for rebalance in rebalances:
-        yield opening
-        async for chunk in as_object(rebalance, database, dialect, positions=positions):
+        try:
+            first, rest = await read_ahead(as_object(rebalance, database, dialect, positions=positions))
+        except RebalanceNotFound:
+            continue
+        yield opening + first
+        async for chunk in rest:
             yield chunk
         opening = b","
-    yield b"]" if rebalances else b"[]"
+    yield b"]" if opening == b"," else b"[]"
 
 
 async def as_object(

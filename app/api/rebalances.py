@@ -1,6 +1,6 @@
 """The endpoints that rebalance."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from bson import ObjectId
 from litestar import Controller, post
@@ -9,18 +9,32 @@ from litestar.params import Parameter
 from app import failures, idempotency
 from app.api.models import ModelId
 from app.api.rebalance_dto import RebalanceDTO
-from app.api.responses import CONFLICT, INVALID, NO_MODEL, REBALANCE_FAILED
+from app.api.responses import REBALANCE_ERRORS, errors
 from app.errors import ErrorCode, OrderGenerationError
-from app.identifiers import external_id, object_id
+from app.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN, external_id, object_id
 from app.rebalance import Rebalanced, Rebalancer
 from persistence.database import Database
 from persistence.documents import Model
 
-type PortfolioId = Annotated[str, Parameter(description="24 letters or digits.")]
-type IdempotencyKey = Annotated[
-    str | None,
-    Parameter(header=idempotency.HEADER, description="The same key again replays the answer, for 24 hours."),
+PortfolioId = Annotated[
+    str, Parameter(description="24 letters or digits.", schema_extra={"pattern": EXTERNAL_ID_PATTERN})
 ]
+IdempotencyKey = Annotated[
+    str | None,
+    Parameter(
+        header=idempotency.HEADER,
+        description="The same key again replays the answer, for 24 hours.",
+        schema_extra={"pattern": idempotency.KEY_PATTERN},
+    ),
+]
+
+
+def _chosen_model(query: str) -> Any:
+    return Parameter(
+        query=query,
+        description="Which model, where several have the portfolio.",
+        schema_extra={"pattern": OBJECT_ID_PATTERN},
+    )
 
 
 class RebalanceController(Controller):
@@ -34,7 +48,7 @@ class RebalanceController(Controller):
         operation_id="rebalanceModel",
         summary="Rebalance every portfolio of a model",
         status_code=200,
-        responses=INVALID | NO_MODEL | CONFLICT | REBALANCE_FAILED,
+        responses=errors(ErrorCode.MODEL_NOT_FOUND, *REBALANCE_ERRORS),
     )
     async def rebalance_model(
         self, model_id: ModelId, database: Database, rebalancer: Rebalancer, idempotency_key: IdempotencyKey = None
@@ -54,20 +68,22 @@ class RebalanceController(Controller):
         operation_id="rebalancePortfolio",
         summary="Rebalance one portfolio",
         status_code=200,
-        responses=INVALID | NO_MODEL | CONFLICT | REBALANCE_FAILED,
+        responses=errors(
+            ErrorCode.MODEL_NOT_FOUND, ErrorCode.PORTFOLIO_NOT_FOUND, ErrorCode.AMBIGUOUS_MODEL, *REBALANCE_ERRORS
+        ),
     )
     async def rebalance_portfolio(
         self,
         portfolio_id: PortfolioId,
         database: Database,
         rebalancer: Rebalancer,
-        model_id: Annotated[
-            str | None, Parameter(query="modelId", description="Which model, where several have the portfolio.")
-        ] = None,
+        model_id: Annotated[str | None, _chosen_model("modelId")] = None,
+        model_id_in_snake_case: Annotated[str | None, _chosen_model("model_id")] = None,
         idempotency_key: IdempotencyKey = None,
     ) -> RebalanceDTO:
         """Give one portfolio's orders."""
         portfolio_id = external_id("portfolioId", portfolio_id)
+        model_id = model_id if model_id is not None else model_id_in_snake_case
         wanted = None if model_id is None else object_id("modelId", model_id)
 
         async def work(rebalance_id: ObjectId) -> Rebalanced:
@@ -96,10 +112,13 @@ async def model_of(database: Database, portfolio_id: str, model_id: ObjectId | N
 
     Raises:
         OrderGenerationError: `PORTFOLIO_NOT_FOUND`, or `AMBIGUOUS_MODEL` naming the models.
+        persistence.errors.ModelNotFound: there is no model with the id given.
     """
-    models = await database.models.with_portfolio(portfolio_id)
     if model_id is not None:
-        models = [model for model in models if model.id == model_id]
+        model = await database.models.get(model_id)
+        models = [model] if portfolio_id in model.portfolios else []
+    else:
+        models = await database.models.with_portfolio(portfolio_id)
     if not models:
         raise OrderGenerationError(
             ErrorCode.PORTFOLIO_NOT_FOUND,
@@ -109,7 +128,7 @@ async def model_of(database: Database, portfolio_id: str, model_id: ObjectId | N
     if len(models) > 1:
         raise OrderGenerationError(
             ErrorCode.AMBIGUOUS_MODEL,
-            f"{len(models)} models have this portfolio; choose one with modelId.",
+            f"{len(models)} models have this portfolio; the request must choose one of them.",
             {
                 "portfolioId": portfolio_id,
                 "models": [{"modelId": str(model.id), "name": model.name} for model in models],

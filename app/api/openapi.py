@@ -1,0 +1,224 @@
+"""The API document: what Litestar describes of the routes, with the values, names, headers and examples of the wire."""
+
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from litestar.openapi.spec import OpenAPIType, Schema
+from litestar.plugins import OpenAPISchemaPlugin
+from litestar.typing import FieldDefinition
+
+from app import correlation
+from app.api.envelope import ErrorEnvelope, PortalErrorEnvelope
+from app.api.health import LiveDTO, ReadyDTO
+from app.api.listing import WholeNumber
+from app.api.model_dto import (
+    ModelDTO,
+    ModelHistoryDTO,
+    ModelPortfolioDTO,
+    ModelPositionRequest,
+    ModelPostDTO,
+    ModelPutDTO,
+)
+from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceDTO, RebalanceResultDTO
+from app.api.rebalance_history import DeletedRebalanceDTO
+from app.dialect import Dialect, SnakeCaseDetails, camel_case, snake_case
+from app.wire import NUMBER_PATTERN, Number
+
+type Json = dict[str, Any]
+"""An object of the document."""
+
+EXAMPLES = Path(__file__).with_name("examples.json")
+"""Real requests and answers by operation: `{operationId: {"request": ..., "answers": {status: ...}}}`."""
+
+_BODIES = (
+    ModelPostDTO,
+    ModelPutDTO,
+    ModelPositionRequest,
+    ModelPortfolioDTO,
+    ModelDTO,
+    ModelHistoryDTO,
+    RebalanceDTO,
+    RebalanceResultDTO,
+    PortfolioResultDTO,
+    PositionResultDTO,
+    DeletedRebalanceDTO,
+    LiveDTO,
+    ReadyDTO,
+)
+_SCHEMAS = "#/components/schemas/"
+_PATH_PARAMETER = re.compile(r"\{(\w+)\}")
+_RETRY_AFTER_STATUSES = frozenset({"409", "503"})
+_JSON = "application/json"
+
+
+def finished(described: Json, dialect: Dialect) -> Json:
+    """Make the document that the service shows.
+
+    Args:
+        described: what Litestar says of the routes, in the standard dialect.
+        dialect: how names are spelled in this process.
+    """
+    document = deepcopy(described)
+    document["components"] = {"schemas": _schemas(dialect), "headers": _HEADERS, "parameters": _PARAMETERS}
+    examples = msgspec.json.Decoder(dict[str, Json], float_hook=Decimal).decode(EXAMPLES.read_bytes())
+    for operation in _operations(document):
+        operation.pop("deprecated", None)
+        parameters = [_parameter(each) for each in operation.get("parameters", ()) if _is_spelled(each, dialect)]
+        operation["parameters"] = [*parameters, {"$ref": "#/components/parameters/CorrelationId"}]
+        for status, response in operation["responses"].items():
+            response["headers"] = _response_headers(status)
+        _show(examples.get(operation["operationId"], {}), operation, dialect)
+    document["paths"] = dict(sorted(document["paths"].items()))
+    if dialect is Dialect.STANDARD:
+        document["paths"] = {_in_camel_case(path): item for path, item in document["paths"].items()}
+        for operation in _operations(document):
+            for parameter in operation["parameters"]:
+                if parameter.get("in") == "path":
+                    parameter["name"] = camel_case(parameter["name"])
+    return document
+
+
+class NumberSchemaPlugin(OpenAPISchemaPlugin):
+    """Describes the numbers of queries; what is in bodies is described by the bodies' own types."""
+
+    @staticmethod
+    def is_plugin_supported_type(value: Any) -> bool:
+        """Take whole numbers of queries, and decimals."""
+        return isinstance(value, type) and issubclass(value, WholeNumber | Decimal)
+
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: Any) -> Schema:  # noqa: ARG002
+        """Describe a number and its range."""
+        kind = field_definition.annotation
+        if issubclass(kind, WholeNumber):
+            return Schema(type=OpenAPIType.INTEGER, minimum=kind.least, maximum=kind.most)
+        return Schema(type=OpenAPIType.NUMBER)
+
+
+_HEADERS: Json = {
+    "CorrelationId": {
+        "description": "Names the request in every log line: the caller's, or a new one.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+    "RetryAfter": {
+        "description": "Seconds after which the same request may succeed, where that is known.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+}
+_PARAMETERS: Json = {
+    "CorrelationId": {
+        "name": correlation.HEADER,
+        "in": "header",
+        "required": False,
+        "description": "Names the request; one that is not well formed is replaced.",
+        "schema": {"type": "string", "pattern": correlation.PATTERN},
+    }
+}
+
+
+def _operations(document: Json) -> Iterator[Json]:
+    for item in document["paths"].values():
+        yield from (operation for operation in item.values() if "operationId" in operation)
+
+
+def _schemas(dialect: Dialect) -> Json:
+    """Describe the bodies in the dialect's own types, which decode and encode them."""
+    envelope = ErrorEnvelope if dialect is Dialect.STANDARD else PortalErrorEnvelope
+    _, schemas = msgspec.json.schema_components(
+        [dialect.type_of(kind) for kind in (*_BODIES, envelope)],
+        schema_hook=_custom_schema,
+        ref_template=_SCHEMAS + "{name}",
+    )
+    schemas[ErrorEnvelope.__name__] = schemas.pop(envelope.__name__) | {"title": ErrorEnvelope.__name__}
+    return {name: _with_numbers(schema) for name, schema in sorted(schemas.items())}
+
+
+def _custom_schema(kind: type) -> Json:
+    if kind is Number:
+        return {"type": ["number", "string"], "pattern": NUMBER_PATTERN}
+    if kind is SnakeCaseDetails:
+        return {"type": "object"}
+    if kind is object:
+        return {"description": "Any JSON value."}
+    raise NotImplementedError
+
+
+def _with_numbers(schema: Any) -> Any:
+    """Call decimals the numbers they are, and say that a value may be null as briefly as JSON Schema can."""
+    if isinstance(schema, list):
+        return [_with_numbers(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {name: _with_numbers(value) for name, value in schema.items()}
+    if schema.get("format") == "decimal":
+        del schema["format"]
+        schema["type"] = "number"
+    match schema.get("anyOf"):
+        case [{"type": str(kind)} as one, {"type": "null"}] if "enum" not in one:
+            del schema["anyOf"]
+            return {**one, **schema, "type": [kind, "null"]}
+        case [{"enum": list(values)}, {"type": "null"}]:
+            return {"enum": [*values, None]}
+    return schema
+
+
+def _is_spelled(parameter: Json, dialect: Dialect) -> bool:
+    """Whether a parameter's name is in this dialect; those that have two names are understood by both."""
+    if parameter["in"] != "query" or parameter["name"] not in {"modelId", "model_id"}:
+        return True
+    return bool(parameter["name"] == dialect.field_name("modelId"))
+
+
+def _parameter(described: Json) -> Json:
+    schema = {name: value for name, value in described["schema"].items() if name != "description"}
+    match schema.pop("oneOf", None):
+        case [one, {"type": "null"}]:
+            # A parameter that is not sent is absent; there is no null in a URL.
+            schema = {**one, **schema}
+    if isinstance(schema.get("default"), WholeNumber):
+        schema["default"] = int(schema["default"])
+    return {
+        "name": described["name"],
+        "in": described["in"],
+        "description": described["description"],
+        "required": described["required"],
+        "schema": schema,
+    }
+
+
+def _response_headers(status: str) -> Json:
+    headers = {correlation.HEADER: {"$ref": "#/components/headers/CorrelationId"}}
+    if status in _RETRY_AFTER_STATUSES:
+        headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
+    return headers
+
+
+def _show(examples: Json, operation: Json, dialect: Dialect) -> None:
+    if "request" in examples:
+        operation["requestBody"]["content"][_JSON]["example"] = _spelled(examples["request"], dialect)
+    for status, answer in examples.get("answers", {}).items():
+        operation["responses"][status]["content"][_JSON]["example"] = _spelled(answer, dialect)
+
+
+def _spelled(example: Any, dialect: Dialect) -> Any:
+    """Spell an example, which is kept in the standard dialect."""
+    if dialect is Dialect.STANDARD:
+        return example
+    match example:
+        case {"error": {"message": message} as error, **rest} if not rest:
+            return {"error": _spelled(error, dialect), "detail": message}
+        case dict():
+            return {snake_case(name): _spelled(value, dialect) for name, value in example.items()}
+        case list():
+            return [_spelled(value, dialect) for value in example]
+        case _:
+            return example
+
+
+def _in_camel_case(path: str) -> str:
+    return _PATH_PARAMETER.sub(lambda match: "{" + camel_case(match[1]) + "}", path)
