@@ -4,7 +4,8 @@ from granian import Granian
 from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 
-from app.logs import log_configuration
+from app.observability.logs import configure_logs, log_configuration
+from app.observability.stray_output import stray_output_logged
 from app.settings import Settings
 
 DRAIN_SECONDS = 30
@@ -13,7 +14,8 @@ DRAIN_SECONDS = 30
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT."""
-    Granian(
+    configure_logs(settings.log_level)
+    server = Granian(
         "app.main:create_app",
         factory=True,
         address=settings.host,
@@ -26,4 +28,6 @@ def run(settings: Settings) -> None:
         workers_kill_timeout=DRAIN_SECONDS,
         log_level=LogLevels(settings.log_level.lower()),
         log_dictconfig=log_configuration(settings.log_level),
-    ).serve()
+    )
+    with stray_output_logged():
+        server.serve()

@@ -11,6 +11,9 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 # One solver process is meant for one core, and threads do not survive the fork anyway.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# Standard output is for whom the server writes it. What a solver prints goes where complaints go.
+os.dup2(2, 1)
+
 for module in ("solver.pool.slot", "solver.cascade", "solver.milp", "highspy"):
     import_module(module)
 
