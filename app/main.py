@@ -8,17 +8,20 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from litestar import Litestar
-from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from app.api import documentation, envelope
+from app.api.headers import complete_headers
 from app.api.health import HealthController
+from app.api.listing import is_whole_number, read_whole_number
 from app.api.models import ModelController
+from app.api.openapi import NumberSchemaPlugin
 from app.api.rebalance_history import RebalanceHistoryController
 from app.api.rebalances import RebalanceController
-from app.correlation import HEADER, Correlation
+from app.correlation import Correlation
+from app.cors import CrossOrigin
 from app.dialect import Dialect
 from app.lifeline import end_with_server
 from app.observability.logs import configure_logs
@@ -58,14 +61,15 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         exception_handlers={Exception: envelope.answer},
         request_class=ExactRequest,
         response_class=response_class,
+        type_decoders=[(is_whole_number, read_whole_number)],
         request_max_body_size=MAXIMUM_BODY_BYTES,
-        cors_config=CORSConfig(allow_origins=settings.allowed_origins, expose_headers=[HEADER]),
-        openapi_config=documentation.openapi_config(version("globeco-order-generation-service")),
-        plugins=[documentation.DecimalSchemaPlugin()],
+        before_send=[complete_headers],
+        openapi_config=documentation.openapi_config(version("globeco-order-generation-service"), settings.api_dialect),
+        plugins=[NumberSchemaPlugin()],
         state=State({"dialect": settings.api_dialect}),
         logging_config=None,
     )
-    return Correlation(app)
+    return Correlation(CrossOrigin(app, settings.allowed_origins))
 
 
 @asynccontextmanager
