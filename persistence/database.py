@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
@@ -11,6 +11,7 @@ from typing import Final
 import pymongo
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.errors import PyMongoError
+from pymongo.monitoring import CommandListener, ConnectionPoolListener
 
 from persistence.codec import CODEC_OPTIONS, Document
 from persistence.errors import PersistenceError
@@ -80,7 +81,13 @@ async def _tidy_forever(database: Database) -> None:
 
 
 @asynccontextmanager
-async def open_database(url: str, name: str, *, lease: timedelta = timedelta(seconds=90)) -> AsyncIterator[Database]:
+async def open_database(
+    url: str,
+    name: str,
+    *,
+    lease: timedelta = timedelta(seconds=90),
+    listeners: Sequence[CommandListener | ConnectionPoolListener] = (),
+) -> AsyncIterator[Database]:
     """The database, open until the block ends.
 
     A database that is away does not keep the block from starting: every call raises `DatabaseUnavailable` until it is
@@ -92,6 +99,7 @@ async def open_database(url: str, name: str, *, lease: timedelta = timedelta(sec
         name: the database to use, whatever the URL names.
         lease: after which a request that holds an idempotency key, or has a rebalance half stored, is taken for dead;
             longer than a request may take.
+        listeners: told of every command and connection.
 
     Raises:
         ValueError, pymongo.errors.ConfigurationError: the URL is not a MongoDB connection string.
@@ -99,6 +107,7 @@ async def open_database(url: str, name: str, *, lease: timedelta = timedelta(sec
     client: AsyncMongoClient[Document] = AsyncMongoClient(
         url,
         appname="order-generation",
+        event_listeners=listeners,
         maxPoolSize=_POOL_SIZE,
         connectTimeoutMS=_PATIENCE_MILLISECONDS,
         serverSelectionTimeoutMS=_PATIENCE_MILLISECONDS,
