@@ -82,8 +82,12 @@ class Dialect(StrEnum):
         return name if self is Dialect.STANDARD else snake_case(name)
 
     def type_of(self, kind: Any) -> Any:
-        """Give the type that a body in this dialect decodes into; its values serve as the standard one's."""
+        """Give the type that a body in this dialect decodes into, or encodes from."""
         return kind if self is Dialect.STANDARD else in_snake_case(kind)
+
+    def understand[T](self, body: object, kind: type[T]) -> T:
+        """Make a decoded body, of the type that `type_of` gave, one of the standard type."""
+        return msgspec.convert(body, kind, from_attributes=True, dec_hook=_converted)
 
     def spell(self, content: object) -> object:
         """Make an answer's content spell its names in this dialect."""

@@ -89,7 +89,7 @@ def decode(body: bytes, kind: Any, dialect: Dialect) -> Any:
         OrderGenerationError: `VALIDATION_ERROR`, with the field's path and the rule.
     """
     try:
-        return _decoder(dialect.type_of(kind)).decode(body)
+        return dialect.understand(_decoder(dialect.type_of(kind)).decode(body), kind)
     except msgspec.ValidationError as error:
         raise _broken_rule(error, dialect) from None
     except UnicodeDecodeError:

@@ -1,0 +1,224 @@
+"""Creating, reading, replacing and deleting models."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.app.api import Api, json_bytes
+from tests.app.examples import content, created, model, path, position
+from tests.app.neighbours import fresh_id
+
+NOBODY = "f" * 24
+KEYS = ["modelId", "name", "positions", "portfolios", "lastRebalanceDate", "version"]
+
+
+def test_a_created_model_is_answered_whole_and_reads_back_the_same(api: Api) -> None:
+    positions = [position(target="0.6"), position(target=Decimal("0.350"), high=1, low=0)]
+    wanted = model(positions=positions, portfolios=[fresh_id(), fresh_id()])
+    answer = api.post("/models", wanted).expect(201)
+    assert list(answer.body) == KEYS
+    assert answer.body == {
+        **wanted,
+        "positions": [
+            {**positions[0], "target": Decimal("0.6"), "highDrift": Decimal("0.05"), "lowDrift": Decimal("0.05")},
+            positions[1],
+        ],
+        "modelId": answer.body["modelId"],
+        "lastRebalanceDate": None,
+        "version": 1,
+    }
+    assert api.get(path(answer.body)).expect(200).text == answer.text
+
+
+def test_a_model_may_hold_nothing_and_belong_to_nobody(api: Api) -> None:
+    assert created(api)["positions"] == created(api)["portfolios"] == []
+
+
+def test_names_are_trimmed_and_portfolios_that_repeat_count_once(api: Api) -> None:
+    name, portfolio = model()["name"], fresh_id()
+    answer = created(api, name=f"  {name}\n", portfolios=[portfolio, fresh_id(), portfolio])
+    assert answer["name"] == name
+    assert answer["portfolios"][0] == portfolio
+    assert len(answer["portfolios"]) == 2
+
+
+def test_positions_with_target_zero_are_not_kept(api: Api) -> None:
+    answer = created(api, positions=[position(target=0), position(target="0.005"), position(target="0.00")])
+    assert [each["target"] for each in answer["positions"]] == [Decimal("0.005")]
+
+
+def test_a_name_that_is_taken_cannot_be_given_again(api: Api) -> None:
+    first, second = created(api), created(api)
+    refused = api.post("/models", model(name=f" {first['name']} ")).expect(409, "DUPLICATE_NAME")
+    assert refused.error["details"] == {"name": first["name"]}
+    api.put(path(second), content(second, name=first["name"])).expect(409, "DUPLICATE_NAME")
+    api.delete(path(first), version=1).expect(204)
+    api.put(path(second), content(second, name=first["name"])).expect(200)
+
+
+def test_a_replacement_takes_the_place_of_everything_and_makes_a_version(api: Api) -> None:
+    before = created(api, positions=[position()], portfolios=[fresh_id()])
+    wanted = model(positions=[position(target=Decimal("0.2"))], portfolios=[fresh_id()], version=1)
+    answer = api.put(path(before), wanted).expect(200)
+    assert list(answer.body) == KEYS
+    assert answer.body["version"] == 2
+    assert answer.body["name"] == wanted["name"]
+    assert answer.body["portfolios"] == wanted["portfolios"]
+    assert answer.body["positions"][0]["target"] == Decimal("0.2")
+    assert api.get(path(before)).text == answer.text
+
+
+def test_a_replacement_that_changes_nothing_is_a_version_all_the_same(api: Api) -> None:
+    before = created(api)
+    assert api.put(path(before), content(before)).expect(200).body["version"] == 2
+
+
+@pytest.mark.parametrize("version", [1, 3, 2**31, 10**30])
+def test_only_the_present_version_can_be_replaced_or_deleted(api: Api, version: int) -> None:
+    before = created(api)
+    now = api.put(path(before), content(before)).expect(200).body
+    for refused in (
+        api.put(path(before), content(now, version=version)),
+        api.delete(path(before), version=version),
+    ):
+        assert refused.expect(409, "VERSION_CONFLICT").error["details"] == {"currentVersion": 2}
+    assert api.get(path(before)).body == now
+
+
+def test_the_date_of_the_last_rebalance_moves_forward_only(api: Api) -> None:
+    before = created(api)
+
+    def replaced(version: int, **date: Any) -> Any:
+        return api.put(path(before), content(before, version=version, **date)).expect(200).body["lastRebalanceDate"]
+
+    assert replaced(1) is None
+    assert replaced(2, lastRebalanceDate=None) is None
+    assert replaced(3, lastRebalanceDate="2024-05-06T07:08:09.123+02:00") == "2024-05-06T05:08:09.123000Z"
+    assert replaced(4) == "2024-05-06T05:08:09.123000Z"
+    assert replaced(5, lastRebalanceDate=None) == "2024-05-06T05:08:09.123000Z"
+    assert replaced(6, lastRebalanceDate="2023-12-31T00:00:00Z") == "2024-05-06T05:08:09.123000Z"
+    assert replaced(7, lastRebalanceDate="2024-05-06T05:08:10Z") == "2024-05-06T05:08:10Z"
+
+
+def test_deleting_takes_the_version_and_leaves_nothing_but_the_audit_trail(api: Api) -> None:
+    gone = created(api)
+    api.delete(path(gone)).expect(400)
+    answer = api.delete(path(gone), version=1).expect(204)
+    assert answer.text == ""
+    for again in (api.get(path(gone)), api.put(path(gone), content(gone)), api.delete(path(gone), version=1)):
+        assert again.expect(404, "MODEL_NOT_FOUND").error["details"] == {"modelId": gone["modelId"]}
+    api.get(path(gone, "/history")).expect(200)
+
+
+@pytest.mark.parametrize(
+    ("method", "rest", "body"),
+    [
+        ("GET", "", None),
+        ("PUT", "", model(version=1)),
+        ("DELETE", "?version=1", None),
+        ("GET", "/history", None),
+        ("POST", "/position", position()),
+        ("PUT", "/position", position()),
+        ("DELETE", "/position", position()),
+        ("POST", "/portfolio", {"portfolios": [fresh_id()]}),
+        ("DELETE", "/portfolio", {"portfolios": [fresh_id()]}),
+        ("POST", "/rebalance", None),
+    ],
+)
+def test_every_path_of_a_model_knows_malformed_ids_from_unknown_ones(
+    api: Api, method: str, rest: str, body: Any
+) -> None:
+    for malformed in ("1", "z" * 24, "f" * 23, "f" * 25, "%24where", "a.b", "%00" * 24, "\N{FULLWIDTH DIGIT ONE}" * 24):
+        refused = api.call(method, f"/model/{malformed}{rest}", body).expect(400)
+        assert refused.rules == {api.name("modelId"): "must be 24 hexadecimal characters"}
+    unknown = api.call(method, f"/model/{NOBODY}{rest}", body).expect(404, "MODEL_NOT_FOUND")
+    assert unknown.error["details"] == {"modelId": NOBODY}
+
+
+@pytest.mark.parametrize(
+    ("version", "rule"),
+    [
+        (None, "is required"),
+        *((each, "must be a whole number of at least 1") for each in ("", "0", "-1", "1.0", "one")),
+    ],
+)
+def test_a_deletion_names_a_version(api: Api, version: str | None, rule: str) -> None:
+    kept = created(api)
+    query = {} if version is None else {"version": version}
+    assert api.delete(path(kept), **query).expect(400).rules == {"version": rule}
+    assert api.get(path(kept)).body == kept
+
+
+@pytest.mark.parametrize("missing", ["name", "positions", "portfolios", "version"])
+def test_a_field_that_is_missing_is_named(api: Api, missing: str) -> None:
+    before = created(api)
+    body = content(before)
+    del body[missing]
+    assert api.put(path(before), body).expect(400).rules == {api.name(missing): "is required"}
+    if missing != "version":
+        del body["version"]
+        assert api.post("/models", body).expect(400).rules == {api.name(missing): "is required"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("name", 1, "Expected `str`, got `int`"),
+        ("name", None, "Expected `str`, got `null`"),
+        ("name", ["a"], "Expected `str`, got `array`"),
+        ("name", "", "must have 1 to 255 characters after trimming"),
+        ("name", " \t\n", "must have 1 to 255 characters after trimming"),
+        ("name", "x" * 256, "must have 1 to 255 characters after trimming"),
+        ("positions", None, "Expected `array`, got `null`"),
+        ("positions", {}, "Expected `array`, got `object`"),
+        ("portfolios", None, "Expected `array`, got `null`"),
+        ("portfolios", "a", "Expected `array`, got `str`"),
+        ("version", "1", "Expected `int`, got `str`"),
+        ("version", 1.5, "Expected `int`, got `float`"),
+        ("version", True, "Expected `int`, got `bool`"),
+        ("version", None, "Expected `int`, got `null`"),
+        ("lastRebalanceDate", "yesterday", "Invalid RFC3339 encoded datetime"),
+        ("lastRebalanceDate", "2024-05-06", "Invalid RFC3339 encoded datetime"),
+        ("lastRebalanceDate", "2024-02-30T00:00:00Z", "Invalid RFC3339 encoded datetime"),
+        ("lastRebalanceDate", "2024-05-06T07:08:09", "Expected `datetime` with a timezone component"),
+        ("lastRebalanceDate", 1714978089, "Expected `datetime | null`, got `int`"),
+        ("lastRebalanceDate", "0001-01-01T00:00:00+01:00", "must be a date from year 1 to 9999 in UTC"),
+    ],
+)
+def test_a_field_of_a_wrong_kind_is_named_with_its_rule(api: Api, field: str, value: Any, rule: str) -> None:
+    before = created(api)
+    assert api.put(path(before), content(before) | {field: value}).expect(400).rules == {api.name(field): rule}
+    if field in {"name", "positions", "portfolios"}:
+        assert api.post("/models", model() | {field: value}).expect(400).rules == {api.name(field): rule}
+    assert api.get(path(before)).body == before
+
+
+def test_a_name_may_have_255_characters_of_any_kind(api: Api) -> None:
+    name = model()["name"].ljust(251, "\N{PILE OF POO}") + "a\x00$."
+    assert len(name) == 255
+    before = created(api, name=name)
+    assert api.get(path(before)).body["name"] == name
+
+
+def test_the_other_dialects_spelling_is_an_unknown_field(api: Api) -> None:
+    other = {"standard": "low_drift", "globeco": "lowDrift"}[api.dialect]
+    body = model(positions=[api.spell(position()) | {other: 1}])
+    sent = api.call("POST", "/models", json_bytes(body))
+    assert sent.expect(400).rules == {f"positions[0].{other}": "is not a field of this request"}
+
+
+@pytest.mark.parametrize("unknown", ["modelId", "_id", "$where", "a.b", "", "\x00", "x" * 100])
+def test_a_field_that_is_unknown_is_named(api: Api, unknown: str) -> None:
+    before = created(api)
+    rule = "is not a field of this request"
+    for refused in (
+        api.post("/models", model() | {unknown: 1}),
+        api.put(path(before), content(before) | {unknown: 1}),
+        api.post(path(before, "/position"), position() | {unknown: 1}),
+        api.post(path(before, "/portfolio"), {"portfolios": [], unknown: 1}),
+        api.post("/rebalances/portfolios", {"portfolios": [], unknown: 1}),
+    ):
+        assert refused.expect(400).rules == {api.name(unknown) or "body": rule}
+    nested = api.post("/models", model(positions=[position() | {unknown: 1}])).expect(400)
+    assert nested.rules == {f"positions[0].{api.name(unknown)}": rule}
