@@ -41,8 +41,7 @@ class ServiceError(Exception):
         retry_after: float | None = None,
         sent: bool = True,
     ) -> None:
-        # All of them reach Exception.args, which is what pickle rebuilds the error from.
-        super().__init__(service, cause, reason, status, retry_after, sent)
+        super().__init__(service, cause, reason)
         self.service = service
         self.cause = cause
         self.reason = reason

@@ -12,8 +12,8 @@ from yarl import URL
 
 from integrations.errors import Cause, NotFound, ServiceError
 
-MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""A hundred times the longest answer of the suite's services; more is refused before it fills the memory."""
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+"""Thirty times the longest answer of the suite's services; more is refused before it fills the memory."""
 
 
 class Request(Struct, frozen=True):
@@ -127,10 +127,10 @@ def _retry_after(header: str | None) -> float | None:
     """Seconds, from a number of them or an HTTP date; None where the header is missing or says neither."""
     if header is None:
         return None
-    if header.isdecimal():
+    if header.isdecimal() and len(header) < 10:
         return float(header)
     try:
         date = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (date - datetime.now(UTC)).total_seconds()) if date.tzinfo else None

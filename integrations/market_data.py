@@ -6,12 +6,11 @@ by one, each once in a snapshot, so that every portfolio of a rebalance sees the
 
 import asyncio
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -48,6 +47,7 @@ class PriceSnapshot:
         self.taken_at: datetime = price_list.taken_at
         self._tickers = tickers
         self._prices = price_list.prices
+        self._listed = {each: self._prices[ticker] for each, ticker in tickers.items() if ticker in self._prices}
         self._securities = Securities(security)
         self._pricing = Pricing(pricing)
         # Both live as long as the snapshot, and hold no more than the securities it is asked for.
@@ -65,16 +65,39 @@ class PriceSnapshot:
             ServiceError: a security or a price that the lists lack could not be asked for.
         """
         wanted = tuple(dict.fromkeys(security_ids))
-        tickers = await _look_up(wanted, self._tickers, self._ticker_gaps, self._securities.ticker, deadline)
-        found = await _look_up(
-            dict.fromkeys(tickers.values()), self._prices, self._price_gaps, self._pricing.price, deadline
-        )
-        prices = {each: found[tickers[each]] for each in wanted if each in tickers and tickers[each] in found}
+        prices = {each: self._listed[each] for each in wanted if each in self._listed}
+        if len(prices) == len(wanted):
+            return Quote(prices, (), ())
+        with _first_failure():
+            async with asyncio.TaskGroup() as group:
+                calls = {each: group.create_task(self._ask(each, deadline)) for each in wanted if each not in prices}
+        answers = {each: call.result() for each, call in calls.items()}
         return Quote(
-            prices,
-            unknown=tuple(each for each in wanted if each not in tickers),
-            unpriced=tuple(each for each in wanted if each in tickers and each not in prices),
+            prices | {each: answer.price for each, answer in answers.items() if answer.price is not None},
+            unknown=tuple(each for each, answer in answers.items() if answer.ticker is None),
+            unpriced=tuple(each for each, answer in answers.items() if answer.ticker and answer.price is None),
         )
+
+    async def _ask(self, security_id: str, deadline: float | None) -> "_Answer":
+        """Asks for whatever the lists lack of one security."""
+        ticker = self._tickers.get(security_id)
+        if ticker is None:
+            load_ticker = partial(self._securities.ticker, security_id, deadline=deadline)
+            ticker = await self._ticker_gaps.get(security_id, load_ticker, deadline=deadline)
+        if ticker is None:
+            return _Answer(None, None)
+        price = self._prices.get(ticker)
+        if price is None:
+            load_price = partial(self._pricing.price, ticker, deadline=deadline)
+            price = await self._price_gaps.get(ticker, load_price, deadline=deadline)
+        return _Answer(ticker, price)
+
+
+class _Answer(Struct, frozen=True):
+    """What the services say of one security; None for what they do not know."""
+
+    ticker: str | None
+    price: Decimal | None
 
 
 class MarketData:
@@ -115,32 +138,6 @@ class MarketData:
                     self._price_lists.get(None, lambda: pricing.prices(deadline=deadline), deadline=deadline)
                 )
         return PriceSnapshot(tickers.result(), prices.result(), self._security, self._pricing)
-
-
-class _Load[V](Protocol):
-    """Asks for one key; None where the service has nothing for it."""
-
-    async def __call__(self, key: str, /, *, deadline: float | None) -> V | None: ...
-
-
-async def _look_up[V](
-    keys: Iterable[str],
-    listed: Mapping[str, V],
-    gaps: LoadingCache[str, V | None],
-    load: _Load[V],
-    deadline: float | None,
-) -> dict[str, V]:
-    """The values of the keys that have one: from the list, else by a call of their own."""
-    found = {key: listed[key] for key in keys if key in listed}
-    with _first_failure():
-        async with asyncio.TaskGroup() as group:
-            calls = {
-                key: group.create_task(gaps.get(key, partial(load, key, deadline=deadline), deadline=deadline))
-                for key in keys
-                if key not in listed
-            }
-    filled = {key: call.result() for key, call in calls.items()}
-    return found | {key: value for key, value in filled.items() if value is not None}
 
 
 @contextmanager

@@ -77,8 +77,9 @@ async def open_integrations(
     )
     async with aiohttp.ClientSession(
         connector=connector,
-        # The clients keep the time, and nothing is kept between calls but connections.
+        # The clients keep the time themselves.
         timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
+        # A cookie of a load balancer would tie all calls to one replica.
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
         integrations = Integrations(settings, session, observer or NoObserver())

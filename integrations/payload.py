@@ -16,6 +16,9 @@ EntityId = Annotated[str, Meta(pattern=ENTITY_ID)]
 
 Ticker = Annotated[str, Meta(min_length=1, max_length=50)]
 
+MAX_ROWS = 50_000
+"""A hundred times the suite's securities, and few enough to look at without holding up everything else."""
+
 _SMALLEST_UNIT = Decimal("1e-8")
 _QUANTITY_LIMIT = Decimal(10**12)
 _PRICE_LIMIT = Decimal(10**7)
@@ -57,8 +60,10 @@ def read_rows[R, V](
         entry: key and value of a row; a ValueError refuses the row.
 
     Raises:
-        ServiceError: `BAD_PAYLOAD`, when there are rows and none is usable.
+        ServiceError: `BAD_PAYLOAD`, when there are rows and none is usable, or more than `MAX_ROWS`.
     """
+    if len(rows) > MAX_ROWS:
+        raise ServiceError(client.name, Cause.BAD_PAYLOAD, f"{len(rows)} rows are more than {MAX_ROWS}")
     usable: dict[str, V] = {}
     ambiguous: set[str] = set()
     refused = 0

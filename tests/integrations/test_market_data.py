@@ -207,6 +207,7 @@ async def test_equal_rows_count_once_and_contradicting_ones_are_settled_by_askin
         ("null", "answer does not fit the contract: Expected `array`, got `null`"),
         ('[{"ticker": "AAPL", "close": NaN}]', "answer is not JSON"),
         ('[{"ticker": "AAPL", "close": 0}, {}]', "not one usable row of 2; row 0: close is not above 0"),
+        ('[{"ticker": "AAPL", "close": 1}' + ", {}" * 50_000 + "]", "50001 rows are more than 50000"),
     ],
 )
 async def test_a_list_without_a_usable_row_is_an_error_not_a_hundred_single_calls(

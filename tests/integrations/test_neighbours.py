@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import pytest
+from aiohttp import web
+from msgspec.structs import replace
 
 from integrations.client import ServiceSettings, forwarded_headers
 from integrations.errors import Cause, ServiceError
@@ -30,7 +32,7 @@ from integrations.simulator import (
     running_simulator,
 )
 from integrations.simulator import Holdings as SimulatedHoldings
-from tests.integrations.conftest import Notebook
+from tests.integrations.conftest import Notebook, serving
 
 PORTFOLIOS = 100
 REQUIRED = (Service.PORTFOLIO_ACCOUNTING, Service.SECURITY, Service.PRICING)
@@ -180,6 +182,36 @@ async def test_names_cost_their_budget_at_most_and_nothing_else(
     started = time.monotonic()
     assert await neighbours.portfolio_names.names(ids, budget_seconds=0.1) == dict.fromkeys(ids)
     assert time.monotonic() - started < 3
+
+
+async def test_a_name_is_not_worth_a_retry(neighbours: Integrations, simulator: Simulator, no_waits: None) -> None:
+    await simulator.inject(Service.PORTFOLIO, ErrorStatus(status=500))
+    (portfolio_id,) = simulator.world.portfolio_ids(0, 1)
+    assert await neighbours.portfolio_names.names([portfolio_id], budget_seconds=5) == {portfolio_id: None}
+    assert simulator.calls.count(Service.PORTFOLIO) == 1
+
+
+async def test_closing_ends_what_is_still_under_way(simulator: Simulator, notebook: Notebook) -> None:
+    await simulator.inject(Service.PORTFOLIO, Hang())
+    async with open_integrations(settings(simulator), notebook) as neighbours:
+        await neighbours.portfolio_names.names(simulator.world.portfolio_ids(0, 3), budget_seconds=0.1)
+        assert notebook.outcomes == []
+    assert notebook.outcomes == ["cancelled"] * 3
+
+
+async def test_no_cookie_ties_the_calls_to_one_replica(simulator: Simulator) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response([], headers={"Set-Cookie": "replica=1"})
+
+    async with serving(answer) as server:
+        url = server.url.replace("127.0.0.1", "localhost")  # no client keeps cookies of a bare address
+        balanced = replace(
+            settings(simulator), pricing=ServiceSettings(name="pricing", url=url), price_cache_ttl_seconds=0
+        )
+        async with open_integrations(balanced) as neighbours:
+            for _ in range(2):
+                await neighbours.market_data.snapshot(deadline=None)
+    assert [request.cookies for request in server.requests] == [{}, {}]
 
 
 FAULTS: dict[str, Fault] = {

@@ -1,13 +1,15 @@
 """Orders are placed once, and their receipt accounts for every one of them."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import msgspec
 import pytest
 from aiohttp import web
 
+from integrations.client import forwarded_headers
 from integrations.errors import Cause, ServiceError
-from integrations.order import Order, Orders, OrderStatus, OrderType
+from integrations.order import Order, OrderReceipt, Orders, OrderStatus, OrderType
 from integrations.simulator import SimulatorSettings, running_simulator
 from tests.integrations.conftest import Handler, MakeClient, serving
 
@@ -26,6 +28,7 @@ async def test_an_order_is_posted_as_the_service_wants_it(make_client: MakeClien
 
     async def answer(request: web.Request) -> web.Response:
         assert request.content_type == "application/json"
+        assert request.headers["X-Correlation-ID"] == "abc"
         posted.extend(await request.json())
         result = {"status": "SUCCESS", "message": "made", "orderId": 7, "requestIndex": 0}
         return web.json_response(
@@ -39,8 +42,12 @@ async def test_an_order_is_posted_as_the_service_wants_it(make_client: MakeClien
             }
         )
 
+    async def place(orders: Orders) -> OrderReceipt:
+        forwarded_headers.set({"X-Correlation-ID": "abc"})
+        return await orders.place([BUY], deadline=None)
+
     async with serving(answer) as server:
-        receipt = await Orders(make_client(server.url, "order")).place([BUY], deadline=None)
+        receipt = await asyncio.create_task(place(Orders(make_client(server.url, "order"))))
     assert posted == [
         {
             "blotterId": 1, "statusId": 1, "portfolioId": PORTFOLIO, "orderTypeId": 1, "securityId": APPLE,

@@ -120,6 +120,17 @@ async def test_an_answer_that_does_not_name_the_portfolio_is_none(make_client: M
         await names.close()
 
 
+async def test_a_service_that_falls_behind_is_not_asked_ever_more(
+    names: PortfolioNames, registry: Registry, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integrations.portfolio.MAX_QUESTIONS", 1)
+    registry.late.clear()
+    assert await names.names([FIRST, SECOND], budget_seconds=0.1) == {FIRST: None, SECOND: None}
+    registry.late.set()
+    assert await names.names([FIRST], budget_seconds=5) == {FIRST: "Growth"}
+    assert server.paths == [f"/api/v1/portfolio/{FIRST}"]
+
+
 async def test_questions_still_open_end_when_the_names_are_closed(
     names: PortfolioNames, registry: Registry, notebook: Notebook
 ) -> None:
