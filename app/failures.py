@@ -138,14 +138,15 @@ def of_missed_deadline(portfolio_id: str, seconds: float) -> OrderGenerationErro
 def of_all(portfolios: list[RebalancedPortfolio], rebalance_id: str) -> OrderGenerationError | None:
     """Tell that every portfolio of a rebalance failed; None where one completed.
 
-    The answer is 503 if any failed for a dependency, else 422; a single portfolio's own error is the answer.
+    The answer is 503 if any failed for a dependency, else 422, with the details of the first failure of that kind.
     """
     failures = [(portfolio.portfolio_id, portfolio.failure) for portfolio in portfolios if portfolio.failure]
     if len(failures) < len(portfolios) or not failures:
         return None
     first = min((failure for _, failure in failures), key=lambda failure: _PRECEDENCE[STATUS[ErrorCode(failure.code)]])
     details = {
-        **(first.details if len(failures) == 1 else {}),
+        # The code's own details, such as the service and the cause, are the answer's whoever they are taken from.
+        **first.details,
         "rebalanceId": rebalance_id,
         "portfolios": [
             {"portfolioId": portfolio_id, "code": failure.code, "message": failure.message}
