@@ -24,10 +24,24 @@ class SolverFault(Exception):
 
 
 class Solved(Struct, frozen=True):
-    """What became of a portfolio, and how long it waited for a process: until the attempt that answered it began."""
+    """What became of a portfolio, where and when; moments are those of `time.monotonic()`.
+
+    Attributes:
+        pid: the process that answered; None where none did, in time or at all.
+        asked: when the portfolio came to the pool.
+        began, ended: the attempt that answered it, as the process itself saw it where it could say so.
+    """
 
     outcome: Outcome
-    queued_seconds: float
+    pid: int | None
+    asked: float
+    began: float
+    ended: float
+
+    @property
+    def queued_seconds(self) -> float:
+        """How long the portfolio waited for a process, earlier attempts included."""
+        return self.began - self.asked
 
 
 class Job:
@@ -40,36 +54,33 @@ class Job:
         crashed: a process died under it once, so it travels alone from now on.
     """
 
-    __slots__ = ("_asked", "_shipped", "answer", "crashed", "lane", "task")
+    __slots__ = ("_asked", "answer", "crashed", "lane", "task")
 
     def __init__(self, portfolio: Portfolio, lane: Hashable, deadline: float | None) -> None:
         self.task = slot.Task(Raw(slot.encode(portfolio)), deadline)
         self.lane = lane
         self.answer: asyncio.Future[Solved] = asyncio.get_running_loop().create_future()
         self.crashed = False
-        self._asked = self._shipped = time.monotonic()
-
-    def ship(self, now: float) -> slot.Task:
-        """What to send to a process, which takes it over at that moment."""
-        self._shipped = now
-        return self.task
+        self._asked = time.monotonic()
 
     def seconds_left(self, now: float) -> float:
         """From that moment until its deadline; negative when it has passed."""
         return math.inf if self.task.deadline is None else self.task.deadline - now
 
-    def settle(self, result: Outcome | Exception) -> None:
+    def settle(self, outcome: Outcome, pid: int | None, began: float, ended: float) -> None:
         """Answers the caller, unless he is gone or has an answer already."""
-        if self.answer.done():
-            return
-        if isinstance(result, Exception):
-            self.answer.set_exception(result)
-        else:
-            self.answer.set_result(Solved(result, self._shipped - self._asked))
+        if not self.answer.done():
+            self.answer.set_result(Solved(outcome, pid, self._asked, began, ended))
+
+    def fail(self, error: Exception) -> None:
+        """Raises an exception in the caller, unless he is gone or has an answer already."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
 
     def expire(self) -> None:
         """Answers that the deadline came before a process did."""
-        self.settle(TimeLimit(objective=None, bound=None, seconds=0.0))
+        now = time.monotonic()
+        self.settle(TimeLimit(objective=None, bound=None, seconds=0.0), None, now, now)
 
 
 class Backlog:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Self
 
 from msgspec import Struct
@@ -37,14 +37,19 @@ class PoolFigures(Struct, frozen=True):
     Attributes:
         queued: portfolios waiting for a process.
         busy: processes at work.
-        pids: the processes that answer.
+        slots: the process in each place of the pool, None where there is none that answers.
         restarts: processes replaced since the pool was opened.
     """
 
     queued: int
     busy: int
-    pids: tuple[int, ...]
+    slots: tuple[int | None, ...]
     restarts: int
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes that answer."""
+        return tuple(pid for pid in self.slots if pid is not None)
 
 
 class SolverPool:
@@ -66,6 +71,7 @@ class SolverPool:
         time_limit_seconds: float = 30.0,
         queue_limit: int = 10_000,
         solve: slot.Solve = solve_exactly,
+        on_loss: Callable[[int | None, str], None] = lambda _pid, _reason: None,
     ) -> None:
         """Describes a pool; `async with` opens it.
 
@@ -75,12 +81,15 @@ class SolverPool:
             time_limit_seconds: for one portfolio, kept by the solver and, a second later, by the pool.
             queue_limit: portfolios that may wait before the next one is refused.
             solve: the function they run.
+            on_loss: told of every process that is lost, by its number, or that does not start, and why; must return at
+                once and not raise.
         """
         self._processes = processes
         self._strategy = strategy
         self._time_limit_seconds = time_limit_seconds
         self._queue_limit = queue_limit
         self._solve = solve
+        self._on_loss = on_loss
         self._backlog = Backlog()
         self._workers: dict[Worker, asyncio.Task[None]] = {}
         self._unanswered: set[Job] = set()
@@ -89,7 +98,7 @@ class SolverPool:
     async def __aenter__(self) -> Self:
         """Starts and warms every process. Raises ProcessLost, and leaves none, when one of them does not start."""
         for _ in range(self._processes):
-            worker = Worker(self._backlog, self._solve, self._strategy, self._time_limit_seconds)
+            worker = Worker(self._backlog, self._solve, self._strategy, self._time_limit_seconds, self._on_loss)
             self._workers[worker] = asyncio.create_task(worker.run(), name="solver-worker")
         try:
             await asyncio.gather(*(worker.started for worker in self._workers))
@@ -144,11 +153,11 @@ class SolverPool:
 
     def figures(self) -> PoolFigures:
         """The pool at this moment."""
-        processes = [worker.process for worker in self._workers if worker.process]
+        processes = [worker.process for worker in self._workers]
         return PoolFigures(
             queued=len(self._backlog),
             busy=sum(worker.busy for worker in self._workers),
-            pids=tuple(process.pid for process in processes if not process.lost.done()),
+            slots=tuple(process.pid if process and not process.lost.done() else None for process in processes),
             restarts=sum(worker.restarts for worker in self._workers),
         )
 
@@ -159,7 +168,7 @@ class SolverPool:
     async def _close(self) -> None:
         self._open = False
         for job in self._unanswered:
-            job.settle(PoolClosed("the solver pool was closed"))
+            job.fail(PoolClosed("the solver pool was closed"))
         for task in self._workers.values():
             task.cancel()
         for ended in await asyncio.gather(*self._workers.values(), return_exceptions=True):

@@ -57,9 +57,11 @@ class Begun(Struct, frozen=True, tag=True):
 
 
 class Solved(Struct, frozen=True, tag=True):
-    """The answer to the next portfolio of the chunk."""
+    """The answer to the next portfolio of the chunk, worked on between two moments of `time.monotonic()`."""
 
     outcome: Outcome
+    began: float
+    ended: float
 
 
 class Refused(Struct, frozen=True, tag=True):
@@ -111,13 +113,15 @@ def serve(connection: socket.socket, solve: Solve, strategy: SolverStrategy, tim
 
 
 def _answer(task: Task, solve: Solve, strategy: SolverStrategy, time_limit_seconds: float) -> Message:
+    began = time.monotonic()
     try:
         if task.deadline is not None:
-            time_limit_seconds = min(time_limit_seconds, task.deadline - time.monotonic())
+            time_limit_seconds = min(time_limit_seconds, task.deadline - began)
         if time_limit_seconds <= 0:
-            return Solved(TimeLimit(objective=None, bound=None, seconds=0.0))
+            return Solved(TimeLimit(objective=None, bound=None, seconds=0.0), began, began)
         portfolio = _decode_portfolio(task.portfolio)
-        return Solved(solve(portfolio, strategy=strategy, time_limit_seconds=time_limit_seconds))
+        outcome = solve(portfolio, strategy=strategy, time_limit_seconds=time_limit_seconds)
+        return Solved(outcome, began, time.monotonic())
     except InvalidPortfolio as invalid:
         return Refused(str(invalid))
     except MemoryError:

@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from solver.pool import slot
 from solver.pool.backlog import Backlog, Job, SolverFault
@@ -33,7 +33,12 @@ class Worker:
     """
 
     def __init__(
-        self, backlog: Backlog, solve: slot.Solve, strategy: SolverStrategy, time_limit_seconds: float
+        self,
+        backlog: Backlog,
+        solve: slot.Solve,
+        strategy: SolverStrategy,
+        time_limit_seconds: float,
+        on_loss: Callable[[int | None, str], None],
     ) -> None:
         self.process: SolverProcess | None = None
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -43,8 +48,9 @@ class Worker:
         self._solve = solve
         self._strategy = strategy
         self._time_limit_seconds = time_limit_seconds
+        self._on_loss = on_loss
         self._jobs: deque[Job] = deque()
-        self._begun = False
+        self._began: float | None = None
 
     @property
     def busy(self) -> bool:
@@ -61,6 +67,7 @@ class Worker:
                 if not self.started.done():
                     self.started.set_exception(lost)
                     return
+                self._on_loss(None, str(lost))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
                 continue
@@ -68,13 +75,16 @@ class Worker:
             if not self.started.done():
                 self.started.set_result(None)
             self.process = process
+            pid, reason = process.pid, ""
             try:
                 await self._serve(process)
-            except ProcessLost:
+            except ProcessLost as lost:
                 self.restarts += 1
+                reason = str(lost)
             finally:
                 self.process = None
                 ended = await process.stop()
+            self._on_loss(pid, f"{reason}: it {ended}")
             self._recover(ended)
 
     async def _serve(self, process: SolverProcess) -> None:
@@ -91,11 +101,11 @@ class Worker:
         """
         since = shipped = time.monotonic()
         self._jobs.extend(chunk)
-        self._begun = False
-        process.send([job.ship(shipped) for job in chunk])
+        self._began = None
+        process.send([job.task for job in chunk])
         if await process.receive(BEGIN_SECONDS) is None:
             raise ProcessLost("a solver process does not begin")
-        self._begun = True
+        self._began = since
         expected = deque(chunk)
         while expected:
             job = expected[0]
@@ -114,25 +124,25 @@ class Worker:
             if self._jobs and self._jobs[0] is job:
                 self._jobs.popleft()
             if message is None:
-                self._begun = False
-                job.settle(TimeLimit(objective=None, bound=None, seconds=now - since))
+                self._began = None
+                job.settle(TimeLimit(objective=None, bound=None, seconds=now - since), process.pid, since, now)
                 raise ProcessLost("a solver process overran its time limit")
-            self._answer(job, message)
+            self._answer(job, message, process.pid)
             self.pace += (now - since - self.pace) * _PACE_WEIGHT
-            since = now
+            self._began = since = now
 
-    def _answer(self, job: Job, message: slot.Message) -> None:
+    def _answer(self, job: Job, message: slot.Message, pid: int) -> None:
         # Where process and pool disagree by a moment on who begins a portfolio, two of them do.
         self._backlog.discard(job)
         match message:
-            case slot.Solved(outcome):
-                job.settle(outcome)
+            case slot.Solved(outcome, began, ended):
+                job.settle(outcome, pid, began, ended)
             case slot.Refused(text):
-                job.settle(InvalidPortfolio(text))
+                job.fail(InvalidPortfolio(text))
             case slot.Failed(text, trace):
                 fault = SolverFault(text)
                 fault.add_note(trace)
-                job.settle(fault)
+                job.fail(fault)
 
     def _give_back(self, *, keep: int) -> None:
         """Leaves to other processes what this one has not begun: all but the first so many."""
@@ -142,10 +152,11 @@ class Worker:
 
     def _recover(self, ended: str) -> None:
         """Gives the portfolios of a lost process back; the one it was solving gets a second attempt, not a third."""
-        suspect = self._jobs[0] if self._begun and self._jobs else None
-        if suspect and suspect.crashed:
-            self._jobs.popleft()
-            suspect.settle(Crashed(f"The solver process {ended} under this portfolio, as one had before."))
-        elif suspect:
+        if self._began is not None and self._jobs:
+            suspect = self._jobs[0]
+            if suspect.crashed:
+                self._jobs.popleft()
+                crashed = Crashed(f"The solver process {ended} under this portfolio, as one had before.")
+                suspect.settle(crashed, None, self._began, time.monotonic())
             suspect.crashed = True
         self._give_back(keep=0)

@@ -57,7 +57,9 @@ async def test_answers_are_those_of_the_solver(pool: SolverPool) -> None:
         assert isinstance(got.outcome, Solution)
         assert isinstance(expected, Solution)
         assert got.outcome.trades == expected.trades
-        assert got.queued_seconds >= 0
+        assert got.pid in pool.figures().pids
+        assert got.asked <= got.began <= got.ended
+        assert got.queued_seconds == got.began - got.asked
 
 
 async def test_the_milp_strategy_reaches_the_processes() -> None:

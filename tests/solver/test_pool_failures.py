@@ -120,6 +120,17 @@ async def test_an_idle_process_that_dies_is_replaced_unasked(pool: SolverPool) -
     await is_whole(pool, 2)
 
 
+async def test_a_lost_process_is_reported_with_its_number_and_its_end() -> None:
+    reports: list[tuple[int | None, str]] = []
+    async with SolverPool(processes=1, on_loss=lambda pid, reason: reports.append((pid, reason))) as pool:
+        (lost,) = pool.figures().slots
+        assert lost is not None
+        os.kill(lost, signal.SIGTERM)
+        await until(lambda: pool.figures().restarts == 1)
+        await until(lambda: pool.figures().slots not in {(None,), (lost,)})
+    assert reports == [(lost, "a solver process has ended: it was killed by signal 15")]
+
+
 async def test_a_hung_process_is_killed_and_costs_only_its_portfolio(pool: SolverPool) -> None:
     """The solver overran its limit, so the pool ends it; the neighbours in its chunk are solved long before."""
     hung = asyncio.create_task(pool.solve(portfolio(misbehaviour.hang), lane=1))
