@@ -1,0 +1,169 @@
+"""What each overlay is for."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from app.cli import simulator
+from app.dialect import Dialect
+from app.settings import SERVICE_URL_FIELDS, Settings, load_settings
+from app.stack import free_port
+from integrations.simulator import SimulatorSettings, running_simulator
+from tests.deployment.manifests import NAME, build, find, labels_of, of_kind, pod_of, selects, service_container
+from tests.deployment.manifests import settings_of as settings_of_manifests
+from tests.deployment.scaled_object import PrometheusTrigger, ScaledObject
+
+NEIGHBOURS = {
+    str(urlsplit(url).hostname): int(urlsplit(url).port or 80)
+    for url in (getattr(Settings(), field) for field in SERVICE_URL_FIELDS)
+}
+"""Host and port of every neighbouring service, as the service's defaults have them."""
+
+
+def memory_mebibytes(amount: str) -> int:
+    """A quantity in Mi."""
+    assert amount.endswith("Mi")
+    return int(amount.removesuffix("Mi"))
+
+
+def test_globeco_has_the_names_that_the_suite_uses() -> None:
+    manifests = build("globeco")
+    deployment = find(manifests, "Deployment")
+    assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"globeco"}
+    assert of_kind(manifests, "Namespace") == [], "the namespace exists already"
+    assert deployment["metadata"]["name"] == service_container(manifests)["name"] == NAME
+    assert deployment["metadata"]["labels"]["app"] == NAME
+    assert deployment["spec"]["selector"] == {"matchLabels": {"app": NAME}}
+    assert find(manifests, "Service")["spec"]["selector"] == {"app": NAME}
+    assert [port["port"] for port in find(manifests, "Service")["spec"]["ports"]] == [8088]
+
+
+def test_globeco_speaks_the_dialect_of_the_suite_on_its_port() -> None:
+    settings = load_settings(dict(settings_of_manifests(build("globeco"))))
+    assert (settings.api_dialect, settings.port) == (Dialect.GLOBECO, 8088)
+
+
+def test_globeco_leaves_scaling_to_the_suite() -> None:
+    """Its autoscaler reckons with a request of 700 Mi, and with one core."""
+    manifests = build("globeco")
+    resources = service_container(manifests)["resources"]
+    assert memory_mebibytes(resources["requests"]["memory"]) == memory_mebibytes(resources["limits"]["memory"]) == 700
+    assert resources["limits"]["cpu"] == "1"
+    assert of_kind(manifests, "HorizontalPodAutoscaler") == []
+    assert "replicas" not in find(manifests, "Deployment")["spec"]
+
+
+def test_globeco_sends_telemetry_to_the_collector_of_its_node() -> None:
+    environment = {variable["name"]: variable for variable in service_container(build("globeco"))["env"]}
+    assert environment["NODE_IP"]["valueFrom"] == {"fieldRef": {"fieldPath": "status.hostIP"}}
+    assert environment["OTEL_COLLECTOR_GRPC_ENDPOINT"]["value"] == "$(NODE_IP):4317"
+    names = list(environment)
+    assert names.index("NODE_IP") < names.index("OTEL_COLLECTOR_GRPC_ENDPOINT"), "a later one would not be expanded"
+
+
+def test_dev_brings_everything_into_a_namespace_of_its_own() -> None:
+    manifests = build("dev")
+    (namespace,) = of_kind(manifests, "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    placed = [manifest for manifest in manifests if manifest["kind"] != "Namespace"]
+    assert {manifest["metadata"]["namespace"] for manifest in placed} == {namespace["metadata"]["name"]}
+
+
+async def test_dev_simulates_every_neighbour_under_its_own_name_and_port() -> None:
+    manifests = build("dev")
+    (container,) = pod_of(find(manifests, "Deployment", "globeco-simulator"))["containers"]
+    command, *options = container["args"]
+    parameters = simulator.make_context(command, options).params
+    assert (command, parameters["host"]) == ("simulator", "0.0.0.0")
+    offsets = {port["name"]: port["containerPort"] - parameters["first_port"] for port in container["ports"]}
+    first_port = await _first_of_six_free_ports()
+    async with running_simulator(SimulatorSettings(first_port=first_port)) as running:
+        simulated = {
+            field: int(urlsplit(url).port or 0) - first_port
+            for field, url in msgspec.structs.asdict(running.urls).items()
+        }
+    for host, port in NEIGHBOURS.items():
+        (service_port,) = find(manifests, "Service", host)["spec"]["ports"]
+        assert service_port["port"] == port
+        field = host.removeprefix("globeco-").removesuffix("-service").replace("-", "_")
+        assert offsets[service_port["targetPort"]] == simulated[field]
+
+
+async def _first_of_six_free_ports() -> int:
+    """A simulator's ports follow one another; some other process may hold one of those after a free one."""
+    for _ in range(20):
+        first_port = free_port()
+        try:
+            async with running_simulator(SimulatorSettings(first_port=first_port)):
+                return first_port
+        except OSError:
+            continue
+    raise AssertionError("there are no six free ports in a row")
+
+
+def test_production_takes_the_database_from_a_secret() -> None:
+    """One that is missing, or has no URL, stops the pod before it starts."""
+    (variable,) = [each for each in service_container(build("production"))["env"] if each["name"] == "MONGODB_URL"]
+    assert variable == {
+        "name": "MONGODB_URL",
+        "valueFrom": {"secretKeyRef": {"name": f"{NAME}-mongodb", "key": "url"}},
+    }
+    assert of_kind(build("production"), "StatefulSet") == []
+
+
+def test_production_scales_and_stays_up() -> None:
+    manifests = build("production")
+    deployment = find(manifests, "Deployment")
+    autoscaler = find(manifests, "HorizontalPodAutoscaler")["spec"]
+    assert autoscaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": NAME}
+    assert autoscaler["minReplicas"] >= 2
+    assert "replicas" not in deployment["spec"]
+    budget = find(manifests, "PodDisruptionBudget")["spec"]
+    assert selects(budget["selector"]["matchLabels"], labels_of(deployment))
+    assert budget["maxUnavailable"] < autoscaler["minReplicas"]
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    spread = pod_of(deployment)["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    assert all(selects(each["labelSelector"]["matchLabels"], labels_of(deployment)) for each in spread)
+
+
+def test_production_reaches_every_neighbour_and_little_else() -> None:
+    policy = find(build("production"), "NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    allowed = {
+        peer["podSelector"]["matchLabels"]["app"]: port["port"]
+        for rule in policy["egress"]
+        for peer in rule.get("to", [])
+        if "podSelector" in peer
+        for port in rule["ports"]
+    }
+    assert allowed == NEIGHBOURS
+    anywhere = {port["port"] for rule in policy["egress"] if "to" not in rule for port in rule["ports"]}
+    assert anywhere == {27017, 4317, 4318}
+    assert {(53, "UDP"), (53, "TCP")} <= {_port(port) for rule in policy["egress"] for port in rule["ports"]}
+
+
+def test_production_is_called_on_its_port_alone() -> None:
+    manifests = build("production")
+    policy = find(manifests, "NetworkPolicy")["spec"]
+    assert selects(policy["podSelector"]["matchLabels"], labels_of(find(manifests, "Deployment")))
+    (rule,) = policy["ingress"]
+    assert [port["port"] for port in rule["ports"]] == [port["name"] for port in service_container(manifests)["ports"]]
+
+
+def test_keda_scales_production_on_the_solver_queue_instead() -> None:
+    manifests = build("keda")
+    assert of_kind(manifests, "HorizontalPodAutoscaler") == []
+    (manifest,) = of_kind(manifests, "ScaledObject")
+    spec = msgspec.convert(manifest, ScaledObject).spec
+    assert spec.scale_target_ref.name == find(manifests, "Deployment")["metadata"]["name"]
+    queries = [trigger.metadata.query for trigger in spec.triggers if isinstance(trigger, PrometheusTrigger)]
+    assert len(queries) == 1
+    assert "order_generation_solver_queue_depth" in queries[0]
+    others = [each for each in build("production") if each["kind"] != "HorizontalPodAutoscaler"]
+    assert [each for each in manifests if each["kind"] != "ScaledObject"] == others
+
+
+def _port(port: dict[str, Any]) -> tuple[object, str]:
+    return port["port"], port["protocol"]
