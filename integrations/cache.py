@@ -19,11 +19,11 @@ class _Entry[V](Struct, frozen=True):
 
 
 class LoadingCache[K: Hashable, V]:
-    """Keeps loaded values for a time; concurrent callers of one key wait for one load.
+    """Keeps loaded values for a time, in this process's memory, so that it cannot be down.
 
-    The waiting callers queue rather than share the load itself: when it fails or its caller is cancelled, the next in
-    the queue loads with a deadline of its own, so that nobody fails for another's lack of time. Against a service that
-    is down that is quick, because its circuit breaker is open by then.
+    Concurrent callers of one key wait for one load. They queue rather than share the load itself: when it fails or its
+    caller is cancelled, the next in the queue loads with a deadline of its own, so that nobody fails for another's lack
+    of time. Against a service that is down that is quick, because its circuit breaker is open by then.
 
     Args:
         name: the cache's name in metrics.
