@@ -1,0 +1,1 @@
+"""Chaos: the whole service on real processes while everything around it, and in it, fails."""

@@ -1,0 +1,1 @@
+"""What has to hold whatever fails, judged without any code of the service."""

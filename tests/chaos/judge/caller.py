@@ -1,0 +1,320 @@
+"""A caller of the service who remembers every call, and in the end compares what was answered with what is stored."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from tests.chaos.judge import oracle
+from tests.chaos.judge.answers import (
+    CODES,
+    Answer,
+    Envelope,
+    Failure,
+    RebalanceSummary,
+    StoredPortfolio,
+    StoredRebalance,
+)
+from tests.chaos.judge.market import Market
+from tests.chaos.judge.oracle import Model, Wanted
+
+BROKEN = 0
+"""In place of a status: the connection broke before there was an answer."""
+_LISTED = 20
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class Asked(Struct, frozen=True):
+    """A rebalance that was asked for, and how the call ended.
+
+    Attributes:
+        status: of the answer, or `BROKEN`.
+        answers: the portfolios, where the status is 200.
+        failure: the error, where it is another.
+    """
+
+    model: Model
+    portfolio_ids: tuple[str, ...]
+    key: str | None
+    began: datetime
+    ended: datetime
+    status: int
+    answers: tuple[Answer, ...] = ()
+    failure: Failure | None = None
+    headers: dict[str, str] = {}
+
+    @property
+    def code(self) -> str:
+        """The error's code; empty for a success or a broken connection."""
+        return "" if self.failure is None else self.failure.code
+
+    @property
+    def seconds(self) -> float:
+        """How long the caller waited."""
+        return (self.ended - self.began).total_seconds()
+
+    @property
+    def rebalance_id(self) -> str | None:
+        """The rebalance that the answer names."""
+        if self.answers:
+            return self.answers[0].rebalance_id
+        return None if self.failure is None else self.failure.details.get("rebalanceId")
+
+    @property
+    def unclear(self) -> bool:
+        """The caller cannot know whether anything was stored: no answer, or one that says the database fell silent."""
+        return self.status == BROKEN or self.code == "DATABASE_UNAVAILABLE"
+
+    def causes(self) -> set[str]:
+        """Why portfolios failed for a neighbour: each `service: cause`."""
+        failures = [answer.error for answer in self.answers if answer.error] + [self.failure] * (
+            self.failure is not None
+        )
+        return {
+            f"{failure.details['service']}: {failure.details['cause']}"
+            for failure in failures
+            if failure is not None and failure.code == "EXTERNAL_SERVICE_ERROR"
+        }
+
+
+class Caller:
+    """Calls the service and judges every answer.
+
+    Attributes:
+        blamed: what is disturbed just now, and so may be the reason of a failure: names of services, `solvers`,
+            `database`, `worker`. A failure that blames anything else is a violation.
+        outcomes: how often each status and code was answered.
+    """
+
+    _numbers = count()
+
+    def __init__(self, url: str, client: httpx.AsyncClient, market: Market) -> None:
+        self._url = f"{url}/api/v1"
+        self._client = client
+        self._market = market
+        self._models: dict[str, Model] = {}
+        self._asked: list[Asked] = []
+        self._answered_by_key: dict[str, str] = {}
+        self._since = _now()
+        self.blamed: set[str] = set()
+        self.outcomes: Counter[str] = Counter()
+
+    async def create_model(self, positions: Sequence[Wanted], portfolios: Iterable[str]) -> Model:
+        """Create a model under a new name."""
+        name = f"Chaos {next(self._numbers)} of {self._since:%H:%M:%S.%f}"
+        body = {
+            "name": name,
+            "positions": [
+                {
+                    "securityId": each.security_id,
+                    "target": each.target,
+                    "lowDrift": each.low_drift,
+                    "highDrift": each.high_drift,
+                }
+                for each in positions
+            ],
+            "portfolios": (ids := tuple(portfolios)),
+        }
+        answer = await self._client.post(
+            f"{self._url}/models", content=_encode(body), headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code == 201, answer.text
+        model = Model(answer.json()["modelId"], name, tuple(positions), ids)
+        self._models[model.model_id] = model
+        return model
+
+    async def rebalance(
+        self,
+        model: Model,
+        portfolio_id: str | None = None,
+        *,
+        key: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Asked:
+        """Rebalance a model, or one portfolio of it; the call is remembered however it ends."""
+        if portfolio_id is None:
+            path, ids = f"/model/{model.model_id}/rebalance", model.portfolios
+        else:
+            path, ids = f"/portfolio/{portfolio_id}/rebalance?modelId={model.model_id}", (portfolio_id,)
+        sent = {**(headers or {}), **({} if key is None else {"Idempotency-Key": key})}
+        began = _now()
+        try:
+            response = await self._client.post(self._url + path, headers=sent)
+        except httpx.TransportError:
+            asked = Asked(model, ids, key, began, _now(), BROKEN)
+        else:
+            asked = self._read(response, Asked(model, ids, key, began, _now(), response.status_code))
+        self._asked.append(asked)
+        self.outcomes[f"{asked.status} {asked.code}".strip()] += 1
+        self._judge_call(asked)
+        return asked
+
+    async def stored(self, rebalance_id: str) -> StoredRebalance:
+        """A rebalance as it reads back, whole."""
+        response = await self._client.get(f"{self._url}/rebalance/{rebalance_id}")
+        assert response.status_code == 200, f"what was answered is not stored: {response.text}"
+        rebalance = msgspec.json.decode(response.content, type=StoredRebalance)
+        assert rebalance.rebalance_id == rebalance_id
+        assert rebalance.number_of_portfolios == len(rebalance.portfolios), "half of a rebalance is visible"
+        return rebalance
+
+    async def settle(self) -> int:
+        """Judge everything asked since the last time, once no call is under way; returns how many rebalances it saw.
+
+        Raises:
+            AssertionError: an answer is wrong, or something was stored and not answered, or answered and not stored.
+        """
+        listed = {each.rebalance_id for each in await self._list()}
+        answered: dict[str, StoredRebalance] = {}
+        for asked in self._asked:
+            if asked.rebalance_id is not None:
+                answered[asked.rebalance_id] = await self._judge_stored(asked)
+        due = {each for each, rebalance in answered.items() if rebalance.rebalance_date >= self._since}
+        assert due <= listed, f"answered but not listed: {due - listed}"
+        for rebalance_id in listed - answered.keys():
+            self._judge_unanswered(await self.stored(rebalance_id))
+        self._asked.clear()
+        self._since = _now()
+        return len(listed)
+
+    async def _list(self) -> list[RebalanceSummary]:
+        found: list[RebalanceSummary] = []
+        for offset in count(0, _LISTED):
+            response = await self._client.get(
+                f"{self._url}/rebalances",
+                params={"offset": offset, "limit": _LISTED, "view": "summary", "sort_by": "-rebalance_date"},
+            )
+            assert response.status_code == 200, response.text
+            page = msgspec.json.decode(response.content, type=list[RebalanceSummary])
+            recent = [each for each in page if each.rebalance_date >= self._since]
+            found += [each for each in recent if each.model_id in self._models]
+            if len(recent) < _LISTED:
+                return found
+        raise AssertionError("unreachable")
+
+    def _read(self, response: httpx.Response, asked: Asked) -> Asked:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        assert headers.get("x-correlation-id"), "every answer has a correlation id"
+        assert headers["content-type"] == "application/json"
+        if response.status_code == 200:
+            kind: Any = Answer if response.content.startswith(b"{") else list[Answer]
+            decoded = msgspec.json.decode(response.content, type=kind)
+            answers = tuple(decoded) if isinstance(decoded, list) else (decoded,)
+            return msgspec.structs.replace(asked, answers=answers, headers=headers)
+        failure = msgspec.json.decode(response.content, type=Envelope).error
+        assert CODES.get(failure.code) == response.status_code, f"{response.status_code} {failure.code}"
+        assert failure.trace_id == headers["x-correlation-id"]
+        return msgspec.structs.replace(asked, failure=failure, headers=headers)
+
+    def _judge_call(self, asked: Asked) -> None:
+        """What can be said of an answer by itself."""
+        if asked.status == BROKEN:
+            assert "worker" in self.blamed, "the connection broke, and the worker was alive"
+            return
+        if asked.failure is not None:
+            self._judge_failure(asked.failure)
+            listed = [each["portfolioId"] for each in asked.failure.details.get("portfolios", ())]
+            assert listed in ([], list(asked.portfolio_ids)), "an answer that all portfolios failed lists them all"
+            return
+        assert tuple(answer.portfolio_id for answer in asked.answers) == asked.portfolio_ids
+        assert any(answer.status == "COMPLETED" for answer in asked.answers), "all failed, and the answer is 200"
+        assert len({answer.rebalance_id for answer in asked.answers}) == 1
+        for answer in asked.answers:
+            assert (answer.error is None) == (answer.status == "COMPLETED")
+            if answer.error is not None:
+                assert (answer.transactions, answer.drifts) == ([], []), "a failed portfolio trades nothing"
+                self._judge_failure(answer.error)
+
+    def _judge_failure(self, failure: Failure) -> None:
+        oracle.judge_failure(failure)
+        told = f"{failure.code}: {failure.message}"
+        match failure.code:
+            case "EXTERNAL_SERVICE_ERROR":
+                assert failure.details["service"] in self.blamed, told
+                assert failure.details["service"] in failure.message, told
+                assert failure.details["cause"], told
+                assert failure.details["reason"] in failure.message, told
+            case "DATABASE_UNAVAILABLE":
+                assert "database" in self.blamed, told
+            case "DEADLINE_EXCEEDED" | "OVERLOADED":
+                assert self.blamed, told
+            case "INTERNAL_ERROR":
+                assert "solvers" in self.blamed, told
+                assert "solver process died twice" in failure.message, told
+            case "OPTIMIZATION_FAILED":
+                infeasible = failure.details["solverStatus"] == "INFEASIBLE"
+                assert infeasible or "solvers" in self.blamed, told
+
+    async def _judge_stored(self, asked: Asked) -> StoredRebalance:
+        assert asked.rebalance_id is not None
+        if asked.key is not None and asked.status in (200, 422):
+            first = self._answered_by_key.setdefault(asked.key, asked.rebalance_id)
+            assert first == asked.rebalance_id, "one idempotency key, two rebalances"
+        rebalance = await self.stored(asked.rebalance_id)
+        self._judge_rebalance(rebalance, asked.model, asked.portfolio_ids)
+        if asked.failure is not None:
+            told = [(each["portfolioId"], each["code"]) for each in asked.failure.details["portfolios"]]
+            assert told == [(each.portfolio_id, each.error.code) for each in rebalance.portfolios if each.error]
+        else:
+            for answer, portfolio in zip(asked.answers, rebalance.portfolios, strict=True):
+                oracle.judge_answer(answer, portfolio)
+        return rebalance
+
+    def _judge_rebalance(self, rebalance: StoredRebalance, model: Model, portfolio_ids: tuple[str, ...]) -> None:
+        assert (rebalance.model_id, rebalance.model_name) == (model.model_id, model.name)
+        assert tuple(portfolio.portfolio_id for portfolio in rebalance.portfolios) == portfolio_ids
+        for portfolio in rebalance.portfolios:
+            self._judge_portfolio(model, portfolio)
+
+    def _judge_portfolio(self, model: Model, portfolio: StoredPortfolio) -> None:
+        if portfolio.error is None:
+            assert portfolio.status == "COMPLETED"
+            oracle.judge_completed(self._market, model, portfolio)
+            return
+        assert portfolio.positions == []
+        _, held = self._market.held(portfolio.portfolio_id)
+        needed = {*held, *(each.security_id for each in model.positions)}
+        match portfolio.error.code:
+            case "OPTIMIZATION_FAILED" if portfolio.error.details["solverStatus"] == "INFEASIBLE":
+                oracle.judge_infeasible(self._market, model, portfolio.portfolio_id)
+            case "PRICE_UNAVAILABLE":
+                named = set(portfolio.error.details["securityIds"])
+                assert (
+                    named == {each for each in needed if self._market.price(each) is None} or "pricing" in self.blamed
+                )
+            case "SECURITY_NOT_FOUND":
+                named = set(portfolio.error.details["securityIds"])
+                assert named == {each for each in needed if not self._market.knows(each)} or "security" in self.blamed
+
+    def _judge_unanswered(self, rebalance: StoredRebalance) -> None:
+        """What is stored and was not answered must belong to a call whose caller could not be told."""
+        for asked in self._asked:
+            repeated = asked.key is not None and asked.key in self._answered_by_key
+            if (
+                asked.unclear
+                and not repeated
+                and asked.model.model_id == rebalance.model_id
+                and asked.began <= rebalance.rebalance_date <= asked.ended
+            ):
+                self._judge_rebalance(rebalance, asked.model, asked.portfolio_ids)
+                return
+        raise AssertionError(f"{rebalance.rebalance_id} is stored, and nobody was told")
+
+
+def evenly(security_ids: Sequence[str], *, invested: str = "0.9", drift: str = "0.05") -> tuple[Wanted, ...]:
+    """The same target for each security, a multiple of .005, and the same drift both ways."""
+    step = Decimal("0.005")
+    target = Decimal(invested) / len(security_ids) // step * step
+    return tuple(Wanted(each, target, Decimal(drift), Decimal(drift)) for each in security_ids)
+
+
+def _now() -> datetime:
+    """Now, to the millisecond below, which is what the database keeps."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

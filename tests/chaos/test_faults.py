@@ -1,0 +1,138 @@
+"""Every fault of every neighbour, one at a time: right answers or a clean error that names it; then all is well."""
+
+import time
+from itertools import count
+
+import pytest
+from msgspec import Struct
+
+from integrations.simulator import (
+    Delay,
+    ErrorStatus,
+    Fault,
+    Garbage,
+    GarbageKind,
+    Hang,
+    HangMidBody,
+    Refuse,
+    Reset,
+    Service,
+    SlowBody,
+)
+from tests.chaos.judge.caller import Asked, Caller, evenly
+from tests.chaos.judge.market import Market
+from tests.chaos.judge.oracle import Model
+from tests.chaos.rig.simulator import SimulatorControl
+from tests.chaos.rig.stack import RESET_SECONDS
+
+PORTFOLIOS = 6
+OPTIONAL = (Service.PORTFOLIO, Service.ORDER)
+_fresh = count()
+
+
+class Scenario(Struct, frozen=True):
+    """A fault and the cause that a failed portfolio then names; None where the fault must do no harm."""
+
+    name: str
+    fault: Fault
+    cause: str | None
+
+
+ANY_SERVICE = (
+    Scenario("slow", Delay(seconds=0.1, up_to=0.3), None),
+    Scenario("hanging", Hang(), "timeout"),
+    Scenario("hanging in the middle of a body", HangMidBody(), "timeout"),
+    Scenario("slow body", SlowBody(bytes_per_second=50), "timeout"),
+    Scenario("resetting", Reset(), "connection"),
+    Scenario("resetting in the middle of a body", Reset(mid_body=True), "connection"),
+    Scenario("refusing", Refuse(), "connection"),
+    Scenario("500", ErrorStatus(status=500), "status"),
+    Scenario("503 with Retry-After", ErrorStatus(status=503, retry_after=30), "status"),
+    Scenario("429", ErrorStatus(status=429), "status"),
+    Scenario("302", ErrorStatus(status=302), "status"),
+    Scenario("404", ErrorStatus(status=404), "status"),
+    Scenario("empty", Garbage(kind=GarbageKind.EMPTY), "bad_payload"),
+    Scenario("HTML", Garbage(kind=GarbageKind.HTML), "bad_payload"),
+    Scenario("truncated JSON", Garbage(kind=GarbageKind.TRUNCATED_JSON), "bad_payload"),
+    Scenario("wrong types", Garbage(kind=GarbageKind.WRONG_TYPES), "bad_payload"),
+    Scenario("wrong shape", Garbage(kind=GarbageKind.WRONG_SHAPE), "bad_payload"),
+    Scenario("deep nesting", Garbage(kind=GarbageKind.DEEP), "bad_payload"),
+    Scenario("a million rows", Garbage(kind=GarbageKind.MILLION_ROWS), "bad_payload"),
+)
+NUMBERS = tuple(
+    Scenario(kind.value, Garbage(kind=kind), "bad_payload")
+    for kind in (GarbageKind.NAN, GarbageKind.HUGE, GarbageKind.NEGATIVE_PRICES, GarbageKind.ZERO_PRICES)
+)
+REQUIRED = {
+    Service.PORTFOLIO_ACCOUNTING: (
+        *ANY_SERVICE,
+        *NUMBERS[:2],
+        Scenario("duplicates", Garbage(kind=GarbageKind.DUPLICATES), "bad_payload"),
+        Scenario("endless pages", Garbage(kind=GarbageKind.ENDLESS_PAGES), "bad_payload"),
+    ),
+    Service.PRICING: (
+        *ANY_SERVICE,
+        *NUMBERS,
+        Scenario("every row twice", Garbage(kind=GarbageKind.DUPLICATES), None),
+    ),
+    Service.SECURITY: (*ANY_SERVICE, Scenario("every row twice", Garbage(kind=GarbageKind.DUPLICATES), None)),
+}
+REQUIRED_CASES = [
+    pytest.param(service, scenario, id=f"{service}: {scenario.name}")
+    for service, scenarios in REQUIRED.items()
+    for scenario in scenarios
+]
+OPTIONAL_CASES = [pytest.param(scenario, id=scenario.name) for scenario in ANY_SERVICE]
+
+
+async def a_model(caller: Caller, market: Market, portfolios: int = PORTFOLIOS) -> Model:
+    """A model of ten positions on portfolios that no test has asked for before, so that none of it is cached."""
+    ids = market.world.portfolio_ids(next(_fresh) * PORTFOLIOS, portfolios)
+    return await caller.create_model(evenly(market.world.priced_security_ids()[:10]), ids)
+
+
+async def await_normal(caller: Caller, model: Model) -> None:
+    """Rebalance until every portfolio completes; a call begun a breaker's reset time and a second later must."""
+    healed = time.monotonic()
+    while True:
+        begun = time.monotonic()
+        asked = await caller.rebalance(model)
+        if is_normal(asked):
+            return
+        assert begun < healed + RESET_SECONDS + 1, f"still {asked.status} {asked.failure or asked.answers}"
+
+
+def is_normal(asked: Asked) -> bool:
+    return asked.status == 200 and all(answer.status == "COMPLETED" for answer in asked.answers)
+
+
+@pytest.mark.parametrize(("service", "scenario"), REQUIRED_CASES)
+async def test_a_fault_of_a_required_service_is_named_and_then_over(
+    service: Service, scenario: Scenario, caller: Caller, control: SimulatorControl, market: Market
+) -> None:
+    """All fail with 503 that says who and why, or all complete where nothing was lost; healed, all complete again."""
+    model = await a_model(caller, market)
+    caller.blamed = {service}
+    await control.inject(service, scenario.fault)
+    asked = await caller.rebalance(model)
+    if scenario.cause is None:
+        assert is_normal(asked)
+    else:
+        assert (asked.status, asked.code) == (503, "EXTERNAL_SERVICE_ERROR")
+        assert asked.causes() == {f"{service}: {scenario.cause}"}
+    await control.heal()
+    await await_normal(caller, model)
+
+
+@pytest.mark.parametrize("scenario", OPTIONAL_CASES)
+async def test_a_fault_of_an_optional_service_costs_at_most_names(
+    scenario: Scenario, caller: Caller, control: SimulatorControl, market: Market
+) -> None:
+    """Every portfolio completes, and nobody is blamed."""
+    model = await a_model(caller, market)
+    for service in OPTIONAL:
+        await control.inject(service, scenario.fault)
+    asked = await caller.rebalance(model)
+    assert is_normal(asked)
+    if scenario.cause is not None:
+        assert {answer.portfolio_name for answer in asked.answers} == {None}
