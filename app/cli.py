@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import click
 
-from app.errors import InvalidSetting
+from app.errors import CannotListen, InvalidSetting
 from app.settings import EMBEDDED, load_settings
 
 EXIT_WITH_STDIN = click.option(
@@ -96,7 +96,7 @@ def main() -> None:
 
     try:
         cli()
-    except (InvalidSetting, MongodUnavailable) as error:
+    except (InvalidSetting, MongodUnavailable, CannotListen) as error:
         click.echo(f"order-generation: {error}", err=True)
         sys.exit(2)
 

@@ -130,6 +130,10 @@ class InvalidSetting(ValueError):
         self.rule = rule
 
 
+class CannotListen(Exception):
+    """The address is not this machine's, or something else listens on the port; the process stops with this line."""
+
+
 def invalid(field: str, rule: str) -> OrderGenerationError:
     """Make the 400 for a field, by its path in the request, and the rule it breaks."""
     return OrderGenerationError(

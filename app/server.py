@@ -1,9 +1,12 @@
 """Runs the service under Granian: one worker process, beside the solver processes that it starts."""
 
+import socket
+
 from granian import Granian
 from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 
+from app.errors import CannotListen
 from app.observability.logs import configure_logs, log_configuration
 from app.observability.stray_output import stray_output_logged
 from app.settings import Settings
@@ -13,7 +16,12 @@ DRAIN_SECONDS = 30
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        CannotListen: naming address and port.
+    """
+    _check_free(settings)
     configure_logs(settings.log_level)
     server = Granian(
         "app.main:create_app",
@@ -31,3 +39,14 @@ def run(settings: Settings) -> None:
     )
     with stray_output_logged():
         server.serve()
+
+
+def _check_free(settings: Settings) -> None:
+    """Try the address before the server does, which would end in its own words and a stack."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise CannotListen(f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -9,9 +10,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 from dotenv import dotenv_values
 from msgspec import Meta, Struct
+from msgspec.inspect import EnumType, FloatType, IntType, LiteralType, StrType
 
 from app.dialect import Dialect
 from app.errors import InvalidSetting
+from persistence.connection_string import is_connection_string
 from solver import SolverStrategy
 
 type Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -63,8 +66,12 @@ class Settings(Struct, frozen=True, kw_only=True, rename="upper"):
         """Check what a type cannot say."""
         for field in SERVICE_URL_FIELDS:
             check_service_url(field, getattr(self, field))
-        if self.mongodb_url != EMBEDDED and not self.mongodb_url.startswith(("mongodb://", "mongodb+srv://")):
+        if self.mongodb_url != EMBEDDED and not is_connection_string(self.mongodb_url):
             raise InvalidSetting("MONGODB_URL", f"accepts a mongodb:// or mongodb+srv:// URL, or `{EMBEDDED}`")
+        try:
+            ip_address(self.host)
+        except ValueError:
+            raise InvalidSetting("HOST", "accepts an IP address such as `0.0.0.0` or `::`") from None
         try:
             ZoneInfo(self.trade_date_timezone)
         except (KeyError, ValueError, OSError) as error:
@@ -83,9 +90,14 @@ SERVICE_URL_FIELDS = tuple(name for name in Settings.__struct_fields__ if name.e
 
 def check_service_url(field: str, url: str) -> None:
     """Refuse a base URL that could not be called, or that already carries the API's path."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise InvalidSetting(field.upper(), "accepts a base URL such as `http://host:8080`")
+    refusal = InvalidSetting(field.upper(), "accepts a base URL such as `http://host:8080`")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # the port is no number, or too large
+        raise refusal from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or parts.query or parts.fragment:
+        raise refusal
     if parts.path.rstrip("/").endswith("/api/v1"):
         raise InvalidSetting(field.upper(), "accepts a base URL without `/api/v1`")
 
@@ -110,5 +122,23 @@ def load_settings(environment: Mapping[str, str | None] | None = None) -> Settin
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, InvalidSetting):
             raise error.__cause__ from None
-        expectation, _, path = str(error).partition(" - at `$.")
-        raise InvalidSetting(path.rstrip("`"), f"is wrong: {expectation}") from None
+        variable = str(error).rpartition("`$.")[2].rstrip("`")
+        raise InvalidSetting(variable, f"accepts {_accepted(variable)}") from None
+
+
+def _accepted(variable: str) -> str:
+    """Say what a variable takes, from the type of its field."""
+    kind = {field.name.upper(): field.type for field in msgspec.structs.fields(Settings)}[variable]
+    match msgspec.inspect.type_info(kind):
+        case EnumType(cls=choices):
+            return " or ".join(f"`{choice.value}`" for choice in choices)
+        case LiteralType(values=choices):
+            return " or ".join(f"`{choice}`" for choice in choices)
+        case IntType(ge=lowest, le=highest):
+            return f"a whole number from {lowest} to {highest}"
+        case FloatType(ge=lowest, le=highest):
+            return f"a number {'above 0' if lowest is None else f'from {lowest:g}'}, at most {highest:g}"
+        case StrType(pattern=pattern):
+            return f"a text that matches {pattern}" if pattern else "a text that is not empty"
+        case other:
+            raise AssertionError(f"no setting has the type {other}")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,10 +81,12 @@ def _is_worker(process: psutil.Process, server: Command) -> bool:
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("PORT", "70000", "PORT is wrong: Expected `int` <= 65535"),
-        ("PORT", "eighty", "PORT is wrong: Expected `int`"),
-        ("SOLVER_STRATEGY", "guess", "SOLVER_STRATEGY is wrong"),
+        ("PORT", "70000", "PORT accepts a whole number from 1 to 65535"),
+        ("PORT", "eighty", "PORT accepts a whole number from 1 to 65535"),
+        ("SOLVER_STRATEGY", "guess", "SOLVER_STRATEGY accepts `auto` or `milp`"),
         ("MONGODB_URL", "postgres://secret@host", "MONGODB_URL accepts a mongodb://"),
+        ("MONGODB_URL", "mongodb://user:se@cret@host/", "MONGODB_URL accepts a mongodb://"),
+        ("HOST", "localhost:8080", "HOST accepts an IP address"),
         ("PRICING_SERVICE_URL", "pricing:8083", "PRICING_SERVICE_URL accepts a base URL"),
         (
             "PRICING_SERVICE_URL",
@@ -91,8 +94,8 @@ def _is_worker(process: psutil.Process, server: Command) -> bool:
             "PRICING_SERVICE_URL accepts a base URL without `/api/v1`",
         ),
         ("TRADE_DATE_TIMEZONE", "Mars/Olympus", "TRADE_DATE_TIMEZONE accepts an IANA time zone"),
-        ("EXTERNAL_SERVICE_RETRIES", "-1", "EXTERNAL_SERVICE_RETRIES is wrong"),
-        ("REBALANCE_DEADLINE_SECONDS", "nan", "REBALANCE_DEADLINE_SECONDS"),
+        ("EXTERNAL_SERVICE_RETRIES", "-1", "EXTERNAL_SERVICE_RETRIES accepts a whole number from 0 to 10"),
+        ("REBALANCE_DEADLINE_SECONDS", "nan", "REBALANCE_DEADLINE_SECONDS accepts a number above 0, at most 86400"),
     ],
 )
 def test_a_wrong_setting_stops_it_with_one_line_that_names_it(variable: str, value: str, said: str) -> None:
@@ -100,4 +103,14 @@ def test_a_wrong_setting_stops_it_with_one_line_that_names_it(variable: str, val
         assert command.finish() == 2
     assert said in command.output
     assert len(command.output.splitlines()) == 1
-    assert "secret" not in command.output
+    assert "cret" not in command.output
+
+
+def test_a_port_that_is_taken_stops_it_with_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with running("serve", environment={"HOST": "127.0.0.1", "PORT": str(port)}) as command:
+            assert command.finish() == 2
+    assert command.output == f"order-generation: cannot listen on 127.0.0.1, port {port}: Address already in use\n"
