@@ -1,0 +1,68 @@
+"""The benchmark's own footing: its families are as hard as they claim, and its judge tells right answers from wrong."""
+
+import random
+from math import floor
+
+import pytest
+
+from benchmarks.solver.answers import Answer, Verdict, judge
+from benchmarks.solver.portfolios import HARD, realistic
+from solver import cascade
+from solver.problem import Portfolio, Solution, SolutionPath
+
+SIZES = [10, 50, 100]
+
+
+def best_answer(portfolio: Portfolio) -> Answer:
+    outcome = cascade.solve(portfolio)
+    assert isinstance(outcome, Solution)
+    return Answer(tuple(int(quantity) for quantity in outcome.quantities), finished=True)
+
+
+def rounded(portfolio: Portfolio, up: int = 0) -> Answer:
+    """Each security at the whole share below its target, or above it, whatever bands and cash say."""
+    value = portfolio.cash
+    shares = (floor(value * security.target / security.price) + up for security in portfolio.securities)
+    return Answer(tuple(shares), finished=True)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("family", [name for name in HARD if name != "hair's breadth"])
+def test_cash_binds_in_the_hard_families(family: str, size: int) -> None:
+    """Rounding each security by itself is not enough for any of them."""
+    for seed in range(10):
+        outcome = cascade.solve(HARD[family](random.Random(seed), size))
+        assert isinstance(outcome, Solution)
+        assert outcome.path is not SolutionPath.ROUNDING
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_realistic_targets_are_half_percents_of_95_percent(size: int) -> None:
+    for seed in range(10):
+        targets = [security.target for security in realistic(random.Random(seed), size).securities]
+        assert sum(targets) * 100 == 95
+        assert all(target > 0 and target * 1000 % 5 == 0 for target in targets)
+
+
+def test_the_judge_knows_the_optimum_from_what_is_off_it() -> None:
+    portfolio = HARD["subset sums"](random.Random(1), 50)
+    verdicts = judge(portfolio, {"best": best_answer(portfolio), "below": rounded(portfolio)})
+    assert verdicts == {"best": Verdict.RIGHT, "below": Verdict.OFF}
+
+
+def test_the_judge_sees_overspent_cash_and_broken_bands() -> None:
+    portfolio = HARD["expensive shares"](random.Random(1), 50)
+    assert judge(portfolio, {"above": rounded(portfolio, up=1)}) == {"above": Verdict.CASH}
+    portfolio = HARD["hair's breadth"](random.Random(1), 50)
+    assert judge(portfolio, {"below": rounded(portfolio)}) == {"below": Verdict.BAND}
+
+
+def test_the_judge_tells_a_true_infeasibility_from_a_false_one() -> None:
+    feasible = HARD["forced minimums"](random.Random(1), 10)
+    infeasible = Portfolio(feasible.securities, feasible.cash / 1000)
+    none = Answer(None, finished=True)
+    assert judge(feasible, {"none": none, "late": Answer(None, finished=False)}) == {
+        "none": Verdict.MISSING,
+        "late": Verdict.LIMIT,
+    }
+    assert judge(infeasible, {"none": none}) == {"none": Verdict.RIGHT}
