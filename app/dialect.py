@@ -6,7 +6,6 @@ strictly, and the names in errors.
 
 import inspect
 import re
-from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from types import UnionType
@@ -31,14 +30,10 @@ def camel_case(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-class SnakeCaseDetails(dict[str, object]):
-    """An error's details with their names, however deep, in snake_case."""
-
-
 def in_snake_case(kind: Any) -> Any:
     """Derive a type's snake_case form: of a Struct a subclass, of anything else the same around derived Structs."""
     if kind == Details:
-        return SnakeCaseDetails
+        return dict[str, object]
     if inspect.isclass(kind) and issubclass(kind, Struct):
         return _struct_in_snake_case(kind)
     origin, arguments = get_origin(kind), get_args(kind)
@@ -53,22 +48,25 @@ def in_snake_case(kind: Any) -> Any:
 
 @cache
 def _struct_in_snake_case(kind: type[Struct]) -> type[Struct]:
-    fields = [
-        (field.name, in_snake_case(field.type), msgspec.field(default=field.default))
-        if field.default is not NODEFAULT
-        else (field.name, in_snake_case(field.type))
-        for field in msgspec.structs.fields(kind)
-    ]
+    fields = msgspec.structs.fields(kind)
     return msgspec.defstruct(
         kind.__name__,
-        fields,
+        [(field.name, in_snake_case(field.type), msgspec.field(default=field.default)) for field in fields],
         bases=(kind,),
         namespace={"__doc__": kind.__doc__},
         rename=lambda name: name,
         frozen=True,
-        kw_only=True,
+        # Only requests have defaults, and only answers are made from a row of values.
+        kw_only=any(field.default is not NODEFAULT for field in fields),
         forbid_unknown_fields=kind.__struct_config__.forbid_unknown_fields,
     )
+
+
+@cache
+def _nested(kind: type[Struct]) -> tuple[int, ...]:
+    """Places of the fields that have names of their own."""
+    types = [field.type for field in msgspec.structs.fields(kind)]
+    return tuple(place for place, each in enumerate(types) if in_snake_case(each) != each)
 
 
 class Dialect(StrEnum):
@@ -87,31 +85,24 @@ class Dialect(StrEnum):
 
     def understand[T](self, body: object, kind: type[T]) -> T:
         """Make a decoded body, of the type that `type_of` gave, one of the standard type."""
-        return msgspec.convert(body, kind, from_attributes=True, dec_hook=_converted)
+        return msgspec.convert(body, kind, from_attributes=True, dec_hook=lambda _, value: value)
 
     def spell(self, content: object) -> object:
         """Make an answer's content spell its names in this dialect."""
-        if self is Dialect.STANDARD:
-            return content
-        match content:
-            case Struct():
-                return msgspec.convert(content, in_snake_case(type(content)), from_attributes=True, dec_hook=_converted)
-            case list():
-                return [self.spell(value) for value in content]
-            case _:
-                return content
+        return content if self is Dialect.STANDARD else _spelled(content)
 
 
-def _snake_case_names(value: object) -> object:
-    match value:
-        case Mapping():
-            return SnakeCaseDetails({snake_case(str(key)): _snake_case_names(inner) for key, inner in value.items()})
-        case list() | tuple():
-            return [_snake_case_names(inner) for inner in value]
+def _spelled(content: object) -> object:
+    match content:
+        case Struct():
+            # The values are taken over as they are, exact numbers among them; only names change.
+            values = list(msgspec.structs.astuple(content))
+            for place in _nested(type(content)):
+                values[place] = _spelled(values[place])
+            return _struct_in_snake_case(type(content))(*values)
+        case dict():
+            return {snake_case(name): _spelled(value) for name, value in content.items()}
+        case list():
+            return [_spelled(value) for value in content]
         case _:
-            return value
-
-
-def _converted(kind: type, value: object) -> object:
-    """Spell details; pass every other value through, whose type is right already."""
-    return _snake_case_names(value) if kind is SnakeCaseDetails else value
+            return content

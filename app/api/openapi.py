@@ -26,7 +26,7 @@ from app.api.model_dto import (
 )
 from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceDTO, RebalanceResultDTO
 from app.api.rebalance_history import DeletedRebalanceDTO
-from app.dialect import Dialect, SnakeCaseDetails, camel_case, snake_case
+from app.dialect import Dialect, camel_case, snake_case
 from app.wire import NUMBER_PATTERN, Number
 
 type Json = dict[str, Any]
@@ -141,8 +141,6 @@ def _schemas(dialect: Dialect) -> Json:
 def _custom_schema(kind: type) -> Json:
     if kind is Number:
         return {"type": ["number", "string"], "pattern": NUMBER_PATTERN}
-    if kind is SnakeCaseDetails:
-        return {"type": "object"}
     if kind is object:
         return {"description": "Any JSON value."}
     raise NotImplementedError
