@@ -130,8 +130,9 @@ class ModelController(Controller):
         self, model_id: ModelId, database: Database, offset: Offset = NO_OFFSET, limit: PageSize = PAGE_SIZE
     ) -> list[ModelHistoryDTO]:
         """Give every change there ever was, newest first; also of a deleted model."""
-        entries = await database.models.history(object_id("modelId", model_id), offset=offset, limit=limit)
-        return [ModelHistoryDTO.of(entry) for entry in entries]
+        # A page of none still has to know whether there is such a model.
+        entries = await database.models.history(object_id("modelId", model_id), offset=offset, limit=limit or 1)
+        return [ModelHistoryDTO.of(entry) for entry in entries[:limit]]
 
     @post(
         "/model/{model_id:str}/position",

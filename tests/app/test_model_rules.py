@@ -115,8 +115,8 @@ def test_targets_sum_to_95_percent_at_most_on_every_write_path(api: Api) -> None
     assert api.post(path(before, "/position"), least).expect(400).rules == rule
     assert api.put(path(before, "/position"), ten[0] | {"target": "0.1"}).expect(400).rules == rule
     assert api.get(path(before)).body == before
-    assert api.put(path(before, "/position"), ten[0] | {"target": "0.09"}).expect(200)
-    assert api.post(path(before, "/position"), least).expect(200)
+    api.put(path(before, "/position"), ten[0] | {"target": "0.09"}).expect(200)
+    api.post(path(before, "/position"), least).expect(200)
 
 
 def test_a_hundred_positions_have_a_target_at_most_on_every_write_path(api: Api) -> None:
@@ -129,7 +129,7 @@ def test_a_hundred_positions_have_a_target_at_most_on_every_write_path(api: Api)
     assert api.post("/models", model(positions=[*hundred, one])).expect(400).rules == rule
     assert api.put(path(before), content(before, positions=[*hundred, one])).expect(400).rules == rule
     assert api.post(path(before, "/position"), one).expect(400).rules == rule
-    assert api.put(path(before), content(before, positions=[*hundred, *nothing])).expect(200)
+    api.put(path(before), content(before, positions=[*hundred, *nothing])).expect(200)
     assert api.post(path(before, "/position"), nothing[0]).expect(200).body["version"] == 2
 
 
