@@ -7,11 +7,13 @@ from uuid import uuid4
 from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from integrations.client import forwarded_headers
 
 HEADER = "X-Correlation-ID"
+TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+TRACE_STATE = re.compile(r"[\x20-\x7e]{1,512}")
 PATTERN = r"^[0-9A-Za-z._:-]{1,128}$"
 _WELL_FORMED = re.compile(PATTERN[1:-1])
 _current: ContextVar[str] = ContextVar("correlation_id", default="")
@@ -20,6 +22,20 @@ _current: ContextVar[str] = ContextVar("correlation_id", default="")
 def correlation_id() -> str:
     """Give the current request's id; empty outside a request."""
     return _current.get()
+
+
+def trace_id() -> str:
+    """Give what an error names the current request by: its trace where there is one, else its correlation id."""
+    traced: str | None = get_contextvars().get("trace_id")
+    return traced or correlation_id()
+
+
+def _caller_s_trace(headers: Headers) -> dict[str, str]:
+    """Give the headers that keep a caller's trace in one piece where this service adds no spans of its own."""
+    trace, state = headers.get("traceparent", ""), headers.get("tracestate", "")
+    if not TRACE.fullmatch(trace):
+        return {}
+    return {"traceparent": trace, **({"tracestate": state} if TRACE_STATE.fullmatch(state) else {})}
 
 
 class Correlation:
@@ -33,7 +49,8 @@ class Correlation:
         if scope["type"] != ScopeType.HTTP:
             await self.app(scope, receive, send)
             return
-        sent = Headers.from_scope(scope).get(HEADER, "")
+        headers = Headers.from_scope(scope)
+        sent = headers.get(HEADER, "")
         current = sent if _WELL_FORMED.fullmatch(sent) else uuid4().hex
 
         async def send_with_id(message: Message) -> None:
@@ -42,7 +59,7 @@ class Correlation:
             await send(message)
 
         id_token = _current.set(current)
-        headers_token = forwarded_headers.set({HEADER: current})
+        headers_token = forwarded_headers.set({HEADER: current, **_caller_s_trace(headers)})
         try:
             with bound_contextvars(correlation_id=current):
                 await self.app(scope, receive, send_with_id)

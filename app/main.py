@@ -16,6 +16,7 @@ from app.api import documentation, envelope
 from app.api.headers import complete_headers
 from app.api.health import HealthController
 from app.api.listing import is_whole_number, read_whole_number
+from app.api.metrics import prometheus
 from app.api.models import ModelController
 from app.api.openapi import NumberSchemaPlugin
 from app.api.rebalance_history import RebalanceHistoryController
@@ -24,8 +25,16 @@ from app.correlation import Correlation
 from app.cors import CrossOrigin
 from app.dialect import Dialect
 from app.lifeline import end_with_server
+from app.observability.collector import Collector, export_metrics, load_collector, open_tracing
+from app.observability.database import CommandObserver, ConnectionObserver
+from app.observability.figures import register_figures, tell_loss
 from app.observability.logs import configure_logs
-from app.readiness import Readiness
+from app.observability.metrics import Metrics
+from app.observability.rebalances import RebalanceObserver
+from app.observability.requests import RequestObserver
+from app.observability.tracing import Tracing
+from app.observability.upstream import UpstreamObserver
+from app.readiness import Readiness, watching
 from app.rebalance import RebalanceLimits, Rebalancer
 from app.settings import Settings, load_settings
 from app.wire import ExactRequest, ExactResponse, ExactSnakeCaseResponse
@@ -47,17 +56,23 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     settings = settings or load_settings()
     configure_logs(settings.log_level)
     response_class = ExactResponse if settings.api_dialect is Dialect.STANDARD else ExactSnakeCaseResponse
+    metrics = Metrics()
+    collector = load_collector()
+    tracing = open_tracing(collector)
     app = Litestar(
         route_handlers=[
             ModelController,
             RebalanceController,
             RebalanceHistoryController,
             HealthController,
+            prometheus,
             documentation.redoc,
             documentation.static_files,
         ],
-        lifespan=[lambda app: _parts(app, settings)],
-        dependencies={name: _from_state(name) for name in ("database", "rebalancer", "readiness", "dialect")},
+        lifespan=[lambda app: _parts(app, settings, metrics, tracing, collector)],
+        dependencies={
+            name: _from_state(name) for name in ("database", "rebalancer", "readiness", "dialect", "metrics")
+        },
         exception_handlers={Exception: envelope.answer},
         request_class=ExactRequest,
         response_class=response_class,
@@ -66,36 +81,54 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         before_send=[complete_headers],
         openapi_config=documentation.openapi_config(version("globeco-order-generation-service"), settings.api_dialect),
         plugins=[NumberSchemaPlugin()],
-        state=State({"dialect": settings.api_dialect}),
+        state=State({"dialect": settings.api_dialect, "metrics": metrics}),
         logging_config=None,
     )
-    return Correlation(CrossOrigin(app, settings.allowed_origins))
+    templates = [route.path_format for route in app.routes]
+    return Correlation(RequestObserver(CrossOrigin(app, settings.allowed_origins), templates, metrics, tracing))
 
 
 @asynccontextmanager
-async def _parts(app: Litestar, settings: Settings) -> AsyncIterator[None]:
+async def _parts(
+    app: Litestar, settings: Settings, metrics: Metrics, tracing: Tracing, collector: Collector
+) -> AsyncIterator[None]:
     """Open what the handlers use, and close it in reverse, the solver processes included."""
     end_with_server()
     async with AsyncExitStack() as stack:
+        stack.callback(tracing.close)
+        stack.enter_context(tracing.untraced())
         # A request that is past its deadline still has to store what it has.
         lease = timedelta(seconds=settings.rebalance_deadline_seconds + 30)
         database = await stack.enter_async_context(
-            open_database(settings.mongodb_url, settings.database_name, lease=lease)
+            open_database(
+                settings.mongodb_url,
+                settings.database_name,
+                lease=lease,
+                listeners=(CommandObserver(metrics), ConnectionObserver(metrics)),
+            )
         )
-        neighbours = await stack.enter_async_context(open_integrations(_integrations(settings)))
+        neighbours = await stack.enter_async_context(
+            open_integrations(_integrations(settings), UpstreamObserver(metrics))
+        )
         solvers = await stack.enter_async_context(
             SolverPool(
                 processes=settings.solver_processes,
                 strategy=settings.solver_strategy,
                 time_limit_seconds=settings.solver_timeout_seconds,
+                on_loss=tell_loss,
             )
         )
         limits = RebalanceLimits(
             settings.rebalance_deadline_seconds, settings.rebalance_concurrency, ZoneInfo(settings.trade_date_timezone)
         )
         app.state.database = database
-        app.state.rebalancer = Rebalancer(database, neighbours, solvers, limits)
-        app.state.readiness = Readiness(database, solvers, neighbours)
+        readiness = Readiness(database, solvers, neighbours)
+        await stack.enter_async_context(watching(readiness))
+        register_figures(metrics.registry, solvers, neighbours, readiness)
+        stack.enter_context(export_metrics(collector, metrics))
+        app.state.database = database
+        app.state.rebalancer = Rebalancer(database, neighbours, solvers, limits, RebalanceObserver(metrics, tracing))
+        app.state.readiness = readiness
         yield
 
 

@@ -1,18 +1,21 @@
 """Whether this process can serve: the database answers and a solver process lives."""
 
 import asyncio
-import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 
+import structlog
 from msgspec import Struct
 
 from integrations.neighbours import Integrations
 from persistence.database import Database
-from persistence.errors import DatabaseUnavailable
+from persistence.errors import PersistenceError
 from solver.pool import SolverPool
 
-CACHE_SECONDS = 1.0
-PING_SECONDS = 1.0
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.75
+"""Between two looks at the database, and for each of them: so an outage is known within twice as long."""
 
 
 class State(Struct, frozen=True):
@@ -24,27 +27,47 @@ class State(Struct, frozen=True):
 
 
 class Readiness:
-    """Checks at most about once a second, however many probes ask."""
+    """The state of the parts. It is looked up in the background, so that a probe waits for nothing."""
 
     def __init__(self, database: Database, solvers: SolverPool, neighbours: Integrations) -> None:
         self._database = database
         self._solvers = solvers
         self._neighbours = neighbours
-        self._checking = asyncio.Lock()
         self._database_up = False
-        self._checked_at = -CACHE_SECONDS
 
-    async def check(self) -> State:
-        """Give the present state; the database's is at most a second old."""
-        async with self._checking:
-            if time.monotonic() - self._checked_at >= CACHE_SECONDS:
-                self._database_up = await self._ping()
-                self._checked_at = time.monotonic()
+    def state(self) -> State:
+        """Give the present state; the database's is that of the last look."""
         return State(self._database_up, self._solvers.ready, self._neighbours.states())
 
-    async def _ping(self) -> bool:
+    async def look(self) -> None:
+        """See whether the database answers; tell the log of a change."""
+        reason = ""
         try:
-            await self._database.ping(PING_SECONDS)
-        except DatabaseUnavailable:
-            return False
-        return True
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._database.ping(LOOK_SECONDS)
+        except (PersistenceError, TimeoutError) as error:
+            reason = str(error) or "no answer in time"
+        if self._database_up and reason:
+            log.error("database is away", reason=reason)
+        if not self._database_up and not reason:
+            log.info("database answers")
+        self._database_up = not reason
+
+
+@asynccontextmanager
+async def watching(readiness: Readiness) -> AsyncIterator[None]:
+    """Keep looking for as long as the block lasts; the first look is over when it begins."""
+
+    async def keep_looking() -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await readiness.look()
+
+    await readiness.look()
+    looking = asyncio.create_task(keep_looking(), name="readiness")
+    try:
+        yield
+    finally:
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking

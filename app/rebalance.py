@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from app import failures
 from app.clock import deadline_in, now, today
-from app.correlation import correlation_id
+from app.correlation import trace_id
 from app.errors import OrderGenerationError, with_decimals
+from app.observability.rebalances import ObservedPortfolio, ObservedRebalance, RebalanceObserver
 from app.portfolio_problem import portfolio_problem, securities_of
 from app.rounding import is_storable, storable
 from integrations.errors import Cause, ServiceError
@@ -61,12 +62,18 @@ class Rebalancer:
     """Rebalances portfolios of a model."""
 
     def __init__(
-        self, database: Database, neighbours: Integrations, solvers: SolverPool, limits: RebalanceLimits
+        self,
+        database: Database,
+        neighbours: Integrations,
+        solvers: SolverPool,
+        limits: RebalanceLimits,
+        observer: RebalanceObserver,
     ) -> None:
         self._database = database
         self._neighbours = neighbours
         self._solvers = solvers
         self._limits = limits
+        self._observer = observer
 
     async def rebalance(
         self, model: Model, portfolio_ids: Sequence[str], rebalance_id: ObjectId | None = None
@@ -90,13 +97,19 @@ class Rebalancer:
             trade_date=today(self._limits.timezone),
             deadline=deadline_in(self._limits.deadline_seconds),
         )
+        with self._observer.rebalance(run.id, model.id) as observed:
+            return await self._rebalance(run, portfolio_ids, observed)
+
+    async def _rebalance(self, run: _Run, portfolio_ids: Sequence[str], observed: ObservedRebalance) -> Rebalanced:
         names = asyncio.create_task(self._neighbours.portfolio_names.names(portfolio_ids))
         try:
             async with self._database.rebalances.storing(run.id) as storage:
                 prices = await self._price_snapshot(run)
 
                 async def one(place: int, portfolio_id: str) -> RebalancedPortfolio:
-                    portfolio = await self._rebalance_portfolio(run, prices, place, portfolio_id)
+                    with observed.portfolio(portfolio_id) as seen:
+                        portfolio = await self._rebalance_portfolio(run, prices, place, portfolio_id, seen)
+                        seen.ended(portfolio)
                     portfolio = replace(portfolio, portfolio_name=(await names).get(portfolio_id))
                     await storage.add(portfolio)
                     return portfolio
@@ -121,10 +134,15 @@ class Rebalancer:
         try:
             await self._database.models.touch_last_rebalance_date(run.model.id, run.asked_at)
         except DatabaseUnavailable:
-            log.warning("model keeps an old date of its last rebalance", model_id=str(run.model.id))
+            log.warning("model keeps an old date of its last rebalance")
 
     async def _rebalance_portfolio(
-        self, run: _Run, prices: PriceSnapshot | ServiceError, place: int, portfolio_id: str
+        self,
+        run: _Run,
+        prices: PriceSnapshot | ServiceError,
+        place: int,
+        portfolio_id: str,
+        seen: ObservedPortfolio,
     ) -> RebalancedPortfolio:
         """Take one portfolio all the way to its trades; whatever goes wrong becomes its own failure."""
         try:
@@ -135,6 +153,7 @@ class Rebalancer:
                 quote = await prices.quote(securities_of(run.model, holdings), deadline=run.deadline)
                 problem = portfolio_problem(run.model, holdings, quote)
                 solved = await self._solvers.solve(problem, lane=run.id, deadline=run.deadline)
+            seen.solved(solved)
             if isinstance(solved.outcome, TimeLimit) and time.monotonic() >= run.deadline - CLOCK_TOLERANCE_SECONDS:
                 raise self._missed_deadline(portfolio_id)
             if not isinstance(solved.outcome, Solution):
@@ -152,7 +171,7 @@ class Rebalancer:
             return _failed(run, place, portfolio_id, self._missed_deadline(portfolio_id))
         except Exception:
             # A defect met by one portfolio must not cost the others; the log keeps what the answer must not show.
-            log.exception("portfolio failed unexpectedly", portfolio_id=portfolio_id, rebalance_id=str(run.id))
+            log.exception("portfolio failed unexpectedly")
             return _failed(run, place, portfolio_id, failures.of_defect({"portfolioId": portfolio_id}))
 
     def _missed_deadline(self, portfolio_id: str) -> OrderGenerationError:
@@ -214,9 +233,7 @@ def _failed(run: _Run, place: int, portfolio_id: str, error: OrderGenerationErro
         portfolio_id=portfolio_id,
         portfolio_name=None,
         status="FAILED",
-        failure=Failure(
-            error.code, error.message, dict(with_decimals(error.details, storable)), now(), correlation_id()
-        ),
+        failure=Failure(error.code, error.message, dict(with_decimals(error.details, storable)), now(), trace_id()),
         market_value=None,
         cash_before=None,
         cash_after=None,

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from app.api.rebalance_dto import ErrorDTO
 from app.clock import now
-from app.correlation import correlation_id
+from app.correlation import trace_id
 from app.dialect import Dialect
 from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid, with_decimals
 from app.failures import of_defect, of_persistence
@@ -89,7 +89,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorE
     failure = told(error, dialect)
     if failure.code is ErrorCode.INTERNAL_ERROR:
         log.error("request failed unexpectedly", exc_info=error)
-    inner = ErrorDTO(failure.code, failure.message, with_decimals(failure.details, plain), now(), correlation_id())
+    inner = ErrorDTO(failure.code, failure.message, with_decimals(failure.details, plain), now(), trace_id())
     envelope = ErrorEnvelope(inner) if dialect is Dialect.STANDARD else PortalErrorEnvelope(inner, failure.message)
     response_class = request.app.response_class or ExactResponse
     return response_class(

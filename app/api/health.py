@@ -43,7 +43,7 @@ class HealthController(Controller):
     )
     async def ready(self, readiness: Readiness) -> Response[ReadyDTO]:
         """Answer 503 while the database or the solvers are away."""
-        state = await readiness.check()
+        state = readiness.state()
         body = ReadyDTO(
             status=_word(state.database and state.solvers),
             database=_word(state.database),

@@ -1,0 +1,108 @@
+"""What can be asked for at any moment: the solver pool, the circuit breakers, the database's state, the processes."""
+
+import os
+from collections.abc import Iterator
+
+import psutil
+import structlog
+from prometheus_client import ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from app.readiness import Readiness
+from integrations.neighbours import Integrations
+from solver.pool import SolverPool
+
+log = structlog.get_logger(__name__)
+
+BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
+
+
+def register_figures(
+    registry: CollectorRegistry, solvers: SolverPool, neighbours: Integrations, readiness: Readiness
+) -> None:
+    """Add the figures of these parts, and of this process, to what is collected."""
+    ProcessCollector(registry=registry)
+    for collector in (SolverFigures(solvers), BreakerFigures(neighbours), ReadinessFigures(readiness)):
+        registry.register(collector)
+
+
+def tell_loss(pid: int | None, reason: str) -> None:
+    """Tell the log of a solver process that was lost, or that did not start."""
+    log.warning("solver process lost", pid=pid, reason=reason)
+
+
+class SolverFigures(Collector):
+    """The solver pool, its processes by their place in it, and beside them the process that serves HTTP."""
+
+    def __init__(self, solvers: SolverPool) -> None:
+        self._solvers = solvers
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """Give the figures of this moment."""
+        figures = self._solvers.figures()
+        yield GaugeMetricFamily(
+            "order_generation_solver_queue_depth", "Portfolios waiting for a solver process.", figures.queued
+        )
+        yield GaugeMetricFamily("order_generation_solver_busy", "Solver processes at work.", figures.busy)
+        yield GaugeMetricFamily("order_generation_solver_processes", "Solver processes that answer.", len(figures.pids))
+        yield GaugeMetricFamily(
+            "order_generation_solver_processes_wanted", "Solver processes there should be.", len(figures.slots)
+        )
+        yield CounterMetricFamily(
+            "order_generation_solver_restarts", "Solver processes that had to be replaced.", figures.restarts
+        )
+        memory = GaugeMetricFamily(
+            "order_generation_process_resident_bytes", "Memory of a process.", labels=("process",)
+        )
+        processor = CounterMetricFamily(
+            "order_generation_process_cpu_seconds", "Processor time of a process.", labels=("process",)
+        )
+        processes = {"api": os.getpid(), **{f"solver-{place}": pid for place, pid in enumerate(figures.slots) if pid}}
+        for name, pid in processes.items():
+            try:
+                process = psutil.Process(pid)
+                with process.oneshot():
+                    times = process.cpu_times()
+                    resident = process.memory_info().rss
+            except psutil.Error:
+                continue  # it ended a moment ago
+            memory.add_metric((name,), resident)
+            processor.add_metric((name,), times.user + times.system)
+        yield memory
+        yield processor
+
+
+class BreakerFigures(Collector):
+    """The circuit breaker of each neighbouring service."""
+
+    def __init__(self, neighbours: Integrations) -> None:
+        self._neighbours = neighbours
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Give the figures of this moment."""
+        state = GaugeMetricFamily(
+            "order_generation_upstream_breaker_state",
+            "Circuit breaker of a neighbouring service: 0 closed, 1 half open, 2 open.",
+            labels=("service",),
+        )
+        for service, name in self._neighbours.states().items():
+            state.add_metric((service,), BREAKER_STATES[name])
+        yield state
+
+
+class ReadinessFigures(Collector):
+    """What readiness was found to be."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Give the figures of this moment."""
+        up = GaugeMetricFamily(
+            "order_generation_up", "Whether a part that the service cannot do without answers.", labels=("part",)
+        )
+        state = self._readiness.state()
+        up.add_metric(("database",), state.database)
+        up.add_metric(("solvers",), state.solvers)
+        yield up

@@ -1,0 +1,160 @@
+"""Every metric that is counted as things happen; what can be asked for at any moment is in `figures`.
+
+Prometheus' client keeps them: it costs a fifth of what OpenTelemetry's takes per request, and spells every name as it
+is written here. `export` sends the same registry by OTLP.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+from app.errors import ErrorCode
+from solver import SolutionPath
+
+# Twice the series for the moment at which each began, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+HTTP_MILLISECONDS: Final = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
+"""As all services of the suite have them."""
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+SOLVER_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 10, 30)
+SHARES_OF_MARKET_VALUE: Final = (0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2)
+MONEY: Final = (0, 0.01, 0.1, 1, 10, 100, 1000, 10_000, 100_000)
+
+
+class SolverOutcome(StrEnum):
+    """How an attempt to solve a portfolio can end."""
+
+    SOLVED = "solved"
+    INFEASIBLE = "infeasible"
+    TIME_LIMIT = "time_limit"
+    CRASHED = "crashed"
+
+
+NO_SOLUTION: Final = "NONE"
+"""Stands for the path where there is no solution."""
+
+FAILURE_CODES: Final = (
+    ErrorCode.DEADLINE_EXCEEDED,
+    ErrorCode.EXTERNAL_SERVICE_ERROR,
+    ErrorCode.INTERNAL_ERROR,
+    ErrorCode.OPTIMIZATION_FAILED,
+    ErrorCode.OVERLOADED,
+    ErrorCode.PRICE_UNAVAILABLE,
+    ErrorCode.SECURITY_NOT_FOUND,
+)
+"""The codes a portfolio of a rebalance can fail with."""
+
+
+class Metrics:
+    """The service's metrics, in a registry of their own.
+
+    Label values that are known beforehand are shown as 0 from the start, so that an alert sees the first event, too.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._http()
+        self._business()
+        self._solver()
+        self._upstream()
+        self._database()
+
+    def _http(self) -> None:
+        labels = ("method", "path", "status")
+        self.http_requests = Counter("http_requests_total", "HTTP requests answered.", labels, registry=self.registry)
+        self.http_request_duration = Histogram(
+            "http_request_duration",
+            "Milliseconds from an HTTP request to the end of its answer.",
+            labels,
+            buckets=HTTP_MILLISECONDS,
+            registry=self.registry,
+        )
+        self.http_requests_in_flight = Gauge(
+            "http_requests_in_flight", "HTTP requests being answered.", registry=self.registry
+        )
+
+    def _business(self) -> None:
+        self.rebalances = self._counter("rebalances_total", "Rebalances by outcome.", "outcome")
+        for outcome in ("completed", "partial", "failed"):
+            self.rebalances.labels(outcome)
+        self.portfolios_rebalanced = self._counter("portfolios_rebalanced_total", "Portfolios rebalanced.")
+        self.portfolios_failed = self._counter("portfolios_failed_total", "Portfolios not rebalanced.", "code")
+        for code in FAILURE_CODES:
+            self.portfolios_failed.labels(code)
+        self.portfolio_seconds = self._histogram(
+            "portfolio_seconds", "Time to rebalance one portfolio: holdings, prices, queue, solve.", SECONDS
+        )
+        self.portfolio_drift = self._histogram(
+            "portfolio_drift",
+            "Distance of a rebalanced portfolio from its model, as a share of its market value.",
+            SHARES_OF_MARKET_VALUE,
+            "moment",
+        )
+        for moment in ("before", "after"):
+            self.portfolio_drift.labels(moment)
+        self.portfolio_turnover = self._histogram(
+            "portfolio_turnover", "Value traded, as a share of a portfolio's market value.", SHARES_OF_MARKET_VALUE
+        )
+        self.trades = self._counter("trades_total", "Orders generated.", "side")
+        self.traded_value = self._counter("traded_value_total", "Money that the orders come to.", "side")
+        for side in ("BUY", "SELL"):
+            self.trades.labels(side)
+            self.traded_value.labels(side)
+
+    def _solver(self) -> None:
+        self.solver_outcomes = self._counter("solver_outcomes_total", "Portfolios solved, by outcome.", "outcome")
+        for outcome in SolverOutcome:
+            self.solver_outcomes.labels(outcome)
+        self.solver_seconds = self._histogram(
+            "solver_seconds", "Time in a solver process, by the method that found the solution.", SOLVER_SECONDS, "path"
+        )
+        for path in (*SolutionPath, NO_SOLUTION):
+            self.solver_seconds.labels(path)
+        self.solver_queue_seconds = self._histogram(
+            "solver_queue_seconds", "Time a portfolio waited for a solver process.", SOLVER_SECONDS
+        )
+        self.solver_gap = self._histogram(
+            "solver_gap", "Money between what was found and what was proven; 0 is an optimum.", MONEY
+        )
+
+    def _upstream(self) -> None:
+        self.upstream_seconds = self._histogram(
+            "upstream_request_seconds", "Requests to a neighbouring service.", SECONDS, "service", "outcome"
+        )
+        self.upstream_retries = self._counter(
+            "upstream_retries_total", "Requests to be repeated after a wait.", "service", "cause"
+        )
+        self.upstream_rejections = self._counter(
+            "upstream_rejections_total", "Calls that an open circuit breaker refused.", "service"
+        )
+        self.upstream_breaker_changes = self._counter(
+            "upstream_breaker_changes_total", "Changes of a circuit breaker's state.", "service", "state"
+        )
+        self.upstream_rows_refused = self._counter(
+            "upstream_rows_refused_total", "Rows of a neighbour's list that were unusable.", "service"
+        )
+        self.cache_reads = self._counter("cache_reads_total", "Questions to a cache.", "cache", "result")
+
+    def _database(self) -> None:
+        self.database_seconds = self._histogram(
+            "database_command_seconds", "MongoDB commands.", SECONDS, "command", "outcome"
+        )
+        self.database_checkout_seconds = self._histogram(
+            "database_checkout_seconds", "Time a command waited for a connection.", SOLVER_SECONDS
+        )
+        self.database_checkout_failures = self._counter(
+            "database_checkout_failures_total", "Commands that got no connection.", "reason"
+        )
+        self.database_connections = Gauge(
+            "order_generation_database_connections", "Connections to MongoDB.", ("state",), registry=self.registry
+        )
+        for state in ("open", "in_use"):
+            self.database_connections.labels(state)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"order_generation_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        return Histogram(f"order_generation_{name}", meaning, labels, buckets=buckets, registry=self.registry)

@@ -1,0 +1,69 @@
+"""Traces: what the service tells of its requests, and the form of it that costs nothing while nobody collects them."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+type Headers = Iterable[tuple[bytes, bytes]]
+type Attribute = str | int | float | bool
+
+
+class Span(Protocol):
+    """Something that takes its time."""
+
+    def note(self, **attributes: Attribute) -> None:
+        """Add what has become known of it."""
+
+
+class RequestSpan(Protocol):
+    """A request that is being served."""
+
+    def answered(self, method: str, route: str | None, status: int) -> None:
+        """Name the span, now that the route is known, and say how the request ended; None for an unknown route."""
+
+
+class Tracing(Protocol):
+    """Where spans go. Spans of requests to neighbours and of database commands come by themselves."""
+
+    def request(self, headers: Headers) -> AbstractContextManager[RequestSpan]:
+        """Open the span of a request, as a part of the caller's trace where its headers name one."""
+
+    def span(self, name: str, **attributes: Attribute) -> AbstractContextManager[Span]:
+        """Open a span for as long as the block lasts; an exception that leaves the block marks it as failed."""
+
+    def record(self, name: str, began: float, ended: float, **attributes: Attribute) -> None:
+        """Tell of a span that is over, between two moments of `time.monotonic()`, under the present one."""
+
+    def untraced(self) -> AbstractContextManager[None]:
+        """Tell of nothing in this block and the tasks begun in it: what no request asked for is nobody's trace."""
+
+    def close(self) -> None:
+        """Send what is left, for a few seconds at the longest."""
+
+
+class NoTracing:
+    """Tracing that nobody collects; its one object is every span of it."""
+
+    def request(self, headers: Headers) -> AbstractContextManager[RequestSpan]:  # noqa: ARG002
+        """See `Tracing`."""
+        return nullcontext(self)
+
+    def span(self, name: str, **attributes: Attribute) -> AbstractContextManager[Span]:  # noqa: ARG002
+        """See `Tracing`."""
+        return nullcontext(self)
+
+    def record(self, name: str, began: float, ended: float, **attributes: Attribute) -> None:
+        """See `Tracing`."""
+
+    def untraced(self) -> AbstractContextManager[None]:
+        """See `Tracing`."""
+        return nullcontext()
+
+    def close(self) -> None:
+        """See `Tracing`."""
+
+    def note(self, **attributes: Attribute) -> None:
+        """See `Span`."""
+
+    def answered(self, method: str, route: str | None, status: int) -> None:
+        """See `RequestSpan`."""

@@ -1,0 +1,43 @@
+"""What the clients of the neighbouring services report, as metrics and, where an operator should know, as log lines."""
+
+import structlog
+
+from app.observability.metrics import Metrics
+from integrations.errors import Cause
+
+log = structlog.get_logger(__name__)
+
+
+class UpstreamObserver:
+    """An `integrations.observer.Observer`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def answered(self, service: str, outcome: str, seconds: float) -> None:
+        """One request ended."""
+        self._metrics.upstream_seconds.labels(service, outcome).observe(seconds)
+
+    def rejected(self, service: str) -> None:
+        """A circuit breaker refused a call."""
+        self._metrics.upstream_rejections.labels(service).inc()
+
+    def retrying(self, service: str, cause: Cause, wait_seconds: float) -> None:
+        """A request failed and will be repeated."""
+        self._metrics.upstream_retries.labels(service, cause).inc()
+        log.warning("request to a neighbour is repeated", service=service, cause=cause, wait_seconds=wait_seconds)
+
+    def breaker_changed(self, service: str, state: str) -> None:
+        """A circuit breaker changed its state."""
+        self._metrics.upstream_breaker_changes.labels(service, state).inc()
+        tell = log.info if state == "closed" else log.warning
+        tell("circuit breaker changed", service=service, state=state)
+
+    def cache_read(self, cache: str, hit: bool) -> None:
+        """A cache was asked."""
+        self._metrics.cache_reads.labels(cache, "hit" if hit else "miss").inc()
+
+    def rows_refused(self, service: str, rows: int, reason: str) -> None:
+        """Rows of a list were unusable and left out."""
+        self._metrics.upstream_rows_refused.labels(service).inc(rows)
+        log.warning("rows of a neighbour's answer are unusable", service=service, rows=rows, reason=reason)
