@@ -8,11 +8,10 @@ import psutil
 import pytest
 
 from app.stack import free_port
-from integrations.simulator import SimulatorSettings
-from integrations.simulator.world import World
 from tests.deployment.confined_service import ConfinedService, running_confined_service
 from tests.deployment.confinement import expected_user, read_only_file_system
 from tests.deployment.installation import Installation
+from tests.deployment.rebalance import check_rebalance
 
 
 def test_it_is_alive_and_ready(service: ConfinedService) -> None:
@@ -30,23 +29,7 @@ def test_the_health_check_fails_where_nothing_answers(service: ConfinedService) 
 
 
 def test_it_rebalances(service: ConfinedService) -> None:
-    """A model of ten positions, three funded portfolios: every one is traded to its targets."""
-    world = World(SimulatorSettings())
-    model = {
-        "name": "Deployment",
-        "positions": [
-            {"securityId": security_id, "target": 0.095, "highDrift": 0.02, "lowDrift": 0.02}
-            for security_id in world.priced_security_ids()[:10]
-        ],
-        "portfolios": world.portfolio_ids(0, 3),
-    }
-    with httpx.Client(base_url=f"{service.url}/api/v1", timeout=60) as client:
-        created = client.post("/models", json=model)
-        assert created.status_code == 201, created.text
-        rebalanced = client.post(f"/model/{created.json()['modelId']}/rebalance")
-    assert rebalanced.status_code == 200, rebalanced.text
-    assert [portfolio["status"] for portfolio in rebalanced.json()] == ["COMPLETED"] * 3
-    assert all(len(portfolio["transactions"]) == 10 for portfolio in rebalanced.json())
+    check_rebalance(service.url)
 
 
 def test_no_process_of_it_is_root_or_may_become_root(service: ConfinedService) -> None:

