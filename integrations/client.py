@@ -21,7 +21,7 @@ from interlock import CircuitBreaker, CircuitOpenError, Config, CoreEventListene
 from msgspec import Struct
 
 from integrations.errors import Cause, NotFound, ServiceError
-from integrations.exchange import Exchange, Request
+from integrations.exchange import MAX_ANSWER_BYTES, Exchange, Request
 from integrations.observer import NoObserver, Observer
 
 forwarded_headers: ContextVar[Mapping[str, str]] = ContextVar("forwarded_headers", default=MappingProxyType({}))
@@ -96,16 +96,22 @@ class ServiceClient:
         return self._breaker.state.value
 
     async def get[T](
-        self, path: str, params: Mapping[str, str] | None = None, *, expect: type[T], deadline: float | None
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        expect: type[T],
+        deadline: float | None,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> T:
-        """The answer to a GET, decoded from JSON as `expect`.
+        """The answer to a GET, decoded from JSON as `expect`; one longer than `max_answer_bytes` is refused.
 
         Raises:
             NotFound: the service answered 404.
             ServiceError: no usable answer within the retries and the deadline.
         """
         return await self._persevere(
-            Request("GET", path, params or {}, None, forwarded_headers.get()), expect, deadline
+            Request("GET", path, params or {}, None, forwarded_headers.get(), max_answer_bytes), expect, deadline
         )
 
     async def post[T](self, path: str, body: bytes, *, expect: type[T], deadline: float | None) -> T:

@@ -12,18 +12,24 @@ from yarl import URL
 
 from integrations.errors import Cause, NotFound, ServiceError
 
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
-"""Thirty times the longest answer of the suite's services; more is refused before it fills the memory."""
+MAX_ANSWER_BYTES = 1024 * 1024
+"""Four times a full page of balances; more is refused before it fills the memory, even from every connection at once.
+"""
 
 
 class Request(Struct, frozen=True):
-    """An HTTP request, as often as it has to be made; `path` is URL-encoded already, `params` are not."""
+    """An HTTP request, as often as it has to be made; `path` is URL-encoded already, `params` are not.
+
+    Attributes:
+        max_answer_bytes: a longer answer is refused.
+    """
 
     method: str
     path: str
     params: Mapping[str, str]
     body: bytes | None
     headers: Mapping[str, str]
+    max_answer_bytes: int = MAX_ANSWER_BYTES
 
 
 class Exchange:
@@ -67,7 +73,7 @@ class Exchange:
                 ) as response,
             ):
                 self._check_status(response)
-                return await self._read(response)
+                return await self._read(response, request.max_answer_bytes)
         except TimeoutError:
             reason = f"no complete answer within {self._timeout_seconds:g} s"
             raise ServiceError(self._service, Cause.TIMEOUT, reason) from None
@@ -87,14 +93,18 @@ class Exchange:
                 retry_after=_retry_after(response.headers.get("Retry-After")),
             )
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytearray:
+    async def _read(self, response: aiohttp.ClientResponse, max_bytes: int) -> bytearray:
         body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                reason = f"answer longer than {MAX_ANSWER_BYTES // 1024**2} MiB"
-                raise ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
-        return body
+        try:
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > max_bytes:
+                    reason = f"answer longer than {max_bytes // 1024**2} MiB"
+                    raise ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
+            return body
+        finally:
+            # An error outlives its call, in the circuit breaker for one, and its traceback keeps every local variable.
+            del body
 
     def _decode[T](self, body: bytearray, expect: type[T]) -> T:
         try:
@@ -105,6 +115,7 @@ class Exchange:
             reason = "answer is not JSON"
         except RecursionError:
             reason = "answer is nested too deeply"
+        del body  # as above
         raise ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
 
 

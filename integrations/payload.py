@@ -16,6 +16,9 @@ EntityId = Annotated[str, Meta(pattern=ENTITY_ID)]
 
 Ticker = Annotated[str, Meta(min_length=1, max_length=50)]
 
+MAX_LIST_BYTES = 8 * 1024 * 1024
+"""For a whole list of securities or prices: sixty times the suite's, of which each is read once at a time."""
+
 MAX_ROWS = 50_000
 """A hundred times the suite's securities, and few enough to look at without holding up everything else."""
 

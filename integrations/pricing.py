@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 
 from integrations.client import ServiceClient
 from integrations.errors import Cause, NotFound, ServiceError
-from integrations.payload import Ticker, check_price, read_rows
+from integrations.payload import MAX_LIST_BYTES, Ticker, check_price, read_rows
 
 
 class PriceList(Struct, frozen=True):
@@ -49,7 +49,9 @@ class Pricing:
         Raises:
             ServiceError: no usable answer; `BAD_PAYLOAD` also where not one of the rows is usable.
         """
-        answer = await self._client.get("/api/v1/prices", expect=list[Raw], deadline=deadline)
+        answer = await self._client.get(
+            "/api/v1/prices", expect=list[Raw], deadline=deadline, max_answer_bytes=MAX_LIST_BYTES
+        )
         return PriceList(read_rows(self._client, answer, _Price, _entry), datetime.now(UTC))
 
     async def price(self, ticker: str, *, deadline: float | None) -> Decimal | None:

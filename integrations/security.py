@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 
 from integrations.client import ServiceClient
 from integrations.errors import Cause, NotFound, ServiceError
-from integrations.payload import EntityId, Ticker, read_rows
+from integrations.payload import MAX_LIST_BYTES, EntityId, Ticker, read_rows
 
 _ASKABLE = re.compile(r"[0-9A-Fa-f]{24}")
 
@@ -36,7 +36,9 @@ class Securities:
         Raises:
             ServiceError: no usable answer; `BAD_PAYLOAD` also where not one of the rows is usable.
         """
-        answer = await self._client.get("/api/v1/securities", expect=list[Raw], deadline=deadline)
+        answer = await self._client.get(
+            "/api/v1/securities", expect=list[Raw], deadline=deadline, max_answer_bytes=MAX_LIST_BYTES
+        )
         return read_rows(self._client, answer, _Security, _entry)
 
     async def ticker(self, security_id: str, *, deadline: float | None) -> str | None:
