@@ -46,7 +46,7 @@ class Database:
             read_preference=ReadPreference.PRIMARY,
             write_concern=WriteConcern(w="majority", j=True),
         )
-        self._access = Access(database)
+        self._access = Access(database, _PATIENCE_MILLISECONDS / 1000)
         self.models = ModelRepository(self._access)
         self.rebalances = RebalanceRepository(self._access)
         self.idempotency = IdempotencyRepository(self._access, self.rebalances, lease)
@@ -61,9 +61,14 @@ class Database:
         Raises:
             DatabaseUnavailable: it did not in that time.
         """
+        await self._access.apply_indexes(seconds)
         with pymongo.timeout(seconds):
             async with self._access():
                 await self._client.admin.command("ping")
+
+    async def close(self) -> None:
+        """Stops what runs in the background."""
+        await self._access.close()
 
     async def tidy(self) -> None:
         """Completes or removes what crashed processes left behind; safe in many processes at once."""
@@ -71,13 +76,15 @@ class Database:
         await self.rebalances.sweep(self._lease)
 
 
-async def _tidy_forever(database: Database) -> None:
-    while True:
+async def _tidy_until(closing: asyncio.Event, database: Database) -> None:
+    while not closing.is_set():
         try:
             await database.tidy()
         except (PersistenceError, PyMongoError) as error:
             log.warning("What crashes left in the database waits for the next attempt: %s", error.__cause__ or error)
-        await asyncio.sleep(_TIDY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+        with suppress(TimeoutError):
+            # Pods that started together shall not sweep together.
+            await asyncio.wait_for(closing.wait(), _TIDY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
 
 
 @asynccontextmanager
@@ -116,10 +123,11 @@ async def open_database(
     )
     async with client:
         database = Database(client, name, lease)
-        tidying = asyncio.create_task(_tidy_forever(database))
+        closing = asyncio.Event()
+        tidying = asyncio.create_task(_tidy_until(closing, database))
         try:
             yield database
         finally:
-            tidying.cancel()
-            with suppress(asyncio.CancelledError):
-                await tidying
+            closing.set()
+            await tidying
+            await database.close()

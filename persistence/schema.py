@@ -1,15 +1,18 @@
 """The collections and their indexes, declared once, and applied by whoever comes first."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import Final
 
+import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from persistence.codec import Document
-from persistence.errors import IndexConflict, unavailability
+from persistence.errors import DatabaseUnavailable, IndexConflict, unavailability
 
 MODELS: Final = "models"
 MODEL_HISTORY: Final = "model_history"
@@ -17,6 +20,8 @@ REBALANCES: Final = "rebalances"
 REBALANCE_PORTFOLIOS: Final = "rebalance_portfolios"
 IDEMPOTENCY_KEYS: Final = "idempotency_keys"
 
+# A collection that has grown large without an index takes its time, and would start again from nothing if cut short.
+_INDEX_SECONDS: Final = 600
 _INDEX_CONFLICTS: Final = (85, 86)  # other options, or another key, under the same name
 
 IDEMPOTENCY_SECONDS: Final = 24 * 60 * 60
@@ -53,9 +58,12 @@ INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {
 class Access:
     """The way to the database: nothing is read or written before the indexes exist, and an outage has one name."""
 
-    def __init__(self, database: AsyncDatabase[Document]) -> None:
+    def __init__(self, database: AsyncDatabase[Document], patience: float) -> None:
+        """Access to `database`, whose indexes a call waits for during `patience` seconds."""
         self.database = database
-        self._indexed = False
+        self._patience = patience
+        self._applying: asyncio.Task[None] | None = None
+        self._applied = False
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[None]:
@@ -66,18 +74,43 @@ class Access:
             IndexConflict: a collection has an index that is none of ours.
         """
         with unavailability():
-            if not self._indexed:
-                await self._apply_indexes()
+            if not self._applied:
+                await self.apply_indexes(self._patience)
             yield
+
+    async def apply_indexes(self, seconds: float) -> None:
+        """Waits for the indexes, at most so long; they are applied in the background, by one task for all who wait.
+
+        Raises:
+            DatabaseUnavailable: they are not there yet.
+            IndexConflict: a collection has an index that is none of ours.
+        """
+        if self._applied:
+            return
+        if self._applying is None or self._applying.done():
+            # In a context of its own, or it would inherit the time-outs of the call that happened to come first.
+            self._applying = asyncio.create_task(self._apply_indexes(), context=Context())
+        done, _ = await asyncio.wait({self._applying}, timeout=seconds)
+        if not done:
+            raise DatabaseUnavailable("The indexes of the database are not ready.")
+        with unavailability():
+            self._applying.result()
+
+    async def close(self) -> None:
+        """Gives up on indexes that are still being applied."""
+        if self._applying is not None:
+            self._applying.cancel()
+            await asyncio.wait({self._applying})
 
     async def _apply_indexes(self) -> None:
         """Idempotent, and safe in many processes at once; an index that exists costs one round trip."""
-        for collection, indexes in INDEXES.items():
-            if indexes:
-                try:
-                    await self.database[collection].create_indexes(list(indexes))
-                except OperationFailure as error:
-                    if error.code in _INDEX_CONFLICTS:
-                        raise IndexConflict(collection) from error
-                    raise
-        self._indexed = True
+        with pymongo.timeout(_INDEX_SECONDS):
+            for collection, indexes in INDEXES.items():
+                if indexes:
+                    try:
+                        await self.database[collection].create_indexes(list(indexes))
+                    except OperationFailure as error:
+                        if error.code in _INDEX_CONFLICTS:
+                            raise IndexConflict(collection) from error
+                        raise
+        self._applied = True

@@ -36,6 +36,7 @@ async def fresh(server_url: str) -> AsyncIterator[AsyncDatabase[Document]]:
         await client.drop_database(fresh)
 
 
+@on_one_server
 async def test_many_pods_apply_the_indexes_at_once(server_url: str, fresh: AsyncDatabase[Document]) -> None:
     async with (
         Pod.start(ping, server_url, fresh.name) as one,
@@ -199,6 +200,7 @@ async def _answers(database: Database) -> None:
         return
 
 
+@on_one_server
 async def test_a_database_that_goes_away_between_a_change_and_its_audit_entry_costs_neither(
     server_url: str, database: Database, database_name: str
 ) -> None:

@@ -51,7 +51,8 @@ async def test_a_mongod_killed_under_load_loses_nothing_that_was_acknowledged(
         [server] = psutil.Process(mongod.process).children()
         async with open_database(mongod.url, "test") as database:
             writers = asyncio.gather(*(write(database, number) for number in range(_WRITERS)))
-            await enough.wait()
+            async with asyncio.timeout(60):
+                await enough.wait()
             server.kill()
             await writers
 

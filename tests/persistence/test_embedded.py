@@ -49,13 +49,10 @@ def test_a_temporary_mongod_leaves_neither_process_nor_files() -> None:
     assert not directory.exists()
 
 
-@pytest.mark.parametrize("replica_set", [True, False])
-def test_data_are_kept_in_a_directory_by_major_version_although_the_port_changes(
-    tmp_path: Path, replica_set: bool
-) -> None:
+def test_data_are_kept_in_a_directory_by_major_version_although_the_port_changes(tmp_path: Path) -> None:
     urls, versions = set(), set()
     for start in range(2):
-        with EmbeddedMongod.start(tmp_path, replica_set=replica_set) as mongod:
+        with EmbeddedMongod.start(tmp_path) as mongod:
             urls.add(mongod.url)
             versions.add(mongod.version.rpartition(".")[0])
             with MongoClient[dict[str, int]](mongod.url) as client:
@@ -85,7 +82,7 @@ def test_a_port_lost_to_another_program_is_replaced(monkeypatch: pytest.MonkeyPa
             assert f":{free}/" in ours.url
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
 def test_nothing_is_left_when_its_user_is_killed(number: signal.Signals) -> None:
     """An interrupt goes to the whole process group, as from a terminal."""
     user = subprocess.Popen(

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from pymongo.asynchronous.database import AsyncDatabase
 
 from persistence.codec import Document
-from persistence.database import Database, open_database
+from persistence.database import Database
 from persistence.errors import KeyInProgress, KeyReused, StorageLost
 from persistence.idempotency import Answered, Claimed
-from tests.persistence.examples import portfolio, rebalance
+from tests.persistence.examples import NOON, portfolio, rebalance
 from tests.persistence.pod import Pod, ten_claims
 
 TARGET = "model/1"
@@ -24,6 +24,11 @@ async def _store(database: Database, rebalance_id: ObjectId) -> None:
     async with database.rebalances.storing(rebalance_id) as storage:
         await storage.add(portfolio(rebalance_id, 0))
         await storage.finish(header)
+
+
+async def _expire(stored: AsyncDatabase[Document]) -> None:
+    """As if the lease had run out."""
+    await stored["idempotency_keys"].update_many({}, {"$set": {"leaseUntil": NOON}})
 
 
 async def test_the_first_request_gets_the_key_and_the_next_its_answer(database: Database) -> None:
@@ -67,10 +72,10 @@ async def test_of_20_simultaneous_requests_on_two_processes_one_gets_the_key(
 
 
 async def test_after_a_crash_one_of_20_requests_takes_the_key_over(
-    server_url: str, database: Database, database_name: str
+    database: Database, stored: AsyncDatabase[Document]
 ) -> None:
-    async with open_database(server_url, database_name, lease=timedelta(0)) as doomed:
-        await doomed.idempotency.claim("key", TARGET, ObjectId())
+    await database.idempotency.claim("key", TARGET, ObjectId())
+    await _expire(stored)
 
     async def claim() -> str:
         try:
@@ -83,47 +88,47 @@ async def test_after_a_crash_one_of_20_requests_takes_the_key_over(
 
 
 async def test_a_crash_after_storing_and_before_completing_is_still_answered(
-    server_url: str, database: Database, database_name: str
+    database: Database, stored: AsyncDatabase[Document]
 ) -> None:
-    async with open_database(server_url, database_name, lease=timedelta(0)) as doomed:
-        claim = await doomed.idempotency.claim("key", TARGET, ObjectId())
-        assert isinstance(claim, Claimed)
-        await _store(doomed, claim.rebalance_id)
+    claim = await database.idempotency.claim("key", TARGET, ObjectId())
+    assert isinstance(claim, Claimed)
+    await _store(database, claim.rebalance_id)
+    await _expire(stored)
     assert await database.idempotency.claim("key", TARGET, ObjectId()) == Answered(claim.rebalance_id)
 
 
 @pytest.mark.parametrize("begun", [False, True], ids=["before it began to store", "while it stored"])
 async def test_a_request_that_lost_its_key_cannot_store_a_second_rebalance(
-    server_url: str, database: Database, database_name: str, stored: AsyncDatabase[Document], begun: bool
+    database: Database, stored: AsyncDatabase[Document], begun: bool
 ) -> None:
     """It was not dead but slow: whoever took the key over is the only one to answer."""
-    async with open_database(server_url, database_name, lease=timedelta(0)) as slow:
-        former = await slow.idempotency.claim("key", TARGET, ObjectId())
-        assert isinstance(former, Claimed)
+    former = await database.idempotency.claim("key", TARGET, ObjectId())
+    assert isinstance(former, Claimed)
+    await _expire(stored)
 
-        async def take_over() -> Claimed:
-            taken = await database.idempotency.claim("key", TARGET, ObjectId())
-            assert isinstance(taken, Claimed)
-            await _store(database, taken.rebalance_id)
-            await database.idempotency.complete(taken)
-            return taken
+    async def take_over() -> Claimed:
+        taken = await database.idempotency.claim("key", TARGET, ObjectId())
+        assert isinstance(taken, Claimed)
+        await _store(database, taken.rebalance_id)
+        await database.idempotency.complete(taken)
+        return taken
 
-        if begun:
+    if begun:
 
-            async def store_slowly() -> None:
-                async with slow.rebalances.storing(former.rebalance_id) as storage:
-                    await take_over()
-                    await storage.add(portfolio(former.rebalance_id, 0))
-                    await storage.finish(replace(rebalance(1), id=former.rebalance_id))
+        async def store_slowly() -> None:
+            async with database.rebalances.storing(former.rebalance_id) as storage:
+                await take_over()
+                await storage.add(portfolio(former.rebalance_id, 0))
+                await storage.finish(replace(rebalance(1), id=former.rebalance_id))
 
-            with pytest.raises(StorageLost):
-                await store_slowly()
-        else:
-            await take_over()
-            with pytest.raises(StorageLost):
-                await _store(slow, former.rebalance_id)
-        await slow.idempotency.complete(former)
-        await slow.idempotency.release(former)
+        with pytest.raises(StorageLost):
+            await store_slowly()
+    else:
+        await take_over()
+        with pytest.raises(StorageLost):
+            await _store(database, former.rebalance_id)
+    await database.idempotency.complete(former)
+    await database.idempotency.release(former)
     assert len(await database.rebalances.page(limit=10)) == 1
     [answer] = await database.rebalances.page(limit=10)
     assert await database.idempotency.claim("key", TARGET, ObjectId()) == Answered(answer.id)

@@ -12,7 +12,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from persistence.codec import Document
 from persistence.database import Database
 from persistence.sorting import ModelField, RebalanceField, SortKey
+from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, change, model, portfolio, rebalance, security
+
+pytestmark = on_one_server
 
 
 class Profile:

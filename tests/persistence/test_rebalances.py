@@ -15,6 +15,7 @@ from persistence.database import Database
 from persistence.documents import Failure, Rebalance, RebalancedPortfolio
 from persistence.errors import RebalanceNotFound, StorageLost, VersionConflict
 from persistence.sorting import RebalanceField, SortKey
+from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, portfolio, rebalance, security
 from tests.persistence.pod import PORTFOLIOS, Pod, largest_rebalance, life_of_a_rebalance
 from tests.persistence.proxy import Proxy
@@ -85,6 +86,7 @@ async def test_what_is_not_there_is_not_found(database: Database) -> None:
         await _all_portfolios(database, unknown)
 
 
+@on_one_server
 async def test_100_portfolios_of_500_positions_store_and_read_back_in_little_memory(
     server_url: str, database: Database, database_name: str
 ) -> None:
