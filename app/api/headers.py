@@ -20,4 +20,4 @@ async def complete_headers(message: Message, scope: Scope) -> None:
 
 
 def _methods(app: Litestar, path: str) -> set[str]:
-    return {method for route in app.routes if route.path == path for method in route.methods}
+    return {method for route in app.routes if route.path_format == path for method in route.methods}

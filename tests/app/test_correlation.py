@@ -1,0 +1,83 @@
+"""The correlation id: echoed or made, on every answer, and carried to every neighbour."""
+
+import re
+from uuid import uuid4
+
+import pytest
+
+from tests.app.api import Api
+from tests.app.examples import created, model, path, position
+from tests.app.neighbours import Neighbours
+
+HEADER = "X-Correlation-ID"
+ROUTES = [
+    ("GET", "/health/live", 200),
+    ("GET", "/health/ready", 200),
+    ("GET", "/docs", 200),
+    ("GET", "/redoc", 200),
+    ("GET", "/docs/openapi.json", 200),
+    ("GET", "/static/swagger-ui/swagger-ui.css", 200),
+    ("GET", "/api/v1/models", 200),
+    ("GET", "/api/v1/rebalances", 200),
+    ("GET", "/api/v1/model/x", 400),
+    ("GET", "/nothing", 404),
+    ("PATCH", "/api/v1/models", 405),
+    ("OPTIONS", "/api/v1/models", 204),
+    ("HEAD", "/api/v1/models", 405),
+]
+
+
+@pytest.mark.parametrize(("method", "route", "status"), ROUTES)
+def test_every_answer_names_its_request(api: Api, method: str, route: str, status: int) -> None:
+    sent = uuid4().hex
+    assert api.raw(method, route, headers={HEADER: sent}).expect(status).headers[HEADER] == sent
+    made = [api.raw(method, route).expect(status).headers[HEADER] for _ in range(2)]
+    assert made[0] != made[1]
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in made)
+
+
+def test_a_body_that_is_too_large_and_a_preflight_are_named_too(api: Api) -> None:
+    sent = uuid4().hex
+    large = api.raw("POST", "/api/v1/models", content=b"x" * 1_100_000, headers={HEADER: sent})
+    assert large.headers[HEADER] == sent
+    preflight = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST", HEADER: sent}
+    assert api.raw("OPTIONS", "/api/v1/models", headers=preflight).expect(204).headers[HEADER] == sent
+
+
+@pytest.mark.parametrize("sent", ["a", "A-1_b.c:d", "x" * 128])
+def test_an_id_that_is_well_formed_is_echoed(standard: Api, sent: str) -> None:
+    assert standard.raw("GET", "/health/live", headers={HEADER: sent}).headers[HEADER] == sent
+    assert standard.raw("GET", "/nothing", headers={HEADER: sent}).error["traceId"] == sent
+
+
+@pytest.mark.parametrize(
+    "sent", ["", "x" * 129, "a b", "<script>", 'a"b', "a;b", "\N{LATIN SMALL LETTER E WITH ACUTE}"]
+)
+def test_an_id_that_could_do_harm_in_a_log_is_replaced(standard: Api, sent: str) -> None:
+    echoed = standard.raw("GET", "/health/live", headers={HEADER: sent.encode()}).headers[HEADER]
+    assert re.fullmatch("[0-9a-f]{32}", echoed)
+
+
+def test_every_call_to_a_neighbour_and_the_audit_trail_carry_the_id(standard: Api, neighbours: Neighbours) -> None:
+    sent = uuid4().hex
+    securities = neighbours.securities(2)
+    wanted = model(
+        positions=[position(each, target="0.4") for each in securities],
+        portfolios=[neighbours.portfolio(name="A"), neighbours.portfolio(name="B")],
+    )
+    made = standard.call("POST", "/models", wanted, headers={HEADER: sent}).expect(201).body
+    assert [entry["correlationId"] for entry in standard.get(path(made, "/history")).body] == [sent]
+    neighbours.forget_calls()
+    standard.call("POST", path(made, "/rebalance"), headers={HEADER: sent}).expect(200)
+    calls = neighbours.calls()
+    assert {call["service"] for call in calls} == {"portfolio-accounting", "pricing", "security", "portfolio"}
+    assert {call["correlationId"] for call in calls} == {sent}
+
+
+def test_a_failed_portfolio_carries_the_id_of_the_request_that_failed(standard: Api, neighbours: Neighbours) -> None:
+    sent = uuid4().hex
+    unpriced = neighbours.world.unpriced_security_ids()[0]
+    made = created(standard, positions=[position(unpriced)], portfolios=[neighbours.portfolio()])
+    failed = standard.call("POST", path(made, "/rebalance"), headers={HEADER: sent}).expect(422)
+    stored = standard.get(f"/rebalance/{failed.error['details']['rebalanceId']}").expect(200).body
+    assert stored["portfolios"][0]["error"]["traceId"] == sent
