@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 from msgspec import Struct
+from pymongo.errors import PyMongoError
 
 from integrations.neighbours import Integrations
 from persistence.database import Database
@@ -45,7 +46,7 @@ class Readiness:
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 await self._database.ping(LOOK_SECONDS)
-        except (PersistenceError, TimeoutError) as error:
+        except (PersistenceError, PyMongoError, TimeoutError) as error:
             reason = str(error) or "no answer in time"
         if self._database_up and reason:
             log.error("database is away", reason=reason)

@@ -7,6 +7,7 @@ from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 
 from app.errors import CannotListen
+from app.observability.collector import load_collector
 from app.observability.logs import configure_logs, log_configuration
 from app.observability.stray_output import stray_output_logged
 from app.settings import Settings
@@ -20,7 +21,9 @@ def run(settings: Settings) -> None:
 
     Raises:
         CannotListen: naming address and port.
+        InvalidSetting: of OpenTelemetry.
     """
+    load_collector()
     _check_free(settings)
     configure_logs(settings.log_level)
     server = Granian(

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from app.errors import InvalidSetting
 from app.observability.metrics import Metrics
-from app.observability.tracing import NoTracing, Tracing
+from app.observability.tracing import NO_TRACING, Tracing
 
 type Protocol = Literal["grpc", "http/protobuf"]
 PROTOCOLS: Final = get_args(Protocol.__value__)
@@ -90,7 +90,7 @@ def _protocol(signal: str, endpoint: str, chosen: Mapping[str, str]) -> Protocol
 def open_tracing(collector: Collector) -> Tracing:
     """Give the tracing that sends to the collector; without one, OpenTelemetry is not even imported."""
     if collector.traces is None:
-        return NoTracing()
+        return NO_TRACING
     from app.observability.opentelemetry import OpenTelemetryTracing  # noqa: PLC0415
 
     return OpenTelemetryTracing(collector.traces)

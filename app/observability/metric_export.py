@@ -87,7 +87,7 @@ def _metric(family: Family, began: int, now: int) -> Metric:
 
 
 def _number(sample: Sample, began: int, now: int) -> NumberDataPoint:
-    return NumberDataPoint(sample.labels, began, now, sample.value)
+    return NumberDataPoint(sample.labels, began, now, float(sample.value))
 
 
 def _histograms(samples: Sequence[Sample], began: int, now: int) -> list[HistogramDataPoint]:

@@ -13,7 +13,13 @@ from opentelemetry import propagate, trace
 from opentelemetry.instrumentation.aiohttp_client import AioHttpClientInstrumentor
 from opentelemetry.instrumentation.pymongo import PymongoInstrumentor
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.resources import (
+    SERVICE_INSTANCE_ID,
+    SERVICE_NAME,
+    SERVICE_VERSION,
+    OTELResourceDetector,
+    Resource,
+)
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.semconv.attributes import http_attributes
@@ -33,8 +39,7 @@ def resource() -> Resource:
     own = Resource(
         {SERVICE_NAME: SERVICE, SERVICE_VERSION: version(SERVICE), SERVICE_INSTANCE_ID: socket.gethostname()}
     )
-    told = {name: value for name, value in Resource.create().attributes.items() if value != "unknown_service"}
-    return own.merge(Resource(told))
+    return Resource.create().merge(own).merge(OTELResourceDetector().detect())
 
 
 class OpenTelemetryTracing:

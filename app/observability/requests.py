@@ -11,13 +11,15 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.observability.metrics import Metrics
-from app.observability.tracing import Tracing
+from app.observability.tracing import NO_TRACING, Tracing
 
 log = structlog.get_logger(__name__)
 
 UNKNOWN_ROUTE: Final = "unknown"
 UNKNOWN_METHOD: Final = "OTHER"
 _METHODS: Final = frozenset({*HttpMethod, "CONNECT", "TRACE"})
+UNTRACED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
+"""Asked all day by machines; a trace of each would bury those of the work."""
 _CLIENT_GONE: Final = 499
 _BROKEN: Final = 500
 
@@ -56,7 +58,8 @@ class RequestObserver:
             await send(message)
 
         self._metrics.http_requests_in_flight.inc()
-        with self._tracing.request(scope["headers"]) as span:
+        tracing = NO_TRACING if scope["path"] in UNTRACED else self._tracing
+        with tracing.request(scope["headers"]) as span:
             try:
                 await self._app(scope, receive, send_observed)
             except asyncio.CancelledError:

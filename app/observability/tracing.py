@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Final, Protocol
 
 type Headers = Iterable[tuple[bytes, bytes]]
 type Attribute = str | int | float | bool
@@ -67,3 +67,6 @@ class NoTracing:
 
     def answered(self, method: str, route: str | None, status: int) -> None:
         """See `RequestSpan`."""
+
+
+NO_TRACING: Final = NoTracing()
