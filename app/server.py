@@ -12,9 +12,6 @@ from app.observability.logs import configure_logs, log_configuration
 from app.observability.stray_output import stray_output_logged
 from app.settings import Settings
 
-DRAIN_SECONDS = 30
-"""How long a worker may finish what it has begun when the server is asked to stop."""
-
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
@@ -36,7 +33,7 @@ def run(settings: Settings) -> None:
         loop=Loops.uvloop,
         websockets=False,
         respawn_failed_workers=True,
-        workers_kill_timeout=DRAIN_SECONDS,
+        workers_kill_timeout=settings.drain_seconds,
         log_level=LogLevels(settings.log_level.lower()),
         log_dictconfig=log_configuration(settings.log_level),
     )

@@ -1,0 +1,152 @@
+"""Stopping and replacing instances while they work."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.stack import Stack, running_service_process, running_stack
+from integrations.simulator import SimulatorSettings, World
+from tests.system.balancer import Balancer, running_balancer
+
+WORLD = World(SimulatorSettings())
+
+
+def create_model(service_url: str, portfolios: int) -> str:
+    model = {
+        "name": f"Lifecycle {time.monotonic_ns()}",
+        "positions": [
+            {"securityId": each, "target": "0.095", "highDrift": "0.02", "lowDrift": "0.02"}
+            for each in WORLD.priced_security_ids()[:10]
+        ],
+        "portfolios": WORLD.portfolio_ids(0, portfolios),
+    }
+    answer = httpx.post(f"{service_url}/api/v1/models", json=model).raise_for_status()
+    model_id: str = answer.json()["modelId"]
+    return model_id
+
+
+@contextmanager
+def slow_stack(mongodb_url: str, log: Path, seconds: float, **settings: str) -> Iterator[Stack]:
+    """A stack whose Portfolio Accounting takes its time."""
+    with running_stack(log=log, mongodb_url=mongodb_url, settings=settings) as stack:
+        faults = [{"fault": "delay", "seconds": seconds}]
+        httpx.put(f"{stack.simulator.control}/control/faults/portfolio-accounting", json=faults).raise_for_status()
+        yield stack
+
+
+class InBackground(threading.Thread):
+    """A request on its way while the test goes on."""
+
+    def __init__(self, method: str, url: str) -> None:
+        super().__init__()
+        self.method, self.url = method, url
+        self.answer: httpx.Response | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.answer = httpx.request(self.method, self.url, timeout=60)
+        except httpx.TransportError:
+            self.answer = None
+
+
+def test_a_rebalance_under_way_is_finished_and_stored_before_the_server_stops(mongodb_url: str, tmp_path: Path) -> None:
+    with slow_stack(mongodb_url, tmp_path / "log", 2.0) as stack:
+        model_id = create_model(stack.service_url, 3)
+        request = InBackground("POST", f"{stack.service_url}/api/v1/model/{model_id}/rebalance")
+        time.sleep(0.7)
+        stack.service.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{stack.service_url}/health/live")
+        request.join()
+        assert stack.service.wait(10) == 0
+        assert request.answer is not None
+        assert request.answer.status_code == 200
+        assert [each["status"] for each in request.answer.json()] == ["COMPLETED"] * 3
+
+
+def test_a_request_that_outlasts_the_drain_is_cut_off(mongodb_url: str, tmp_path: Path) -> None:
+    with slow_stack(mongodb_url, tmp_path / "log", 8.0, DRAIN_SECONDS="1") as stack:
+        model_id = create_model(stack.service_url, 1)
+        request = InBackground("POST", f"{stack.service_url}/api/v1/model/{model_id}/rebalance")
+        time.sleep(0.7)
+        stack.service.send_signal(signal.SIGTERM)
+        stack.service.wait(6)
+        request.join()
+        assert request.answer is None
+
+
+@pytest.mark.slow
+def test_replacing_both_instances_under_load_loses_no_request(mongodb_url: str, tmp_path: Path) -> None:
+    """Each instance leaves the balancer first, as an endpoint does during a pod's preStop sleep, and then stops."""
+    with ExitStack() as parts:
+        first = parts.enter_context(running_stack(log=tmp_path / "first", mongodb_url=mongodb_url))
+        model_id = create_model(first.service_url, 1)
+        environment = {
+            "MONGODB_URL": mongodb_url,
+            **{f"{name.upper()}_SERVICE_URL": url for name, url in _upstreams(first).items()},
+        }
+        balancer = parts.enter_context(running_balancer())
+        balancer.add(first.service_url)
+        old = [(first.service_url, first.service)]
+        url, process = parts.enter_context(running_service_process(environment, tmp_path / "second"))
+        balancer.add(url)
+        old.append((url, process))
+        with _load(balancer, f"/api/v1/model/{model_id}/rebalance") as statuses:
+            for number, (old_url, old_process) in enumerate(old):
+                new_url, _ = parts.enter_context(running_service_process(environment, tmp_path / f"new{number}"))
+                balancer.add(new_url)
+                balancer.remove(old_url)
+                time.sleep(0.5)
+                old_process.send_signal(signal.SIGTERM)
+                assert old_process.wait(30) == 0
+                time.sleep(1)
+        assert len(statuses) > 50
+        assert set(statuses) == {200}
+
+
+def _upstreams(stack: Stack) -> dict[str, str]:
+    simulator = stack.simulator
+    return {
+        "portfolio_accounting": simulator.portfolio_accounting,
+        "pricing": simulator.pricing,
+        "portfolio": simulator.portfolio,
+        "security": simulator.security,
+        "order": simulator.order,
+    }
+
+
+@contextmanager
+def _load(balancer: Balancer, path: str) -> Iterator[list[int]]:
+    """Four clients that rebalance again and again; gives the statuses, 0 for a broken connection."""
+    statuses: list[int] = []
+    stopped = threading.Event()
+
+    def client() -> None:
+        with httpx.Client(base_url=balancer.url, timeout=30) as caller:
+            while not stopped.is_set():
+                statuses.append(_status(caller, path))
+
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for each in clients:
+        each.start()
+    try:
+        yield statuses
+    finally:
+        stopped.set()
+        for each in clients:
+            each.join()
+
+
+def _status(caller: httpx.Client, path: str) -> int:
+    try:
+        return caller.post(path).status_code
+    except httpx.TransportError:
+        return 0
