@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from app.api.health import HealthController
-from app.server import DRAIN_SECONDS
 from app.settings import Settings, load_settings
 from tests.deployment.containerfile import REPOSITORY, final_stage
 from tests.deployment.manifests import (
@@ -146,7 +145,7 @@ def test_a_stopping_pod_has_time_to_drain(overlay: str) -> None:
     manifests = build(overlay)
     sleep = service_container(manifests)["lifecycle"]["preStop"]["sleep"]["seconds"]
     grace = pod_of(find(manifests, "Deployment"))["terminationGracePeriodSeconds"]
-    assert grace >= sleep + DRAIN_SECONDS + 10
+    assert grace >= sleep + load_settings(dict(settings_of(manifests))).drain_seconds + 10
 
 
 @EVERY_OVERLAY
