@@ -55,9 +55,14 @@ class Exchange:
             NotFound: the service answered 404.
             ServiceError: `TIMEOUT`, `CONNECTION`, `STATUS` or `BAD_PAYLOAD`.
         """
-        return self._decode(await self._body(request), expect)
+        result = await self._result(request, expect)
+        if isinstance(result, ServiceError):
+            # Raised only here, where nothing of the exchange is in reach any more: an error outlives its call, in the
+            # circuit breaker for one, and its traceback keeps alive what the frames it came through held.
+            raise result
+        return result
 
-    async def _body(self, request: Request) -> bytearray:
+    async def _result[T](self, request: Request, expect: type[T]) -> T | ServiceError:
         content_type = {"Content-Type": "application/json"} if request.body is not None else {}
         try:
             async with (
@@ -72,41 +77,36 @@ class Exchange:
                     allow_redirects=False,
                 ) as response,
             ):
-                self._check_status(response)
-                return await self._read(response, request.max_answer_bytes)
+                refusal = self._refusal(response)
+                if refusal is not None:
+                    return refusal
+                body = await _read(response, request.max_answer_bytes)
         except TimeoutError:
             reason = f"no complete answer within {self._timeout_seconds:g} s"
-            raise ServiceError(self._service, Cause.TIMEOUT, reason) from None
+            return ServiceError(self._service, Cause.TIMEOUT, reason)
         except (aiohttp.ClientError, OSError) as error:
             reason, sent = _connection_failure(error)
-            raise ServiceError(self._service, Cause.CONNECTION, reason, sent=sent) from None
+            return ServiceError(self._service, Cause.CONNECTION, reason, sent=sent)
+        if body is None:
+            reason = f"answer longer than {request.max_answer_bytes // 1024**2} MiB"
+            return ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
+        return self._decoded(body, expect)
 
-    def _check_status(self, response: aiohttp.ClientResponse) -> None:
+    def _refusal(self, response: aiohttp.ClientResponse) -> ServiceError | None:
+        """What a status other than success means."""
         if response.status == 404:
-            raise NotFound(self._service, Cause.STATUS, "answered 404", status=404)
+            return NotFound(self._service, Cause.STATUS, "answered 404", status=404)
         if not 200 <= response.status < 300:
-            raise ServiceError(
+            return ServiceError(
                 self._service,
                 Cause.STATUS,
                 f"answered {response.status}",
                 status=response.status,
                 retry_after=_retry_after(response.headers.get("Retry-After")),
             )
+        return None
 
-    async def _read(self, response: aiohttp.ClientResponse, max_bytes: int) -> bytearray:
-        body = bytearray()
-        try:
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > max_bytes:
-                    reason = f"answer longer than {max_bytes // 1024**2} MiB"
-                    raise ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
-            return body
-        finally:
-            # An error outlives its call, in the circuit breaker for one, and its traceback keeps every local variable.
-            del body
-
-    def _decode[T](self, body: bytearray, expect: type[T]) -> T:
+    def _decoded[T](self, body: bytearray, expect: type[T]) -> T | ServiceError:
         try:
             return msgspec.json.decode(body, type=expect)
         except msgspec.ValidationError as error:
@@ -115,8 +115,17 @@ class Exchange:
             reason = "answer is not JSON"
         except RecursionError:
             reason = "answer is nested too deeply"
-        del body  # as above
-        raise ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
+        return ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
+
+
+async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytearray | None:
+    """The body; None for one that is longer than allowed, of which the rest stays unread."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > max_bytes:
+            return None
+    return body
 
 
 def _connection_failure(error: Exception) -> tuple[str, bool]:
