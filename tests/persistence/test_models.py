@@ -7,11 +7,12 @@ from decimal import Decimal
 import pytest
 from bson import ObjectId
 from msgspec.structs import replace
+from pymongo import MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from persistence.codec import Document
 from persistence.database import Database
-from persistence.documents import Model
+from persistence.documents import Model, ModelContent
 from persistence.errors import DuplicateName, ModelNotFound, VersionConflict
 from persistence.sorting import ModelField, SortKey
 from tests.persistence.examples import NOON, change, model, position, security
@@ -138,6 +139,24 @@ async def test_the_last_rebalance_date_never_moves_back(database: Database) -> N
     for given, kept in ((None, now.last_rebalance_date), (NOON, now.last_rebalance_date), (later, later)):
         now = await database.models.replace(replace(now, last_rebalance_date=given), change())
         assert now.last_rebalance_date == kept
+
+
+async def test_a_rebalance_that_ends_during_a_change_is_not_undone(
+    server_url: str, database: Database, database_name: str
+) -> None:
+    """And the audit entry knows of it."""
+    first = model()
+    await database.models.insert(first, change())
+
+    def without_portfolios(current: Model) -> Model:
+        with MongoClient[Document](server_url) as client:
+            client[database_name]["models"].update_one({"_id": first.id}, {"$set": {"lastRebalanceDate": NOON}})
+        return replace(current, portfolios=())
+
+    changed = await database.models.change(first.id, without_portfolios, change())
+    assert changed == replace(first, portfolios=(), last_rebalance_date=NOON, version=2)
+    [entry, _] = await database.models.history(first.id, limit=10)
+    assert entry.before == ModelContent(first.name, first.positions, first.portfolios, NOON)
 
 
 async def test_models_are_found_by_a_portfolio(database: Database) -> None:

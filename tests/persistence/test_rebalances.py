@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from pymongo.asynchronous.database import AsyncDatabase
 
 from persistence.codec import Document
-from persistence.database import Database
+from persistence.database import Database, open_database
 from persistence.documents import Failure, Rebalance, RebalancedPortfolio
-from persistence.errors import RebalanceNotFound, StorageLost, VersionConflict
+from persistence.errors import DatabaseUnavailable, RebalanceNotFound, StorageLost, VersionConflict
 from persistence.sorting import RebalanceField, SortKey
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, portfolio, rebalance, security
@@ -240,6 +240,29 @@ async def test_a_writer_that_was_taken_for_dead_cannot_finish(
     assert await stored["rebalance_portfolios"].count_documents({}) == 0
 
 
+@on_one_server
+async def test_a_writer_cannot_finish_what_a_sweep_has_begun_to_remove(
+    server_url: str, database: Database, database_name: str, stored: AsyncDatabase[Document]
+) -> None:
+    """Even if that sweep died before it removed anything."""
+    header = rebalance(1)
+
+    async def store_slowly() -> None:
+        async with database.rebalances.storing(header.id) as storage:
+            await storage.add(portfolio(header.id, 0))
+            async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as sweeping:
+                await sweeping.ping(5)
+                proxy.before_write = lambda number: number >= 1
+                with pytest.raises(DatabaseUnavailable):
+                    await sweeping.rebalances.abandon(header.id)
+            await storage.finish(header)
+
+    with pytest.raises(StorageLost):
+        await store_slowly()
+    assert await stored["rebalances"].count_documents({}) == 0
+    assert await stored["rebalance_portfolios"].count_documents({}) == 0
+
+
 async def test_a_rebalance_abandoned_before_it_began_cannot_begin(database: Database) -> None:
     header = rebalance(1)
     await database.rebalances.abandon(header.id)
@@ -258,6 +281,7 @@ _PUBLISHED = 5
 _HIDDEN = 6
 
 
+@on_one_server
 @pytest.mark.parametrize("killed_before", range(_WRITES + 1))
 async def test_a_process_killed_between_any_two_writes_leaves_all_or_nothing(
     server_url: str, database: Database, database_name: str, stored: AsyncDatabase[Document], killed_before: int
