@@ -1,5 +1,6 @@
 """The installed service does its work as a container would run it: not as root and without writing anywhere."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from app.stack import free_port
 from tests.deployment.confined_service import ConfinedService, running_confined_service
 from tests.deployment.confinement import expected_user, read_only_file_system
 from tests.deployment.installation import Installation
+from tests.deployment.manifests import build, find, of_kind
 from tests.deployment.rebalance import check_rebalance
 
 
@@ -30,6 +32,15 @@ def test_the_health_check_fails_where_nothing_answers(service: ConfinedService) 
 
 def test_it_rebalances(service: ConfinedService) -> None:
     check_rebalance(service.url)
+
+
+def test_prometheus_finds_the_metric_that_keda_scales_on(service: ConfinedService) -> None:
+    manifests = build("keda")
+    (scaled_object,) = of_kind(manifests, "ScaledObject")
+    metric = re.search(r"order_generation_\w+", scaled_object["spec"]["triggers"][0]["metadata"]["query"])
+    path = find(manifests, "Deployment")["spec"]["template"]["metadata"]["annotations"]["prometheus.io/path"]
+    assert metric is not None
+    assert re.search(rf"^{metric[0]} ", httpx.get(f"{service.url}{path}").text, re.MULTILINE)
 
 
 def test_no_process_of_it_is_root_or_may_become_root(service: ConfinedService) -> None:
