@@ -1,6 +1,5 @@
 """Every fault of every neighbour, one at a time: right answers or a clean error that names it; then all is well."""
 
-import time
 from itertools import count
 
 import pytest
@@ -19,11 +18,11 @@ from integrations.simulator import (
     Service,
     SlowBody,
 )
-from tests.chaos.judge.caller import Asked, Caller, evenly
+from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
 from tests.chaos.judge.oracle import Model
 from tests.chaos.rig.simulator import SimulatorControl
-from tests.chaos.rig.stack import RESET_SECONDS
+from tests.chaos.rig.stack import RECOVERY_SECONDS
 
 PORTFOLIOS = 6
 OPTIONAL = (Service.PORTFOLIO, Service.ORDER)
@@ -91,21 +90,6 @@ async def a_model(caller: Caller, market: Market, portfolios: int = PORTFOLIOS) 
     return await caller.create_model(evenly(market.world.priced_security_ids()[:10]), ids)
 
 
-async def await_normal(caller: Caller, model: Model) -> None:
-    """Rebalance until every portfolio completes; a call begun a breaker's reset time and a second later must."""
-    healed = time.monotonic()
-    while True:
-        begun = time.monotonic()
-        asked = await caller.rebalance(model)
-        if is_normal(asked):
-            return
-        assert begun < healed + RESET_SECONDS + 1, f"still {asked.status} {asked.failure or asked.answers}"
-
-
-def is_normal(asked: Asked) -> bool:
-    return asked.status == 200 and all(answer.status == "COMPLETED" for answer in asked.answers)
-
-
 @pytest.mark.parametrize(("service", "scenario"), REQUIRED_CASES)
 async def test_a_fault_of_a_required_service_is_named_and_then_over(
     service: Service, scenario: Scenario, caller: Caller, control: SimulatorControl, market: Market
@@ -116,12 +100,12 @@ async def test_a_fault_of_a_required_service_is_named_and_then_over(
     await control.inject(service, scenario.fault)
     asked = await caller.rebalance(model)
     if scenario.cause is None:
-        assert is_normal(asked)
+        assert asked.normal
     else:
         assert (asked.status, asked.code) == (503, "EXTERNAL_SERVICE_ERROR")
         assert asked.causes() == {f"{service}: {scenario.cause}"}
     await control.heal()
-    await await_normal(caller, model)
+    await caller.await_normal(model, RECOVERY_SECONDS)
 
 
 @pytest.mark.parametrize("scenario", OPTIONAL_CASES)
@@ -133,6 +117,6 @@ async def test_a_fault_of_an_optional_service_costs_at_most_names(
     for service in OPTIONAL:
         await control.inject(service, scenario.fault)
     asked = await caller.rebalance(model)
-    assert is_normal(asked)
+    assert asked.normal
     if scenario.cause is not None:
         assert {answer.portfolio_name for answer in asked.answers} == {None}

@@ -1,5 +1,6 @@
 """A caller of the service who remembers every call, and in the end compares what was answered with what is stored."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -55,6 +56,28 @@ class Asked(Struct, frozen=True):
         return "" if self.failure is None else self.failure.code
 
     @property
+    def message(self) -> str:
+        """The error's message; empty for a success or a broken connection."""
+        return "" if self.failure is None else self.failure.message
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The error's details; empty for a success or a broken connection."""
+        return {} if self.failure is None else self.failure.details
+
+    @property
+    def normal(self) -> bool:
+        """Every portfolio completed."""
+        return self.status == 200 and all(answer.status == "COMPLETED" for answer in self.answers)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why portfolios failed: code by id, in the order answered, whether all of them failed or only some."""
+        return {answer.portfolio_id: answer.error.code for answer in self.answers if answer.error} | {
+            each["portfolioId"]: each["code"] for each in self.details.get("portfolios", ())
+        }
+
+    @property
     def seconds(self) -> float:
         """How long the caller waited."""
         return (self.ended - self.began).total_seconds()
@@ -64,7 +87,7 @@ class Asked(Struct, frozen=True):
         """The rebalance that the answer names."""
         if self.answers:
             return self.answers[0].rebalance_id
-        return None if self.failure is None else self.failure.details.get("rebalanceId")
+        return self.details.get("rebalanceId")
 
     @property
     def unclear(self) -> bool:
@@ -155,6 +178,16 @@ class Caller:
         self._judge_call(asked)
         return asked
 
+    async def await_normal(self, model: Model, within_seconds: float) -> None:
+        """Rebalance again and again until every portfolio completes; a call begun after this time must."""
+        since = time.monotonic()
+        while True:
+            begun = time.monotonic()
+            asked = await self.rebalance(model)
+            if asked.normal:
+                return
+            assert begun < since + within_seconds, f"not normal after {begun - since:.2f} s: {asked}"
+
     async def stored(self, rebalance_id: str) -> StoredRebalance:
         """A rebalance as it reads back, whole."""
         response = await self._client.get(f"{self._url}/rebalance/{rebalance_id}")
@@ -219,8 +252,7 @@ class Caller:
             return
         if asked.failure is not None:
             self._judge_failure(asked.failure)
-            listed = [each["portfolioId"] for each in asked.failure.details.get("portfolios", ())]
-            assert listed in ([], list(asked.portfolio_ids)), "an answer that all portfolios failed lists them all"
+            assert tuple(asked.failed) in ((), asked.portfolio_ids), "where all portfolios failed all are listed"
             return
         assert tuple(answer.portfolio_id for answer in asked.answers) == asked.portfolio_ids
         assert any(answer.status == "COMPLETED" for answer in asked.answers), "all failed, and the answer is 200"
@@ -259,8 +291,8 @@ class Caller:
         rebalance = await self.stored(asked.rebalance_id)
         self._judge_rebalance(rebalance, asked.model, asked.portfolio_ids)
         if asked.failure is not None:
-            told = [(each["portfolioId"], each["code"]) for each in asked.failure.details["portfolios"]]
-            assert told == [(each.portfolio_id, each.error.code) for each in rebalance.portfolios if each.error]
+            stored = {each.portfolio_id: each.error.code for each in rebalance.portfolios if each.error}
+            assert asked.failed == stored, "the failures are answered and stored differently"
         else:
             for answer, portfolio in zip(asked.answers, rebalance.portfolios, strict=True):
                 oracle.judge_answer(answer, portfolio)

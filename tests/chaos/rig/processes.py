@@ -3,6 +3,7 @@
 import os
 import time
 from collections import Counter
+from contextlib import suppress
 
 import psutil
 
@@ -38,9 +39,13 @@ class ServiceProcesses:
             pass
         return found
 
-    def resident_megabytes(self) -> int:
-        """Memory of the worker alone."""
-        return int(self.worker().memory_info().rss) // MEGABYTE
+    def megabytes(self) -> int:
+        """Memory of all of them, server and solvers included, each shared page counted once: what a pod is billed."""
+        total = 0
+        for process in (self._server, *self._server.children(recursive=True)):
+            with suppress(psutil.Error):
+                total += process.memory_full_info().pss
+        return total // MEGABYTE
 
     def sockets(self, ports: frozenset[int]) -> Counter[str]:
         """The worker's TCP connections to these ports, by state."""

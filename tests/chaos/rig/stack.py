@@ -18,6 +18,8 @@ from tests.system.processes import MARK
 DATABASE_NAME = "order_generation"
 RESET_SECONDS = 0.5
 """How long a circuit breaker stays open."""
+RECOVERY_SECONDS = RESET_SECONDS + 1
+"""After a fault, everything is normal by then."""
 TIMEOUT_SECONDS = 1.0
 """One attempt at a required service."""
 NAME_TIMEOUT_SECONDS = 5.0
