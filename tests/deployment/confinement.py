@@ -16,9 +16,12 @@ from typing import IO
 from tests.deployment.containerfile import final_stage
 
 READ_ONLY = """
-for mount in /dev/shm $(findmnt --real --noheadings --list --output TARGET); do
-  mount -o remount,bind,ro "$mount" 2>/dev/null || true
-done
+while read -r _ target _; do
+  case $target in
+    /proc | /proc/* | /sys | /sys/* | /dev | /dev/pts | /dev/mqueue) ;;
+    *) mount -o remount,bind,ro "$target" 2>/dev/null || true ;;
+  esac
+done < /proc/self/mounts
 mount -t tmpfs -o size=16m,mode=1777 tmpfs /tmp
 """
 """Makes the namespace's file systems read-only but for a small /tmp, as the manifests mount one."""

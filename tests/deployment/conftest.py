@@ -1,6 +1,7 @@
 """The image's file system and a container of it, as near as a machine without a container engine comes."""
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ ROOM_BYTES = 1_500_000_000
 @pytest.fixture(scope="session")
 def installation() -> Iterator[Installation]:
     """What the Containerfile installs; not below /tmp, the one directory that stays writable."""
+    if sys.platform != "linux":
+        pytest.skip("the image is for Linux")
     # Half a gigabyte in ten thousand files: in memory that is a second or two, on a slow disk half a minute.
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > ROOM_BYTES
