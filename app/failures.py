@@ -167,7 +167,7 @@ def in_camel_case(value: Struct) -> dict[str, object]:
         match content:
             case Mapping():
                 return {camel_case(str(key)): renamed(item) for key, item in content.items()}
-            case list():
+            case list() | tuple():
                 return [renamed(item) for item in content]
             case _:
                 return content

@@ -94,6 +94,7 @@ def hurried(environment: Environment, tmp_path_factory: pytest.TempPathFactory) 
         "SOLVER_TIMEOUT_SECONDS": "0.000001",
         "PORTFOLIO_ACCOUNTING_SERVICE_TIMEOUT_SECONDS": "10",
         "PRICING_SERVICE_TIMEOUT_SECONDS": "10",
+        "SECURITY_SERVICE_TIMEOUT_SECONDS": "10",
         "CIRCUIT_BREAKER_FAILURES": "3",
         "CIRCUIT_BREAKER_RESET_SECONDS": "1",
         "TRADE_DATE_TIMEZONE": "Pacific/Kiritimati",

@@ -1,0 +1,114 @@
+"""Failures that no neighbour, database or client can be brought to cause in a test, told as they would be."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from bson import ObjectId
+from litestar.exceptions import HTTPException
+
+from app import failures, rebalance
+from app.api.envelope import told
+from app.dialect import Dialect
+from app.errors import STATUS, Details, ErrorCode, OrderGenerationError
+from persistence.documents import Failure, Model, RebalancedPortfolio
+from persistence.errors import KeyInProgress, KeyReused, PersistenceError, StorageLost
+from solver import Crashed, Portfolio, Security, Solution, solve
+from solver.pool import Overloaded
+
+NOW = datetime(2024, 12, 19, 10, 30, tzinfo=UTC)
+
+
+def failed(code: str, details: Details, place: int = 0) -> RebalancedPortfolio:
+    """A portfolio that failed with this code."""
+    return RebalancedPortfolio(
+        rebalance_id=ObjectId(),
+        place=place,
+        portfolio_id=f"{place:024d}",
+        portfolio_name=None,
+        status="FAILED",
+        failure=Failure(code, f"{code} happened.", dict(details), NOW, "trace"),
+        market_value=None,
+        cash_before=None,
+        cash_after=None,
+        trade_date="2024-12-19",
+        positions=(),
+        solve=None,
+    )
+
+
+def test_every_code_has_a_status() -> None:
+    assert set(STATUS) == set(ErrorCode)
+
+
+def test_a_full_queue_is_told_with_the_time_after_which_to_come_back() -> None:
+    error = failures.of_overload(Overloaded(10_000, 17))
+    told_of_all = failures.of_all([failed(error.code, error.details)], "id")
+    assert told_of_all is not None
+    assert (told_of_all.status, told_of_all.code) == (503, ErrorCode.OVERLOADED)
+    assert told_of_all.headers == {"Retry-After": "17"}
+    assert told_of_all.details["queueDepth"] == 10_000
+
+
+@pytest.mark.parametrize(
+    ("codes", "speaks"),
+    [
+        ([ErrorCode.OPTIMIZATION_FAILED, ErrorCode.OVERLOADED], ErrorCode.OVERLOADED),
+        ([ErrorCode.DEADLINE_EXCEEDED, ErrorCode.EXTERNAL_SERVICE_ERROR], ErrorCode.EXTERNAL_SERVICE_ERROR),
+        ([ErrorCode.INTERNAL_ERROR, ErrorCode.PRICE_UNAVAILABLE], ErrorCode.PRICE_UNAVAILABLE),
+        ([ErrorCode.SECURITY_NOT_FOUND, ErrorCode.OPTIMIZATION_FAILED], ErrorCode.SECURITY_NOT_FOUND),
+        ([ErrorCode.INTERNAL_ERROR, ErrorCode.INTERNAL_ERROR], ErrorCode.INTERNAL_ERROR),
+    ],
+)
+def test_of_several_failures_the_one_that_a_retry_may_mend_speaks_then_the_one_that_names_what_is_wrong(
+    codes: list[ErrorCode], speaks: ErrorCode
+) -> None:
+    portfolios = [failed(code, {"retryAfterSeconds": 1}, place) for place, code in enumerate(codes)]
+    error = failures.of_all(portfolios, "id")
+    assert error is not None
+    assert error.code == speaks
+
+
+def test_a_solver_that_dies_twice_under_a_portfolio_is_an_internal_error() -> None:
+    error = failures.of_refusal("p", Crashed("killed by signal 9"))
+    assert (error.status, error.details) == (500, {"portfolioId": "p"})
+    assert "signal" not in error.message
+
+
+def test_numbers_longer_than_the_database_holds_fail_their_portfolio_alone() -> None:
+    """Twelve digits of shares with eight decimals, at a price of seven digits with eight decimals."""
+    security = Security("a" * 24, price=Decimal("9999999.99999999"), quantity=Decimal("999999999999.99999999"))
+    problem = Portfolio((security,), cash=Decimal(0))
+    solution = solve(problem)
+    assert isinstance(solution, Solution)
+    run = rebalance._Run(
+        id=ObjectId(),
+        model=Model(ObjectId(), "Model", (), (), None, 1),
+        asked_at=NOW,
+        trade_date=date(2024, 12, 19),
+        deadline=0,
+    )
+    with pytest.raises(OrderGenerationError, match="more than 34 digits") as raised:
+        rebalance._completed(run, 0, "p", problem, solution)
+    assert raised.value.code == ErrorCode.EXTERNAL_SERVICE_ERROR
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KeyInProgress(NOW), ErrorCode.IDEMPOTENCY_IN_PROGRESS),
+        (KeyReused("model/6b033618a5af5e4f07c57308"), ErrorCode.IDEMPOTENCY_KEY_REUSED),
+        (StorageLost(ObjectId()), ErrorCode.DATABASE_UNAVAILABLE),
+        (PersistenceError("E11000 duplicate key error collection"), ErrorCode.INTERNAL_ERROR),
+        (HTTPException("GET /api/v1/x", status_code=418), ErrorCode.VALIDATION_ERROR),
+        (HTTPException("GET /api/v1/x", status_code=502), ErrorCode.INTERNAL_ERROR),
+        (RuntimeError("password=secret at /etc/app"), ErrorCode.INTERNAL_ERROR),
+        (MemoryError(), ErrorCode.INTERNAL_ERROR),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_whatever_goes_wrong_has_a_code_and_a_message_with_nothing_internal(error: Exception, code: ErrorCode) -> None:
+    told_error = told(error, Dialect.STANDARD)
+    assert told_error.code == code
+    for internal in ("secret", "/api", "/etc", "E11000", "model/"):
+        assert internal not in told_error.message

@@ -1,0 +1,297 @@
+"""How a rebalance fails: each portfolio for itself, with a reason a person can act on, and never with a wrong trade."""
+
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from integrations.simulator import (
+    ErrorStatus,
+    Fault,
+    Garbage,
+    GarbageKind,
+    Hang,
+    HangMidBody,
+    Refuse,
+    Reset,
+    Service,
+    SpecialCase,
+)
+from tests.app.api import Api
+from tests.app.examples import created, path, position
+from tests.app.neighbours import Neighbours, fresh_id
+
+FAULTS: list[tuple[Fault, str]] = [
+    (Refuse(), "connection"),
+    (Reset(), "connection"),
+    (ErrorStatus(status=500), "status"),
+    (ErrorStatus(status=400), "status"),
+    (Garbage(kind=GarbageKind.EMPTY), "bad_payload"),
+    (Garbage(kind=GarbageKind.HTML), "bad_payload"),
+    (Garbage(kind=GarbageKind.WRONG_SHAPE), "bad_payload"),
+    (Garbage(kind=GarbageKind.DEEP), "bad_payload"),
+]
+NEEDED = [Service.PORTFOLIO_ACCOUNTING, Service.PRICING, Service.SECURITY]
+FAILURES = [
+    *((service, fault, cause) for service in NEEDED for fault, cause in FAULTS),
+    # These take the second that a neighbour is given.
+    (Service.PORTFOLIO_ACCOUNTING, Hang(), "timeout"),
+    (Service.PRICING, HangMidBody(), "timeout"),
+]
+
+
+def described(value: object) -> str:
+    match value:
+        case ErrorStatus(status=status):
+            return str(status)
+        case Garbage(kind=kind):
+            return str(kind)
+        case str():
+            return str(value)
+        case _:
+            return type(value).__name__
+
+
+@pytest.fixture
+def failing(neighbours: Neighbours) -> list[dict[str, Any]]:
+    """Positions that a portfolio of 10,000 cannot satisfy: a share costs 1,900, and 1,500 to 1,600 are wanted."""
+    return [position(neighbours.world.expensive_security.security_id, target="0.155", high="0.005", low="0.005")]
+
+
+def test_no_whole_share_in_the_band_is_infeasible_and_says_why(
+    api: Api, neighbours: Neighbours, failing: list[dict[str, Any]]
+) -> None:
+    security, portfolio = failing[0]["securityId"], neighbours.portfolio("10000")
+    made = created(api, positions=failing, portfolios=[portfolio])
+    error = api.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error
+    details = error["details"]
+    (stored,) = api.get(f"/rebalance/{details['rebalanceId']}").expect(200).body["portfolios"]
+    assert details == {
+        "portfolioId": portfolio,
+        "solverStatus": "INFEASIBLE",
+        "marketValue": 10_000,
+        "reasons": [
+            {
+                "type": "NoWholeShare",
+                "securityId": security,
+                "price": 1_900,
+                "lowerValue": 1_500,
+                "upperValue": 1_600,
+                "lowerShares": Decimal("0.789473684211"),
+                "upperShares": Decimal("0.842105263157"),
+                "quantityBelow": 0,
+                "quantityAbove": 1,
+                "weightBelow": 0,
+                "weightAbove": Decimal("0.19"),
+                "driftNeeded": Decimal("0.035"),
+            }
+        ],
+        "rebalanceId": details["rebalanceId"],
+        "portfolios": [{"portfolioId": portfolio, "code": "OPTIMIZATION_FAILED", "message": error["message"]}],
+    }
+    assert security in error["message"]
+    assert stored["status"] == "FAILED"
+    assert stored["error"]["message"] == error["message"]
+    assert stored["positions"] == []
+    assert api.get(path(made)).body == made, "a rebalance of which nothing came does not date the model"
+
+
+def test_cash_that_the_least_holdings_exceed_is_infeasible_and_says_how_much(api: Api, neighbours: Neighbours) -> None:
+    """Three securities at 2,400 of which one share is the least that 1,000 to 3,000 of 5,000 allow."""
+    securities = neighbours.securities(3)
+    for each in securities:
+        neighbours.put_price(each, "2400")
+    made = created(
+        api,
+        positions=[position(each, target="0.3", high="0.3", low="0.1") for each in securities],
+        portfolios=[neighbours.portfolio("5000")],
+    )
+    details = api.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error["details"]
+    (reason,) = details["reasons"]
+    assert (reason["type"], reason["missing"]) == ("CashShortfall", 2_200)
+    assert [(each["quantity"], each["value"]) for each in reason["minimums"]] == [(1, 2_400)] * 3
+
+
+def test_a_portfolio_that_owes_more_than_it_owns_is_infeasible(api: Api, neighbours: Neighbours) -> None:
+    made = created(
+        api,
+        positions=[position(neighbours.securities(1)[0])],
+        portfolios=[neighbours.world.case_id(SpecialCase.NEGATIVE_VALUE)],
+    )
+    details = api.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error["details"]
+    (reason,) = details["reasons"]
+    assert reason == {"type": "NegativeMarketValue", "marketValue": details["marketValue"]}
+    assert details["marketValue"] < 0
+
+
+def test_an_explanation_with_more_digits_than_can_be_stored_is_still_an_answer(
+    api: Api, neighbours: Neighbours, failing: list[dict[str, Any]]
+) -> None:
+    """Drifts of 34 digits multiply with the market value to more of them than a stored decimal holds."""
+    failing[0] |= {
+        "lowDrift": "0.0049999999999999999999999999999999",
+        "highDrift": "0.0050000000000000000000000000000001",
+    }
+    made = created(api, positions=failing, portfolios=[neighbours.portfolio("10000.12345678")])
+    error = api.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error
+    (stored,) = api.get(f"/rebalance/{error['details']['rebalanceId']}").body["portfolios"]
+    assert stored["error"]["details"]["reasons"] == error["details"]["reasons"]
+
+
+def test_a_security_without_a_price_is_named(api: Api, neighbours: Neighbours) -> None:
+    first, second = neighbours.world.unpriced_security_ids()[:2]
+    positions = [position(neighbours.securities(1)[0]), position(first)]
+    made = created(api, positions=positions, portfolios=[neighbours.portfolio("1", {second: "5"})])
+    error = api.post(path(made, "/rebalance")).expect(422, "PRICE_UNAVAILABLE").error
+    assert error["details"]["securityIds"] == [first, second]
+    assert first in error["message"]
+    assert second in error["message"]
+
+
+def test_a_security_that_nobody_knows_is_named(api: Api, neighbours: Neighbours) -> None:
+    unknown, strange = fresh_id(), "ZZZZZZZZZZZZZZZZZZZZZZZZ"
+    made = created(api, positions=[position(unknown), position(strange)], portfolios=[neighbours.portfolio()])
+    error = api.post(path(made, "/rebalance")).expect(422, "SECURITY_NOT_FOUND").error
+    assert error["details"]["securityIds"] == [unknown, strange]
+
+
+@pytest.mark.parametrize(("service", "fault", "cause"), FAILURES, ids=described)
+def test_a_neighbour_that_fails_is_named_with_the_cause(
+    standard: Api, neighbours: Neighbours, service: Service, fault: Fault, cause: str
+) -> None:
+    made = created(standard, positions=[position(neighbours.securities(1)[0])], portfolios=[neighbours.portfolio()])
+    neighbours.inject(service, fault)
+    error = standard.post(path(made, "/rebalance")).expect(503, "EXTERNAL_SERVICE_ERROR").error
+    details = error["details"]
+    assert (details["service"], details["cause"]) == (service, cause)
+    assert details["reason"] in error["message"]
+    assert details["status"] == (fault.status if isinstance(fault, ErrorStatus) else None)
+    (stored,) = standard.get(f"/rebalance/{details['rebalanceId']}").expect(200).body["portfolios"]
+    assert (stored["status"], stored["error"]["code"]) == ("FAILED", "EXTERNAL_SERVICE_ERROR")
+    assert standard.get(path(made)).body == made
+
+
+@pytest.mark.parametrize(
+    "kind", [GarbageKind.NAN, GarbageKind.HUGE, GarbageKind.NEGATIVE_PRICES, GarbageKind.ZERO_PRICES]
+)
+def test_prices_that_nobody_could_pay_trade_nothing(standard: Api, neighbours: Neighbours, kind: GarbageKind) -> None:
+    made = created(standard, positions=[position(neighbours.securities(1)[0])], portfolios=[neighbours.portfolio()])
+    neighbours.inject(Service.PRICING, Garbage(kind=kind))
+    standard.post(path(made, "/rebalance")).expect(503, "EXTERNAL_SERVICE_ERROR")
+
+
+def test_a_portfolio_that_fails_costs_only_itself(
+    api: Api, neighbours: Neighbours, failing: list[dict[str, Any]]
+) -> None:
+    unpriced = neighbours.world.unpriced_security_ids()[0]
+    portfolios = [
+        neighbours.portfolio("1000000"),
+        neighbours.portfolio("10000", name="Too small"),
+        neighbours.portfolio("1000000", {unpriced: "1"}),
+        neighbours.portfolio("1000000"),
+    ]
+    made = created(api, positions=failing, portfolios=portfolios)
+    answers = api.post(path(made, "/rebalance")).expect(200).body
+    assert [each["portfolioId"] for each in answers] == portfolios
+    assert [each["status"] for each in answers] == ["COMPLETED", "FAILED", "FAILED", "COMPLETED"]
+    assert [each["error"] and each["error"]["code"] for each in answers] == [
+        None,
+        "OPTIMIZATION_FAILED",
+        "PRICE_UNAVAILABLE",
+        None,
+    ]
+    failed = answers[1]
+    assert list(failed["error"]) == ["code", "message", "details", "timestamp", "traceId"]
+    assert failed["portfolioName"] == "Too small"
+    assert (failed["transactions"], failed["drifts"]) == ([], [])
+    assert [failed[key] for key in ("marketValue", "cashBeforeRebalance", "cashAfterRebalance")] == [None] * 3
+    assert api.get(path(made)).body["lastRebalanceDate"] is not None
+    stored = api.get(f"/rebalance/{answers[0]['rebalanceId']}").body
+    assert [each["error"] for each in stored["portfolios"]] == [each["error"] for each in answers]
+
+
+def test_of_several_failures_a_dependency_speaks_for_all_and_the_details_list_each(
+    api: Api, neighbours: Neighbours, failing: list[dict[str, Any]]
+) -> None:
+    small, unpriced = (
+        neighbours.portfolio("10000"),
+        neighbours.portfolio("1", {neighbours.world.unpriced_security_ids()[0]: "1"}),
+    )
+    made = created(api, positions=failing, portfolios=[small, unpriced])
+    error = api.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error
+    assert [each["code"] for each in error["details"]["portfolios"]] == ["OPTIMIZATION_FAILED", "PRICE_UNAVAILABLE"]
+    assert error["message"].startswith("All 2 portfolios failed")
+
+    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, ErrorStatus(status=500, calls=1))
+    error = api.post(path(made, "/rebalance")).expect(503, "EXTERNAL_SERVICE_ERROR").error
+    listed = error["details"]["portfolios"]
+    assert [each["portfolioId"] for each in listed] == [small, unpriced]
+    assert [list(each) for each in listed] == [["portfolioId", "code", "message"]] * 2
+    assert {each["code"] for each in listed} & {"OPTIMIZATION_FAILED", "PRICE_UNAVAILABLE"}
+    stored = api.get(f"/rebalance/{error['details']['rebalanceId']}").expect(200).body
+    assert [each["error"]["code"] for each in stored["portfolios"]] == [each["code"] for each in listed]
+
+
+def test_a_single_portfolio_that_fails_is_answered_with_its_own_error(
+    api: Api, neighbours: Neighbours, failing: list[dict[str, Any]]
+) -> None:
+    small = neighbours.portfolio("10000")
+    created(api, positions=failing, portfolios=[small])
+    details = api.post(f"/portfolio/{small}/rebalance").expect(422, "OPTIMIZATION_FAILED").error["details"]
+    assert (details["solverStatus"], details["portfolioId"]) == ("INFEASIBLE", small)
+    neighbours.inject(Service.PRICING, Refuse())
+    api.post(f"/portfolio/{small}/rebalance").expect(503, "EXTERNAL_SERVICE_ERROR")
+
+
+@pytest.mark.parametrize("service", NEEDED)
+def test_what_is_unfinished_at_the_deadline_fails_for_it(
+    hurried: Api, neighbours: Neighbours, service: Service
+) -> None:
+    made = created(hurried, positions=[position(neighbours.securities(1)[0])], portfolios=[neighbours.portfolio()])
+    neighbours.inject(service, Hang())
+    begun = time.monotonic()
+    error = hurried.post(path(made, "/rebalance")).expect(422, "DEADLINE_EXCEEDED").error
+    assert time.monotonic() - begun >= 1.9, "it was given the two seconds that it had"
+    assert error["details"]["deadlineSeconds"] == 2
+
+
+def test_portfolios_that_were_finished_before_the_deadline_are_kept(hurried: Api, neighbours: Neighbours) -> None:
+    portfolios = [neighbours.portfolio() for _ in range(3)]
+    made = created(hurried, positions=[position(neighbours.securities(1)[0])], portfolios=portfolios)
+    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Hang(calls=1))
+    answers = hurried.post(path(made, "/rebalance")).expect(200).body
+    assert sorted((each["error"] or {"code": "none"})["code"] for each in answers) == [
+        "DEADLINE_EXCEEDED",
+        "none",
+        "none",
+    ]
+
+
+def test_a_solver_out_of_time_says_how_far_it_came(hurried: Api, neighbours: Neighbours) -> None:
+    """Nine securities want a share and a half each, and the cash does not allow all of them the second."""
+    securities = neighbours.securities(9)
+    for number, each in enumerate(securities):
+        neighbours.put_price(each, str(690 + number))
+    positions = [position(each, target="0.105", high="1", low="0.105") for each in securities]
+    made = created(hurried, positions=positions, portfolios=[neighbours.portfolio("10000")])
+    details = hurried.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error["details"]
+    assert details["solverStatus"] == "TIME_LIMIT"
+    assert details["gap"] == details["objective"] - details["bound"] > 0
+
+
+def test_a_neighbour_that_keeps_failing_is_left_alone_for_a_while(hurried: Api, neighbours: Neighbours) -> None:
+    made = created(hurried, positions=[position(neighbours.securities(1)[0])], portfolios=[neighbours.portfolio()])
+    neighbours.inject(Service.PRICING, ErrorStatus(status=500))
+    causes = [
+        hurried.post(path(made, "/rebalance")).expect(503, "EXTERNAL_SERVICE_ERROR").error["details"]["cause"]
+        for _ in range(4)
+    ]
+    assert causes == ["status", "status", "status", "circuit_open"]
+    assert hurried.raw("GET", "/health/ready").expect(200).exact["upstreams"]["pricing"] == "open"
+    neighbours.restore()
+    until = time.monotonic() + 10
+    while hurried.post(path(made, "/rebalance")).status != 200:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert hurried.raw("GET", "/health/ready").exact["upstreams"]["pricing"] == "closed"
