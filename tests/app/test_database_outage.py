@@ -1,0 +1,141 @@
+"""A database that goes away is answered with 503 within two seconds, and its return needs no restart."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from app.dialect import Dialect
+from app.stack import running_service_process
+from integrations.simulator import Delay, Service
+from tests.app.api import Answer, Api
+from tests.app.conftest import Environment
+from tests.app.examples import content, created, model, path, position
+from tests.app.neighbours import Neighbours, fresh_id
+from tests.persistence.proxy import Proxy
+
+ID = "f" * 24
+PATIENCE_SECONDS = 2.0
+
+
+@asynccontextmanager
+async def served(environment: Environment, url: str, log: Path) -> AsyncIterator[Api]:
+    """A service whose database is at this URL."""
+    running = running_service_process({**environment, "MONGODB_URL": url}, log)
+    service_url, _ = await asyncio.to_thread(running.__enter__)
+    try:
+        with Api(service_url, Dialect.STANDARD) as api:
+            yield api
+    finally:
+        await asyncio.to_thread(running.__exit__, None, None, None)
+
+
+@pytest.fixture(scope="module")
+async def proxy(mongodb_url: str) -> AsyncIterator[Proxy]:
+    async with Proxy.to(mongodb_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def served_by_proxy(
+    environment: Environment, proxy: Proxy, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Api]:
+    async with served(environment, proxy.url, tmp_path_factory.mktemp("outage") / "log") as api:
+        yield api
+
+
+def in_time(call: Callable[[], Answer]) -> Answer:
+    """The answer to a call, which must not keep its caller waiting longer than was promised."""
+    begun = time.monotonic()
+    answer = call()
+    assert time.monotonic() - begun < PATIENCE_SECONDS
+    return answer
+
+
+async def all_in_time(*calls: Callable[[], Answer]) -> list[Answer]:
+    """The answers to calls made at once, beside the proxy."""
+    with ThreadPoolExecutor(len(calls)) as threads:
+        loop = asyncio.get_running_loop()
+        return await asyncio.gather(*(loop.run_in_executor(threads, in_time, call) for call in calls))
+
+
+async def recovered(call: Callable[[], Answer], status: int) -> Answer:
+    until = time.monotonic() + 15
+    while (answer := await asyncio.to_thread(call)).status != status:
+        assert time.monotonic() < until, answer.text
+        await asyncio.sleep(0.05)
+    return answer
+
+
+@pytest.mark.parametrize("outage", ["refuses", "is silent"])
+async def test_every_endpoint_says_so_in_time_and_works_again_when_the_database_is_back(
+    proxy: Proxy, served_by_proxy: Api, neighbours: Neighbours, outage: str
+) -> None:
+    api = served_by_proxy
+    made = await asyncio.to_thread(created, api, portfolios=[neighbours.portfolio()])
+    calls: list[Callable[[], Answer]] = [
+        lambda: api.get("/models"),
+        lambda: api.get(path(made)),
+        lambda: api.post("/models", model()),
+        lambda: api.put(path(made), content(made)),
+        lambda: api.delete(path(made), version=1),
+        lambda: api.get(path(made, "/history")),
+        lambda: api.post(path(made, "/position"), position()),
+        lambda: api.post(path(made, "/portfolio"), {"portfolios": [fresh_id()]}),
+        lambda: api.post(path(made, "/rebalance")),
+        lambda: api.call("POST", path(made, "/rebalance"), headers={"Idempotency-Key": uuid4().hex}),
+        lambda: api.post(f"/portfolio/{made['portfolios'][0]}/rebalance"),
+        lambda: api.get("/rebalances"),
+        lambda: api.post("/rebalances/portfolios", {"portfolios": made["portfolios"]}),
+        lambda: api.get(f"/rebalance/{ID}"),
+        lambda: api.get(f"/rebalance/{ID}/portfolios"),
+        lambda: api.get(f"/rebalance/{ID}/portfolio/{ID}/positions"),
+        lambda: api.delete(f"/rebalance/{ID}", version=1),
+    ]
+    if outage == "refuses":
+        await proxy.refuse()
+    else:
+        proxy.fall_silent()
+    try:
+        for answer in await all_in_time(*calls):
+            assert answer.expect(503, "DATABASE_UNAVAILABLE").headers["Retry-After"] == "2"
+        malformed, alive = await all_in_time(lambda: api.get("/model/x"), lambda: api.raw("GET", "/health/live"))
+        malformed.expect(400)
+        alive.expect(200)
+    finally:
+        if outage == "refuses":
+            await proxy.listen()
+        else:
+            proxy.speak()
+    back = await recovered(lambda: api.get(path(made)), 200)
+    assert back.body["modelId"] == made["modelId"]
+    await recovered(lambda: api.post(path(made, "/rebalance")), 200)
+
+
+async def test_a_rebalance_whose_database_goes_away_stores_nothing_and_a_retry_with_its_key_succeeds(
+    proxy: Proxy, served_by_proxy: Api, neighbours: Neighbours
+) -> None:
+    api, key = served_by_proxy, uuid4().hex
+    made = await asyncio.to_thread(created, api, portfolios=[neighbours.portfolio()])
+    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.5))
+
+    def rebalance() -> Answer:
+        return api.call("POST", path(made, "/rebalance"), headers={"Idempotency-Key": key})
+
+    running = asyncio.create_task(asyncio.to_thread(rebalance))
+    await asyncio.sleep(0.25)
+    await proxy.refuse()
+    try:
+        (await running).expect(503, "DATABASE_UNAVAILABLE")
+    finally:
+        await proxy.listen()
+    neighbours.restore()
+    await recovered(lambda: api.get(path(made)), 200)
+    found = await asyncio.to_thread(api.post, "/rebalances/portfolios", {"portfolios": made["portfolios"]})
+    assert found.expect(200).body == []
+    assert (await asyncio.to_thread(api.get, path(made))).body["lastRebalanceDate"] is None
