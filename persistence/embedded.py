@@ -61,7 +61,7 @@ class EmbeddedMongod(Struct, frozen=True):
         Raises:
             MongodUnavailable: there is none here, it does not run here, or something else uses its directory.
         """
-        binary = _find_binary(os.environ)
+        binary = find_mongod(os.environ)
         version = _version(binary)
         if data_directory is None:
             directory = Path(tempfile.mkdtemp(prefix="order-generation-mongod-"))
@@ -80,8 +80,12 @@ class EmbeddedMongod(Struct, frozen=True):
                 shutil.rmtree(directory, ignore_errors=True)
 
 
-def _find_binary(environment: Mapping[str, str]) -> Path:
-    """The one that EMBEDDED_MONGOD names, else one on the PATH, else the bundled one."""
+def find_mongod(environment: Mapping[str, str]) -> Path:
+    """The mongod that EMBEDDED_MONGOD names, else one on the PATH, else the bundled one.
+
+    Raises:
+        MongodUnavailable: there is none; the message says how to get one.
+    """
     if named := environment.get("EMBEDDED_MONGOD"):
         return Path(named)
     if on_path := shutil.which("mongod", path=environment.get("PATH")):

@@ -112,12 +112,12 @@ def test_a_killed_keeper_takes_mongod_with_it() -> None:
 
 
 def test_a_named_mongod_goes_before_one_on_the_path_and_that_before_the_bundled_one(tmp_path: Path) -> None:
-    bundled = embedded._find_binary({"PATH": ""})
+    bundled = embedded.find_mongod({"PATH": ""})
     on_path = tmp_path / "mongod"
     on_path.symlink_to(bundled)
-    assert embedded._find_binary({"PATH": str(tmp_path)}) == on_path
+    assert embedded.find_mongod({"PATH": str(tmp_path)}) == on_path
     named = {"PATH": str(tmp_path), "EMBEDDED_MONGOD": "/opt/mongod"}
-    assert embedded._find_binary(named) == Path("/opt/mongod")
+    assert embedded.find_mongod(named) == Path("/opt/mongod")
 
 
 def test_without_any_mongod_the_error_says_what_to_install_or_set(monkeypatch: pytest.MonkeyPatch) -> None:
