@@ -1,8 +1,10 @@
 """The settings: read from the environment once, at start-up, and refused in one clear line when they are wrong."""
 
+import math
 import os
 from collections.abc import Mapping
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -21,13 +23,21 @@ type Port = Annotated[int, Meta(ge=1, le=65535)]
 type Seconds = Annotated[float, Meta(gt=0, le=86400)]
 type CacheSeconds = Annotated[float, Meta(ge=0, le=86400)]
 
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of processor time and of the period they are for, or `max`; what `docker run --cpus` and limits set."""
+
 EMBEDDED = "embedded"
 """The `MONGODB_URL` that starts the bundled mongod."""
 
 
 def available_processors() -> int:
-    """Processors this process may run on, which in a container is not what the machine has."""
-    return os.process_cpu_count() or 1
+    """Processors this process may keep busy: those it may run on, or less where a container's quota is less."""
+    processors = os.process_cpu_count() or 1
+    try:
+        quota, period = CPU_QUOTA.read_text().split()
+    except (OSError, ValueError):  # no control group of the second version, so no quota that could be read
+        return processors
+    return processors if quota == "max" else max(1, min(processors, math.ceil(int(quota) / int(period))))
 
 
 class Settings(Struct, frozen=True, kw_only=True, rename="upper"):

@@ -17,7 +17,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 from app.stack import StackFailed, free_port, running_service_process
 from persistence.embedded import find_mongod
 
-PASSWORD = "p@ss/word"  # noqa: S105 - of a server that lives for one test
+PASSWORD = "p@ss/word"
 ESCAPED = "p%40ss%2Fword"
 
 
@@ -40,7 +40,7 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureMongod]:
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(directory / "server.pem")
     (directory / "data").mkdir()
     server = SecureMongod(free_port(), directory / "authority.pem")
-    command = [
+    command: list[str | Path] = [
         find_mongod(os.environ),
         *("--dbpath", directory / "data", "--port", str(server.port), "--bind_ip", "127.0.0.1", "--nounixsocket"),
         *("--auth", "--tlsMode", "requireTLS", "--tlsCertificateKeyFile", directory / "server.pem"),
