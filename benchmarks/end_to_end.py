@@ -16,9 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
-from uuid import uuid4
 
 import aiohttp
 import click
@@ -33,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.stack import Stack, free_port, running_stack
-from integrations.simulator import SimulatorSettings, World
+from benchmarks.models import WORLD, create_model
 
 CLIENTS = 32
 DATABASE_NAME = "order_generation"
@@ -103,11 +101,10 @@ class Bench:
     def __init__(self, stack: Stack, directory: Path) -> None:
         self.stack = stack
         self.directory = directory
-        self.world = World(SimulatorSettings())
 
     def large_request(self, scenario: Scenario) -> Measured:
         """One client that rebalances the whole model again and again."""
-        model_id = self._create_model(scenario)
+        model_id = create_model(self.stack, scenario.portfolios, scenario.positions)
         service = ("POST", f"{self.stack.service_url}/api/v1/model/{model_id}/rebalance")
         with self._floor(service[1]) as floor_url:
             floor = ("POST", f"{floor_url}/rebalance")
@@ -119,8 +116,8 @@ class Bench:
 
     def small_requests(self, scenario: Scenario) -> Measured:
         """Many clients that each rebalance a single portfolio again and again."""
-        model_id = self._create_model(scenario)
-        portfolio_id = self.world.portfolio_ids(0, 1)[0]
+        model_id = create_model(self.stack, scenario.portfolios, scenario.positions)
+        portfolio_id = WORLD.portfolio_ids(0, 1)[0]
         service = ("POST", f"{self.stack.service_url}/api/v1/portfolio/{portfolio_id}/rebalance?modelId={model_id}")
         with self._floor(service[1]) as floor_url:
             floor = ("POST", f"{floor_url}/rebalance")
@@ -128,25 +125,11 @@ class Bench:
 
     def model_reads(self, scenario: Scenario) -> Measured:
         """Many clients that read one model again and again."""
-        model_id = self._create_model(scenario)
+        model_id = create_model(self.stack, scenario.portfolios, scenario.positions)
         service = ("GET", f"{self.stack.service_url}/api/v1/model/{model_id}")
         with self._floor(f"{self.stack.service_url}/api/v1/model/{model_id}/rebalance") as floor_url:
             floor = ("GET", f"{floor_url}/model/{model_id}")
             return Measured("model reads", *uvloop.run(_compete(scenario.rounds, service, floor)))
-
-    def _create_model(self, scenario: Scenario) -> str:
-        target = Decimal("0.005") * (190 // scenario.positions)
-        model = {
-            "name": f"{scenario.name} {uuid4()}",
-            "positions": [
-                {"securityId": each, "target": str(target), "highDrift": "0.02", "lowDrift": "0.02"}
-                for each in self.world.priced_security_ids()[: scenario.positions]
-            ],
-            "portfolios": self.world.portfolio_ids(0, scenario.portfolios),
-        }
-        answer = httpx.post(f"{self.stack.service_url}/api/v1/models", json=model).raise_for_status()
-        model_id: str = answer.json()["modelId"]
-        return model_id
 
     @contextmanager
     def _floor(self, rebalance_url: str) -> Iterator[str]:
