@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import numpy as np
+
 from solver.bounds import ShareBounds
 from solver.problem import (
     CashShortfall,
@@ -21,15 +23,26 @@ WEIGHT_PLACES = 6
 def reasons(portfolio: Portfolio, scaled: ScaledPortfolio, bounds: ShareBounds) -> tuple[InfeasibleReason, ...]:
     """Every reason why no whole shares satisfy the bands and the cash; empty if and only if some do."""
     if scaled.market_value < 0:
-        return (NegativeMarketValue(market_value=unscaled(scaled.market_value, scaled.money_places)),)
+        return (NegativeMarketValue(market_value=scaled.cash_money(scaled.market_value)),)
+    impossible = bounds.lowest > bounds.highest
     found: list[InfeasibleReason] = [
-        _no_whole_share(security, scaled, bounds, index)
-        for index, security in enumerate(portfolio.securities)
-        if bounds.lowest[index] > bounds.highest[index]
+        _no_whole_share(portfolio.securities[index], scaled, bounds, index)
+        for index in map(int, np.flatnonzero(impossible))
     ]
-    missing = least_value(scaled, bounds) - scaled.market_value
+    # A band without a whole share demands none: it is a reason of its own, and the cash may be short without it.
+    demanded = np.where(impossible, 0, bounds.lowest)
+    values = demanded * scaled.prices + scaled.fractions
+    missing = int(values.sum()) - scaled.market_value
     if missing > 0:
-        found.append(_cash_shortfall(portfolio, scaled, bounds, missing))
+        minimums = [
+            Minimum(
+                security_id=portfolio.securities[index].security_id,
+                quantity=_quantity(portfolio.securities[index], scaled, index, int(demanded[index])),
+                value=scaled.cash_money(int(values[index])),
+            )
+            for index in sorted(map(int, np.flatnonzero(values)), key=lambda index: -int(values[index]))
+        ]
+        found.append(CashShortfall(missing=scaled.cash_money(missing), minimums=tuple(minimums)))
     return tuple(found)
 
 
@@ -38,85 +51,47 @@ def describe(found: tuple[InfeasibleReason, ...]) -> str:
     return " ".join(_sentence(reason) for reason in found)
 
 
-def least_value(scaled: ScaledPortfolio, bounds: ShareBounds) -> int:
-    """Money units that the fewest shares of every band take, with the fractions that cannot be sold.
-
-    A band without any whole share demands none: it is a reason of its own, and the cash may be short without it.
-    """
-    unit: int = 10 ** (scaled.money_places - scaled.price_places)
-    whole = sum(
-        price * least
-        for price, least, most in zip(scaled.prices, bounds.lowest, bounds.highest, strict=True)
-        if least <= most
-    )
-    return whole * unit + sum(scaled.fraction_values)
-
-
-def _cash_shortfall(portfolio: Portfolio, scaled: ScaledPortfolio, bounds: ShareBounds, missing: int) -> CashShortfall:
-    minimums = []
-    unit = 10 ** (scaled.money_places - scaled.price_places)
-    for index, security in enumerate(portfolio.securities):
-        least = bounds.lowest[index] if bounds.lowest[index] <= bounds.highest[index] else 0
-        value = scaled.prices[index] * unit * least + scaled.fraction_values[index]
-        if value > 0:
-            minimums.append(
-                Minimum(
-                    security_id=security.security_id,
-                    quantity=_quantity(security, scaled.held[index], least),
-                    value=unscaled(value, scaled.money_places),
-                )
-            )
-    minimums.sort(key=lambda minimum: minimum.value, reverse=True)
-    return CashShortfall(missing=unscaled(missing, scaled.money_places), minimums=tuple(minimums))
-
-
 def _no_whole_share(security: Security, scaled: ScaledPortfolio, bounds: ShareBounds, index: int) -> NoWholeShare:
-    """The band of one security, and what lies around it, in exact fractions of integers."""
-    weight_places = max(scaled.target_places, scaled.drift_places)
-    target = scaled.targets[index] * 10 ** (weight_places - scaled.target_places)
-    drift_unit = 10 ** (weight_places - scaled.drift_places)
-    lower = scaled.market_value * (target - scaled.low_drifts[index] * drift_unit)
-    upper = scaled.market_value * (target + scaled.high_drifts[index] * drift_unit)
-    value_places = scaled.money_places + weight_places
-    price = scaled.prices[index] * 10 ** (value_places - scaled.price_places)
-    market_value = scaled.market_value * 10**weight_places
-    below = bounds.highest[index]
+    """The band of one security and what lies around it."""
+    price, fraction = int(scaled.prices[index]), int(scaled.fractions[index])
+    target = int(scaled.targets[index])
+    lower, upper = target - int(scaled.lows[index]), target + int(scaled.highs[index])
+    below = int(bounds.highest[index])
     above = max(below + 1, 0)
-    fraction = scaled.fraction_values[index] * 10**weight_places
-    value_below = below * price + fraction
-    value_above = above * price + fraction
+    value_below, value_above = below * price + fraction, above * price + fraction
     # The drift that admits a holding is its weight's distance from the target.
-    distance = value_above - scaled.market_value * target
+    distance = value_above - target
     if below >= 0:
-        distance = min(distance, scaled.market_value * target - value_below)
-    weight_unit = 10**WEIGHT_PLACES
+        distance = min(distance, target - value_below)
+    places = scaled.money_places + scaled.weight_places
     return NoWholeShare(
         security_id=security.security_id,
         price=security.price,
-        lower_value=unscaled(lower, value_places),
-        upper_value=unscaled(upper, value_places),
-        lower_shares=unscaled(_ceil(lower * 10**SHARE_PLACES, price), SHARE_PLACES),
-        upper_shares=unscaled(upper * 10**SHARE_PLACES // price, SHARE_PLACES),
-        quantity_below=_quantity(security, scaled.held[index], below) if below >= 0 else None,
-        quantity_above=_quantity(security, scaled.held[index], above),
-        weight_below=unscaled(_nearest(value_below * weight_unit, market_value), WEIGHT_PLACES) if below >= 0 else None,
-        weight_above=unscaled(_nearest(value_above * weight_unit, market_value), WEIGHT_PLACES),
-        drift_needed=unscaled(_ceil(distance * weight_unit, market_value), WEIGHT_PLACES),
+        lower_value=unscaled(lower, places),
+        upper_value=unscaled(upper, places),
+        lower_shares=_ratio(lower, price, SHARE_PLACES, up=True),
+        upper_shares=_ratio(upper, price, SHARE_PLACES, up=False),
+        quantity_below=_quantity(security, scaled, index, below) if below >= 0 else None,
+        quantity_above=_quantity(security, scaled, index, above),
+        weight_below=_weight(value_below, scaled) if below >= 0 else None,
+        weight_above=_weight(value_above, scaled),
+        drift_needed=_ratio(distance, scaled.market_value, WEIGHT_PLACES, up=True),
     )
 
 
-def _quantity(security: Security, held: int, whole: int) -> Decimal:
-    """Shares held when `whole` whole ones lie on top of the fraction that stays."""
-    return EXACT.add(security.quantity, Decimal(whole - held))
+def _ratio(numerator: int, denominator: int, places: int, *, up: bool) -> Decimal:
+    numerator *= 10**places
+    return unscaled(-(-numerator // denominator) if up else numerator // denominator, places)
 
 
-def _ceil(numerator: int, denominator: int) -> int:
-    return -(-numerator // denominator)
-
-
-def _nearest(numerator: int, denominator: int) -> int:
+def _weight(value: int, scaled: ScaledPortfolio) -> Decimal:
     """Half up, as every weight of this service is rounded."""
-    return (2 * numerator + denominator) // (2 * denominator)
+    return unscaled((2 * value * 10**WEIGHT_PLACES + scaled.market_value) // (2 * scaled.market_value), WEIGHT_PLACES)
+
+
+def _quantity(security: Security, scaled: ScaledPortfolio, index: int, whole: int) -> Decimal:
+    """Shares held when `whole` whole ones lie on top of the fraction that stays."""
+    return EXACT.add(security.quantity, Decimal(whole - int(scaled.held[index])))
 
 
 def _sentence(reason: InfeasibleReason) -> str:

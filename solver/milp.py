@@ -1,90 +1,54 @@
-"""The integer programs, stated in CVXPY and solved by HiGHS: the only module that knows floats, and nobody trusts it.
+"""The whole problem as an integer program, stated in CVXPY and solved by HiGHS: fast enough, and never trusted.
 
-Importing it costs a second and 100 MB, so only solver processes do. Exact integer bounds are bounds of the variables,
-not rows, and money is measured in prices of the dearest security: rows in money lose cents to the solver's tolerances.
+The only module that knows floats. Importing it takes a second and 100 MB, so only solver processes do. The exact bounds
+are bounds of the variables, which count from the fewest shares, and money is measured in prices of the dearest
+security: rows in money lose cents to the solver's tolerances.
 """
-
-from collections.abc import Sequence
 
 import cvxpy as cp
 import numpy as np
 from cvxpy.atoms.affine.binary_operators import multiply
 from cvxpy.atoms.norm1 import norm1
+from numpy.typing import NDArray
 
 from solver.bounds import ShareBounds
-from solver.reduction import Reduction
-from solver.scaling import ScaledPortfolio
+from solver.scaling import Integers, ScaledPortfolio
 
-SINGLE_THREADED = {
-    "threads": 1,
-    "mip_rel_gap": 0.0,
-    "mip_abs_gap": 0.0,
-}
-"""One thread in each process of a pool; optimal means optimal, not within a ten-thousandth."""
+_OPTIONS = {"threads": 1, "mip_rel_gap": 0.0, "mip_abs_gap": 0.0}
+"""One thread, because the pool has a process for each core; and a gap that means optimal, not nearly."""
 
 
-def solve_full(
-    scaled: ScaledPortfolio, bounds: ShareBounds, least_value: int, time_limit_seconds: float
-) -> list[int] | None:
-    """The whole problem: minimise the sum of distances from the targets, within the bounds and the cash.
+def solve_milp(scaled: ScaledPortfolio, bounds: ShareBounds, time_limit_seconds: float) -> Integers | None:
+    """Minimise the sum of distances from the targets within the bounds and the cash.
 
     Returns:
-        Whole shares of each security, unverified, or None where HiGHS found none.
+        Whole shares of each security within their bounds, in all else unverified; None where HiGHS found none in time.
     """
     count = len(scaled.prices)
-    largest = max(bounds.fine_prices)
-    prices = np.array([price / largest for price in bounds.fine_prices])
-    # Counted from the fewest shares, the numbers stay as small as the problem allows.
-    distances = np.array(
-        [
-            (remainder + (below - least) * price) / largest
-            for remainder, below, least, price in zip(
-                bounds.remainders, bounds.below, bounds.lowest, bounds.fine_prices, strict=True
-            )
-        ]
+    dearest = int(scaled.prices.max())
+    prices = _floats(scaled.prices, dearest)
+    distances = _floats(scaled.targets - scaled.fractions - bounds.lowest * scaled.prices, dearest)
+    extra = cp.Variable(
+        count, integer=True, bounds=[np.zeros(count), (bounds.highest - bounds.lowest).astype(np.float64)]
     )
-    room = (scaled.market_value - least_value) * 10**scaled.target_places / largest
-    spans = np.array([most - least for least, most in zip(bounds.lowest, bounds.highest, strict=True)], dtype=float)
-    shares = cp.Variable(count, integer=True, bounds=[np.zeros(count), spans])
     problem = cp.Problem(
-        cp.Minimize(norm1(distances - multiply(prices, shares))),
-        [shares @ prices <= room],
+        cp.Minimize(norm1(distances - multiply(prices, extra))),
+        [extra @ prices <= (scaled.market_value - bounds.least_value) / dearest],
     )
-    found = _run(problem, shares, time_limit_seconds)
-    return None if found is None else [least + extra for least, extra in zip(bounds.lowest, found, strict=True)]
-
-
-def solve_reduced(reduction: Reduction, time_limit_seconds: float) -> list[int] | None:
-    """The knapsack that is left when the cash binds.
-
-    Returns:
-        Whole shares of each security, unverified, or None where HiGHS found none.
-    """
-    items = reduction.items
-    heaviest = max(item.weight for item in items)
-    dearest = max(item.profit for item in items)
-    weights = np.array([item.weight / heaviest for item in items])
-    profits = np.array([item.profit / dearest for item in items])
-    copies = np.array([item.copies for item in items], dtype=float)
-    taken = cp.Variable(len(items), integer=True, bounds=[np.zeros(len(items)), copies])
-    problem = cp.Problem(cp.Maximize(taken @ profits), [taken @ weights <= reduction.capacity / heaviest])
-    found = _run(problem, taken, time_limit_seconds)
-    if found is None:
-        return None
-    shares = list(reduction.lowest)
-    for item, count in zip(items, found, strict=True):
-        shares[item.security] += count
-    return shares
-
-
-def _run(problem: cp.Problem, variable: cp.Variable, time_limit_seconds: float) -> Sequence[int] | None:
-    """Solve and round; at a time limit CVXPY reports zeros that no solver found, so only finished answers count."""
     try:
         problem.solve(  # type: ignore[no-untyped-call]
-            solver=cp.HIGHS, warm_start=False, time_limit=time_limit_seconds, **SINGLE_THREADED
+            solver=cp.HIGHS, warm_start=False, time_limit=time_limit_seconds, **_OPTIONS
         )
     except cp.SolverError:
         return None
-    if problem.status != cp.OPTIMAL or variable.value is None:
+    # At its time limit CVXPY reports zeros that no solver found; only a finished solver's values are an answer.
+    if problem.status != cp.OPTIMAL or extra.value is None:
         return None
-    return [round(float(value)) for value in variable.value]
+    found = np.array([round(float(value)) for value in extra.value], dtype=scaled.prices.dtype)
+    shares: Integers = np.clip(found, 0, bounds.highest - bounds.lowest) + bounds.lowest
+    return shares
+
+
+def _floats(amounts: Integers, unit: int) -> NDArray[np.float64]:
+    """Integers in multiples of a unit; dividing integers rounds once, whatever their size."""
+    return np.array([int(amount) / unit for amount in amounts])

@@ -6,10 +6,13 @@ positive; no later share lowers it at all. The gains fall from share to share, s
 what its items say, and the best choice is worth exactly that.
 """
 
+from collections.abc import Iterable, Iterator
+
+import numpy as np
 from msgspec import Struct
 
 from solver.bounds import ShareBounds
-from solver.scaling import ScaledPortfolio
+from solver.scaling import Integers, ScaledPortfolio
 
 
 class Item(Struct, frozen=True):
@@ -17,8 +20,8 @@ class Item(Struct, frozen=True):
 
     Attributes:
         security: index in the portfolio.
-        weight: price of a share, in price units.
-        profit: what a share takes off the objective, in fine units; with ties folded in, times the tie factor.
+        weight: price of a share, above 0.
+        profit: what a share takes off the objective, above 0; with ties folded in, times the factor of the ties.
         copies: how many there are, at least 1.
     """
 
@@ -32,7 +35,7 @@ class Reduction(Struct, frozen=True):
     """A bounded knapsack: maximise profit over items that fit in the capacity.
 
     Attributes:
-        capacity: money left above the fewest shares, in price units.
+        capacity: money left above the fewest shares, in fine units, at least 0.
         base: objective at the fewest shares, in fine units; the optimum is `base` less the greatest profit.
         items: what can be bought.
         lowest: fewest shares of each security, which the items add to.
@@ -41,59 +44,74 @@ class Reduction(Struct, frozen=True):
     capacity: int
     base: int
     items: list[Item]
-    lowest: list[int]
+    lowest: Integers
+
+    def shares(self, copies: Iterable[int]) -> Integers:
+        """Whole shares of each security, when so many of each item are bought."""
+        shares = self.lowest.copy()
+        for item, count in zip(self.items, copies, strict=True):
+            shares[item.security] += count
+        return shares
 
 
-def reduce_to_knapsack(scaled: ScaledPortfolio, bounds: ShareBounds, least_value: int) -> Reduction:
+class _Steps(Struct, frozen=True):
+    """One security on its way from its fewest shares to its target.
+
+    Attributes:
+        below: whole shares that come nearest to the target from below, at least `least`.
+        crossing: what the share after them gains; negative where it costs; None where the band forbids it.
+    """
+
+    index: int
+    price: int
+    held: int
+    least: int
+    below: int
+    crossing: int | None
+
+
+def reduce_to_knapsack(scaled: ScaledPortfolio, bounds: ShareBounds) -> Reduction:
     """The knapsack whose greatest profit is the optimum of the portfolio."""
     items: list[Item] = []
-    base = 0
-    for index, (least, most, below, remainder, price) in enumerate(
-        zip(bounds.lowest, bounds.highest, bounds.below, bounds.remainders, bounds.fine_prices, strict=True)
-    ):
-        base += abs(remainder + (below - least) * price)
-        if least <= below < most and 2 * remainder > price:
-            items.append(Item(index, scaled.prices[index], 2 * remainder - price, 1))
-        if least < below:
-            items.append(Item(index, scaled.prices[index], price, below - least))
-    return Reduction(_capacity(scaled, least_value), base, items, bounds.lowest)
+    for steps in _steps(scaled, bounds):
+        if steps.crossing is not None and steps.crossing > 0:
+            items.append(Item(steps.index, steps.price, steps.crossing, 1))
+        if steps.below > steps.least:
+            items.append(Item(steps.index, steps.price, steps.price, steps.below - steps.least))
+    base = int(np.abs(scaled.targets - scaled.fractions - bounds.lowest * scaled.prices).sum())
+    return Reduction(scaled.market_value - bounds.least_value, base, items, bounds.lowest)
 
 
-def fold_ties(scaled: ScaledPortfolio, bounds: ShareBounds, least_value: int) -> tuple[Reduction, int]:
+def fold_ties(scaled: ScaledPortfolio, bounds: ShareBounds) -> tuple[Reduction, int]:
     """The same knapsack with the shares traded folded into the profit, and the factor it was folded with.
 
     A share that moves towards what is held trades one share less, any other trades one more. The factor exceeds every
     possible difference in shares traded, so the greatest folded profit belongs to an optimum, and among the optima to
-    one that trades the fewest shares.
+    one that trades the fewest shares. `base` has no meaning here, and is 0.
     """
-    factor = 1 + sum(
-        max(0, below - least) + 1 for least, below in zip(bounds.lowest, bounds.below, strict=True) if least <= below
-    )
+    everything = list(_steps(scaled, bounds))
+    factor = 2 + sum(steps.below - steps.least + 1 for steps in everything)
     items: list[Item] = []
-    for index, (least, most, below, remainder, price, held) in enumerate(
-        zip(
-            bounds.lowest,
-            bounds.highest,
-            bounds.below,
-            bounds.remainders,
-            bounds.fine_prices,
-            scaled.held,
-            strict=True,
-        )
-    ):
-        weight = scaled.prices[index]
-        if least <= below < most:
-            profit = (2 * remainder - price) * factor + (1 if below < held else -1)
+    for steps in everything:
+        if steps.crossing is not None:
+            profit = steps.crossing * factor + (1 if steps.below < steps.held else -1)
             if profit > 0:
-                items.append(Item(index, weight, profit, 1))
-        if least < below:
-            towards = min(max(held - least, 0), below - least)
-            if towards:
-                items.append(Item(index, weight, price * factor + 1, towards))
-            if below - least > towards:
-                items.append(Item(index, weight, price * factor - 1, below - least - towards))
-    return Reduction(_capacity(scaled, least_value), 0, items, bounds.lowest), factor
+                items.append(Item(steps.index, steps.price, profit, 1))
+        copies = steps.below - steps.least
+        towards = min(max(steps.held - steps.least, 0), copies)
+        if towards:
+            items.append(Item(steps.index, steps.price, steps.price * factor + 1, towards))
+        if copies > towards:
+            items.append(Item(steps.index, steps.price, steps.price * factor - 1, copies - towards))
+    return Reduction(scaled.market_value - bounds.least_value, 0, items, bounds.lowest), factor
 
 
-def _capacity(scaled: ScaledPortfolio, least_value: int) -> int:
-    return (scaled.market_value - least_value) // int(10 ** (scaled.money_places - scaled.price_places))
+def _steps(scaled: ScaledPortfolio, bounds: ShareBounds) -> Iterator[_Steps]:
+    """The securities that more than their fewest shares could bring nearer to their target."""
+    wanted = scaled.targets - scaled.fractions
+    below = wanted // scaled.prices
+    remainders = wanted - below * scaled.prices
+    for index in map(int, np.flatnonzero(below >= bounds.lowest)):
+        price, shares = int(scaled.prices[index]), int(below[index])
+        crossing = 2 * int(remainders[index]) - price if shares < bounds.highest[index] else None
+        yield _Steps(index, price, int(scaled.held[index]), int(bounds.lowest[index]), shares, crossing)

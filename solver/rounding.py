@@ -1,20 +1,18 @@
-"""The rounding certificate: each security at its own best whole share, the optimum whenever the cash allows."""
+"""The rounding certificate: each security at its own best whole share, the optimum whenever bands and cash allow it."""
 
-from solver.bounds import ShareBounds
-from solver.scaling import ScaledPortfolio
+from solver.scaling import Integers, ScaledPortfolio
 
 
-def round_to_nearest(scaled: ScaledPortfolio, bounds: ShareBounds) -> list[int]:
-    """Whole shares of each security nearest to its target within its band.
+def nearest_shares(scaled: ScaledPortfolio) -> Integers:
+    """Whole shares of each security whose value is nearest to its target; may be negative, or outside its band.
 
-    Of two equally near, the one that trades fewer shares. Every term of the objective is at its own minimum, so the
-    sum is a lower bound of every feasible objective, and the quantities are optimal if they fit in the cash.
+    Of two equally near, the one that trades fewer shares. Every term of the objective is at its least, whatever the
+    constraints: if these shares satisfy them, no others are better, and none as good trade less.
     """
-    nearest = []
-    for least, most, shares, remainder, price, held in zip(
-        bounds.lowest, bounds.highest, bounds.below, bounds.remainders, bounds.fine_prices, scaled.held, strict=True
-    ):
-        twice = remainder + remainder
-        up = twice > price or (twice == price and shares < held)
-        nearest.append(max(least, min(shares + up, most)))
-    return nearest
+    wanted, price = scaled.targets - scaled.fractions, scaled.prices
+    double = price + price
+    rounded = wanted + wanted + price
+    shares: Integers = rounded // double
+    # Half a share away from both: the division went up, which trades more unless it goes towards what is held.
+    halfway = (shares * double == rounded) & (shares > scaled.held)
+    return shares - halfway if halfway.any() else shares

@@ -1,21 +1,19 @@
-"""Turns a portfolio of Decimals into integers over common denominators, and integers back into exact Decimals."""
+"""Turns a portfolio of Decimals into arrays of integers over common denominators, and integers back into Decimals."""
 
 from collections.abc import Callable, Sequence
-from decimal import (
-    Clamped,
-    Context,
-    Decimal,
-    DivisionByZero,
-    Inexact,
-    InvalidOperation,
-    Overflow,
-    Rounded,
-    localcontext,
-)
+from decimal import Clamped, Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow, Rounded
+from typing import Any
 
-from msgspec import Struct
+import numpy as np
+from msgspec import Struct, json
+from numpy.typing import NDArray
 
-from solver.problem import InvalidPortfolio, Portfolio, Security
+from solver.problem import InvalidPortfolio, Portfolio
+
+type Integers = NDArray[Any]
+"""int64 where every sum and product of them provably fits, else Python integers."""
+
+INT64_LIMIT = 2**62
 
 MAGNITUDE = 64
 """Digits allowed on either side of the decimal point: far beyond money, and a bound on what one portfolio can ask."""
@@ -25,34 +23,49 @@ EXACT = Context(
 )
 """Wide enough for a sum of products of three admitted numbers, and an error rather than a rounded result beyond."""
 
+_TEXT = json.Encoder(decimal_format="number")
+_COMMA, _POINT, _END = b",.]"
+_LONGEST = 18
+"""Digits that surely fit in an int64."""
+
 
 class ScaledPortfolio(Struct, frozen=True):
-    """A portfolio in whole numbers. Every list is in the order of its securities.
+    """A portfolio in whole numbers. Every array is in the order of its securities.
+
+    All money is in fine units, so small that every value held or wanted is a whole number of them.
 
     Attributes:
-        market_value: in units of `10 ** -money_places`.
-        money_places: decimals of a money amount; at least `price_places`.
-        prices: in units of `10 ** -price_places`, above 0.
-        price_places: decimals of a price.
+        market_value, cash: before the rebalance.
+        money_places: decimals of the cash and of what is held.
+        target_places: further decimals of a target's value.
+        weight_places: further decimals of a band's value, at least `target_places`; together, those of a fine unit.
+        prices: of a share, above 0.
         held: whole shares held, rounded down.
-        fraction_values: value of the fraction of a share held above `held`, in money units.
-        targets: in units of `10 ** -target_places`.
-        target_places: decimals of a target.
-        low_drifts, high_drifts: in units of `10 ** -drift_places`.
-        drift_places: decimals of a drift.
+        fractions: value of the fraction of a share held above `held`; it can neither be bought nor sold.
+        targets: wanted value.
+        lows, highs: how far the value may lie below and above the target.
     """
 
     market_value: int
+    cash: int
     money_places: int
-    prices: list[int]
-    price_places: int
-    held: list[int]
-    fraction_values: list[int]
-    targets: list[int]
     target_places: int
-    low_drifts: list[int]
-    high_drifts: list[int]
-    drift_places: int
+    weight_places: int
+    prices: Integers
+    held: Integers
+    fractions: Integers
+    targets: Integers
+    lows: Integers
+    highs: Integers
+
+    def money(self, amount: int) -> Decimal:
+        """An amount of fine units; exact, with no more decimals than a target's value has."""
+        places = self.money_places + self.target_places
+        return unscaled(amount // 10 ** (self.weight_places - self.target_places), places)
+
+    def cash_money(self, amount: int) -> Decimal:
+        """An amount of fine units that consists of cash and of shares at their price; exact."""
+        return unscaled(amount // 10**self.weight_places, self.money_places)
 
 
 def scale(portfolio: Portfolio) -> ScaledPortfolio:
@@ -62,53 +75,57 @@ def scale(portfolio: Portfolio) -> ScaledPortfolio:
         InvalidPortfolio: a number is not finite or out of range, or a security appears twice; names the field.
     """
     securities = portfolio.securities
-    with localcontext(EXACT):
-        try:
-            prices, price_places = _integers([security.price for security in securities])
-            quantities, quantity_places = _integers([security.quantity for security in securities])
-            targets, target_places = _integers([security.target for security in securities])
-            drifts, drift_places = _integers(
-                [security.low_drift for security in securities] + [security.high_drift for security in securities]
-            )
-            (cash,), cash_places = _integers([portfolio.cash])
-        except (ArithmeticError, ValueError):
-            _refuse(portfolio)
-            raise
-    whole = 10**target_places
+    count = len(securities)
+    numbers = [security.price for security in securities]
+    numbers += [security.quantity for security in securities]
+    numbers += [security.target for security in securities]
+    numbers += [security.low_drift for security in securities]
+    numbers += [security.high_drift for security in securities]
+    numbers.append(portfolio.cash)
+    digits = _digits(numbers) or _long_digits(portfolio, numbers)
+    integers, places = digits
+    common = np.empty(len(numbers), dtype=np.int64)
+    common[:count] = price_places = int(places[:count].max(initial=0))
+    common[count : 2 * count] = quantity_places = int(places[count : 2 * count].max(initial=0))
+    common[2 * count :] = weight_places = int(places[2 * count : -1].max(initial=0))
+    common[-1] = cash_places = int(places[-1])
+    missing = common - places
+    if missing.any():
+        integers = integers * np.array(10, dtype=integers.dtype) ** missing
+    prices, quantities, weights = integers[:count], integers[count : 2 * count], integers[2 * count : -1]
+
+    share, whole = 10**quantity_places, 10**weight_places
+    dearest = int(prices.max(initial=0))
     if (
-        len({security.security_id for security in securities}) < len(securities)
-        or min(prices, default=1) <= 0
-        or min(targets, default=0) < 0
-        or max(targets, default=0) > whole
-        or min(drifts, default=0) < 0
-        or max(drifts, default=0) > 10**drift_places
+        len({security.security_id for security in securities}) < count
+        or prices.min(initial=1) <= 0
+        or weights.min(initial=0) < 0
+        or weights.max(initial=0) > whole
     ):
         _refuse(portfolio)
-    value_places = price_places + quantity_places
-    money_places = max(value_places, cash_places)
-    to_money = 10 ** (money_places - value_places)
-    value = sum(quantity * price for quantity, price in zip(quantities, prices, strict=True))
-    if quantity_places:
-        share = 10**quantity_places
-        held = [quantity // share for quantity in quantities]
-        fraction_values = [
-            quantity % share * price * to_money for quantity, price in zip(quantities, prices, strict=True)
-        ]
-    else:
-        held = quantities
-        fraction_values = [0] * len(quantities)
+    money_places = max(price_places + quantity_places, cash_places)
+    to_money = 10 ** (money_places - price_places - quantity_places)
+    cash = int(integers[-1]) * 10 ** (money_places - cash_places)
+    most_held = int(np.abs(quantities).max(initial=0))
+    # No value, nor the sum of all values, before or after the rebalance, exceeds this many fine units by far.
+    gross = (count * most_held * dearest * to_money + abs(cash) + dearest * share * to_money) * whole
+    if 8 * (count + 1) * gross >= INT64_LIMIT:
+        prices, quantities, weights = prices.astype(object), quantities.astype(object), weights.astype(object)
+
+    market_value = int(prices @ quantities) * to_money + cash
+    held = quantities // share
     return ScaledPortfolio(
-        market_value=cash * 10 ** (money_places - cash_places) + value * to_money,
+        market_value=market_value * whole,
+        cash=cash * whole,
         money_places=money_places,
-        prices=prices,
-        price_places=price_places,
+        target_places=int(places[2 * count : 3 * count].max(initial=0)),
+        weight_places=weight_places,
+        prices=prices * (share * to_money * whole),
         held=held,
-        fraction_values=fraction_values,
-        targets=targets,
-        target_places=target_places,
-        low_drifts=drifts[: len(securities)],
-        high_drifts=drifts[len(securities) :],
-        drift_places=drift_places,
+        fractions=(quantities - held * share) * prices * (to_money * whole),
+        targets=weights[:count] * market_value,
+        lows=weights[count : 2 * count] * market_value,
+        highs=weights[2 * count :] * market_value,
     )
 
 
@@ -117,46 +134,65 @@ def unscaled(number: int, places: int) -> Decimal:
     return EXACT.scaleb(Decimal(number), -places)
 
 
-def _integers(numbers: Sequence[Decimal]) -> tuple[list[int], int]:
-    """Decimals as integers over the smallest power of ten that fits all of them; the exact context must be active."""
-    exponent = sum(numbers, Decimal(0)).as_tuple().exponent
-    if not isinstance(exponent, int) or exponent < -MAGNITUDE:
-        raise ValueError(exponent)
-    places = max(0, -exponent)
-    unit = Decimal(1).scaleb(places)
-    integers = [int(number * unit) for number in numbers]
-    if max(map(abs, integers), default=0) >= 10 ** (MAGNITUDE + places):
-        raise ValueError(places)
-    return integers, places
+def _digits(numbers: Sequence[Decimal]) -> tuple[Integers, NDArray[np.int64]] | None:
+    """Each number's digits as an integer, and how many of them are decimals; None where they do not fit in an int64.
+
+    Written out as text and read back at once, five hundred numbers take the time of asking a hundred for their digits.
+    """
+    text = _TEXT.encode(numbers)
+    if text.translate(None, b"0123456789,.-[]"):
+        return None
+    characters = np.frombuffer(text, dtype=np.uint8)
+    ends = np.flatnonzero((characters == _COMMA) | (characters == _END))
+    points = np.flatnonzero(characters == _POINT)
+    owners = np.searchsorted(ends, points)
+    places = np.zeros(len(numbers), dtype=np.int64)
+    places[owners] = ends[owners] - points - 1
+    longest = max(int(ends[0]), int(np.diff(ends).max(initial=0)))
+    if longest + int(places.max()) > _LONGEST:
+        return None
+    return np.fromstring(text.translate(None, b".[]"), dtype=np.int64, sep=","), places
+
+
+def _long_digits(portfolio: Portfolio, numbers: Sequence[Decimal]) -> tuple[Integers, NDArray[np.int64]]:
+    """The same for numbers of any length."""
+    _refuse_unbounded(portfolio)
+    places = [max(0, -int(number.as_tuple().exponent)) for number in numbers]
+    integers = [int(EXACT.scaleb(number, digits)) for number, digits in zip(numbers, places, strict=True)]
+    return np.array(integers, dtype=object), np.array(places, dtype=np.int64)
+
+
+def _refuse_unbounded(portfolio: Portfolio) -> None:
+    """Raise if a number is not finite, or so long that arithmetic on it would take its time."""
+    _require_bounded("cash", portfolio.cash)
+    for security in portfolio.securities:
+        for field in ("price", "quantity", "target", "low_drift", "high_drift"):
+            _require_bounded(f"{field} of {security.security_id}", getattr(security, field))
+
+
+def _require_bounded(field: str, number: Decimal) -> None:
+    exponent = number.as_tuple().exponent
+    if not isinstance(exponent, int):
+        raise InvalidPortfolio(f"{field}: must be a finite number, is {number}")
+    if exponent < -MAGNITUDE or number.adjusted() >= MAGNITUDE:
+        raise InvalidPortfolio(
+            f"{field}: must have at most {MAGNITUDE} digits on either side of the point, is {number}"
+        )
 
 
 def _refuse(portfolio: Portfolio) -> None:
-    """Raise for the first field that breaks a rule; called once a quick look has found that one does."""
-    _require("cash", portfolio.cash, lambda _: True, "")
+    """Raise for the first security that breaks a rule; called once a look at all of them has found that one does."""
     seen: set[str] = set()
     for security in portfolio.securities:
         name = security.security_id
         if name in seen:
             raise InvalidPortfolio(f"security_id: {name} appears more than once")
         seen.add(name)
-        _require_security(name, security)
-
-
-def _require_security(name: str, security: Security) -> None:
-    _require(f"price of {name}", security.price, lambda price: price > 0, "must be above 0")
-    _require(f"quantity of {name}", security.quantity, lambda _: True, "")
-    for field in ("target", "low_drift", "high_drift"):
-        _require(f"{field} of {name}", getattr(security, field), lambda weight: 0 <= weight <= 1, "must be 0 to 1")
+        _require(f"price of {name}", security.price, lambda price: price > 0, "must be above 0")
+        for field in ("target", "low_drift", "high_drift"):
+            _require(f"{field} of {name}", getattr(security, field), lambda weight: 0 <= weight <= 1, "must be 0 to 1")
 
 
 def _require(field: str, number: Decimal, rule: Callable[[Decimal], bool], message: str) -> None:
-    if not number.is_finite():
-        raise InvalidPortfolio(f"{field}: must be a finite number, is {number}")
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)
-    if exponent < -MAGNITUDE or number.adjusted() >= MAGNITUDE:
-        raise InvalidPortfolio(
-            f"{field}: must have at most {MAGNITUDE} digits on either side of the point, is {number}"
-        )
     if not rule(number):
         raise InvalidPortfolio(f"{field}: {message}, is {number}")

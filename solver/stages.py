@@ -1,0 +1,161 @@
+"""The stages of the cascade: certificate, bounds, exact search or integer program, tie-break, and verification last."""
+
+from decimal import Decimal, localcontext
+from operator import add
+from time import perf_counter
+
+import numpy as np
+from msgspec import Struct
+
+from solver.bounds import ShareBounds, share_bounds
+from solver.infeasibility import describe, reasons
+from solver.knapsack import pack
+from solver.problem import ZERO, Infeasible, Outcome, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit
+from solver.reduction import fold_ties, reduce_to_knapsack
+from solver.rounding import nearest_shares
+from solver.scaling import EXACT, Integers, ScaledPortfolio, scale
+from solver.verification import VerificationError, Verified, verify
+
+MILP_PART = 0.9
+"""Part of the time limit that the integer program may use; the rest proves or replaces its answer."""
+
+SEARCH_STATES = 250_000
+"""Partial choices that the search for the optimum holds at once; some 60 MB while their number doubles."""
+
+TIE_STATES = 100_000
+"""Partial choices that the tie-break may hold: enough for all but contrived ties, and gone through in a second."""
+
+
+class Task(Struct, frozen=True):
+    """A portfolio under way. Moments are those of `time.perf_counter()`."""
+
+    portfolio: Portfolio
+    scaled: ScaledPortfolio
+    started: float
+    deadline: float
+
+
+class Proven(Struct, frozen=True):
+    """Shares that no others are better than: their objective is the bound."""
+
+    verified: Verified
+    tie_proven: bool
+    path: SolutionPath
+
+
+def answer(portfolio: Portfolio, strategy: SolverStrategy, started: float, time_limit_seconds: float) -> Outcome:
+    """See `solver.cascade.solve`; `started` is when the caller asked."""
+    scaled = scale(portfolio)
+    if scaled.market_value == 0:
+        return _nothing_to_do(portfolio, started)
+    task = Task(portfolio, scaled, started, started + time_limit_seconds)
+    if strategy is SolverStrategy.AUTO:
+        certified = _certified(scaled, nearest_shares(scaled))
+        if certified is not None:
+            return _solution(task, certified)
+    bounds = share_bounds(scaled)
+    found = reasons(portfolio, scaled, bounds)
+    if found:
+        return Infeasible(found, describe(found), scaled.cash_money(scaled.market_value), perf_counter() - started)
+    proven = _full_milp(task, bounds) if strategy is SolverStrategy.MILP else _exact(task, bounds, None)
+    return proven if isinstance(proven, TimeLimit) else _solution(task, proven)
+
+
+def _full_milp(task: Task, bounds: ShareBounds) -> Proven | TimeLimit:
+    """The integer program first, then the proof and the tie-break that every answer gets, or their better answer."""
+    # CVXPY is not worth loading where no portfolio is sent through it.
+    from solver.milp import solve_milp  # noqa: PLC0415
+
+    shares = solve_milp(task.scaled, bounds, MILP_PART * (task.deadline - perf_counter()))
+    candidate = None if shares is None else _verified(task.scaled, shares)
+    proven = _exact(task, bounds, candidate)
+    if isinstance(proven, Proven) and candidate is not None and candidate.objective == proven.verified.objective:
+        return Proven(proven.verified, proven.tie_proven, SolutionPath.FULL_MILP)
+    return proven
+
+
+def _exact(task: Task, bounds: ShareBounds, candidate: Verified | None) -> Proven | TimeLimit:
+    """The optimum with its proof; a candidate from elsewhere counts where no better one is found in time."""
+    scaled = task.scaled
+    certified = _certified(scaled, np.clip(nearest_shares(scaled), bounds.lowest, bounds.highest))
+    if certified is not None:
+        return certified
+    reduction = reduce_to_knapsack(scaled, bounds)
+    packing = pack(reduction.items, reduction.capacity, deadline=task.deadline, max_states=SEARCH_STATES, persist=True)
+    bound = reduction.base - packing.bound
+    best = verify(scaled, reduction.shares(packing.copies or ()), bound)
+    if candidate is not None and candidate.objective < best.objective:
+        best = verify(scaled, candidate.shares, bound)
+    if best.objective != bound:
+        return TimeLimit(scaled.money(best.objective), scaled.money(bound), perf_counter() - task.started)
+    return _tie_broken(task, bounds, best, reduction.base - best.objective)
+
+
+def _tie_broken(task: Task, bounds: ShareBounds, best: Verified, profit: int) -> Proven:
+    """The optimum that trades the fewest shares; the one at hand where the search for it gives up."""
+    folded, factor = fold_ties(task.scaled, bounds)
+    packing = pack(
+        folded.items,
+        folded.capacity,
+        deadline=task.deadline,
+        max_states=TIE_STATES,
+        persist=False,
+        floor=(profit - 1) * factor,
+    )
+    if packing.copies is not None:
+        fewest = verify(task.scaled, folded.shares(packing.copies), best.objective)
+        if fewest.objective == best.objective:
+            return Proven(fewest, packing.profit == packing.bound, SolutionPath.KNAPSACK)
+    return Proven(best, tie_proven=False, path=SolutionPath.KNAPSACK)
+
+
+def _certified(scaled: ScaledPortfolio, nearest: Integers) -> Proven | None:
+    """The nearest shares as a proven optimum, if they satisfy every constraint."""
+    verified = _verified(scaled, nearest)
+    return None if verified is None else Proven(verified, tie_proven=True, path=SolutionPath.ROUNDING)
+
+
+def _verified(scaled: ScaledPortfolio, shares: Integers) -> Verified | None:
+    """Shares that may or may not satisfy every constraint, if they do."""
+    try:
+        return verify(scaled, shares)
+    except VerificationError:
+        return None
+
+
+def _solution(task: Task, proven: Proven) -> Solution:
+    scaled, verified = task.scaled, proven.verified
+    held = [security.quantity for security in task.portfolio.securities]
+    trades = tuple(verified.trades.tolist())
+    with localcontext(EXACT):
+        quantities = tuple(map(add, held, map(Decimal, trades)))
+    objective = scaled.money(verified.objective)
+    return Solution(
+        trades=trades,
+        quantities=quantities,
+        market_value=scaled.cash_money(scaled.market_value),
+        cash_after=scaled.cash_money(verified.cash_after),
+        objective=objective,
+        bound=objective,
+        tie_proven=proven.tie_proven,
+        path=proven.path,
+        seconds=perf_counter() - task.started,
+    )
+
+
+def _nothing_to_do(portfolio: Portfolio, started: float) -> Solution:
+    """A portfolio worth nothing keeps what it has: no share of nothing is worth trading for."""
+    held = tuple(security.quantity for security in portfolio.securities)
+    with localcontext(EXACT):
+        value = sum((abs(security.quantity * security.price) for security in portfolio.securities), ZERO)
+    return Solution(
+        trades=(0,) * len(held),
+        quantities=held,
+        market_value=ZERO,
+        cash_after=portfolio.cash,
+        objective=value,
+        bound=value,
+        tie_proven=True,
+        path=SolutionPath.NOTHING_TO_DO,
+        seconds=perf_counter() - started,
+    )

@@ -1,0 +1,82 @@
+"""Sets of partial choices of items, as sorted arrays of exact integers with enough history to name the choice."""
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from solver.scaling import Integers
+
+WORD_BITS = 62
+"""Decisions recorded in one machine word of a state's history."""
+
+
+class Chunk(Struct, frozen=True):
+    """Several copies of an item that are added to the greedy choice, or removed from it, together.
+
+    Attributes:
+        item: index of the item.
+        copies: how many; negative where they are removed.
+        weight, profit: of all copies, negative where they are removed.
+    """
+
+    item: int
+    copies: int
+    weight: int
+    profit: int
+
+
+class States:
+    """Partial choices, by weight ascending; each is heavier and more profitable than the one before.
+
+    Attributes:
+        weights, profits: of each choice.
+        decided: the chunks that each choice has taken or left.
+    """
+
+    def __init__(self, weight: int, number: type[np.int64] | type[object]) -> None:
+        self.weights: Integers = np.array([weight], dtype=number)
+        self.profits: Integers = np.array([0], dtype=number)
+        self.decided: list[Chunk] = []
+        self._history: list[NDArray[np.int64]] = []
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def decide(self, chunk: Chunk) -> None:
+        """Double the choices, with and without the chunk, and keep those that no other dominates."""
+        bit = len(self.decided) % WORD_BITS
+        if bit == 0:
+            self._history.append(np.zeros(len(self), dtype=np.int64))
+        self.decided.append(chunk)
+        count = len(self)
+        weights = np.concatenate((self.weights, self.weights + chunk.weight))
+        profits = np.concatenate((self.profits, self.profits + chunk.profit))
+        order = np.argsort(weights, kind="stable")
+        weights, profits = weights[order], profits[order]
+        undominated = np.ones(len(weights), dtype=bool)
+        undominated[1:] = profits[1:] > np.maximum.accumulate(profits)[:-1]
+        kept = np.flatnonzero(undominated)
+        # Of those that weigh the same, the last kept is the best.
+        last = np.ones(len(kept), dtype=bool)
+        last[:-1] = weights[kept[1:]] > weights[kept[:-1]]
+        kept = kept[last]
+        self.weights, self.profits = weights[kept], profits[kept]
+        origin = order[kept]
+        taken = origin >= count
+        origin[taken] -= count
+        self._history = [word[origin] for word in self._history]
+        self._history[-1] |= taken.astype(np.int64) << bit
+
+    def keep(self, wanted: NDArray[np.bool_]) -> None:
+        """Drop all choices but the wanted ones."""
+        if not wanted.all():
+            self.weights, self.profits = self.weights[wanted], self.profits[wanted]
+            self._history = [word[wanted] for word in self._history]
+
+    def taken(self, index: int) -> list[Chunk]:
+        """The chunks that a choice has taken."""
+        return [
+            chunk
+            for position, chunk in enumerate(self.decided)
+            if int(self._history[position // WORD_BITS][index]) >> (position % WORD_BITS) & 1
+        ]
