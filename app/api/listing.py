@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from app.dialect import snake_case
 from app.errors import InvalidField
@@ -71,16 +71,16 @@ def read_whole_number(kind: type[WholeNumber], text: str) -> WholeNumber:
     return kind.read(text)
 
 
-Offset = Annotated[Count, Parameter(description="How many to skip.")]
-Limit = Annotated[Count | None, Parameter(description="How many to give at most; all of them if absent.")]
-PageSize = Annotated[PageCount, Parameter(description="How many to give at most.")]
-Version = Annotated[VersionNumber, Parameter(description="The version that the caller has seen.")]
+Offset = Annotated[Count, QueryParameter(description="How many to skip.")]
+Limit = Annotated[Count | None, QueryParameter(description="How many to give at most; all of them if absent.")]
+PageSize = Annotated[PageCount, QueryParameter(description="How many to give at most.")]
+Version = Annotated[VersionNumber, QueryParameter(description="The version that the caller has seen.")]
 
 
-def sorted_by(fields: Mapping[str, object]) -> Any:
+def sorted_by(fields: Mapping[str, object]) -> QueryParameter:
     """Describe a listing's parameter `sort_by`."""
     key = f"[ +-]?({'|'.join(fields)})"
-    return Parameter(
+    return QueryParameter(
         description="Comma list of fields, each with an optional `+` (ascending, the default) or `-`.",
         schema_extra={"pattern": f"^{key}(,{key})*$"},
     )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from bson import ObjectId
 from litestar import Controller, delete, get, post, put
-from litestar.params import Parameter
+from litestar.params import PathParameter
 
 from app.api.listing import NO_OFFSET, PAGE_SIZE, Limit, Offset, PageSize, Version, sort_keys, sorted_by
 from app.api.model_dto import (
@@ -33,7 +33,7 @@ from persistence.documents import Change, Model, ModelAction
 from persistence.sorting import ModelField
 
 ModelId = Annotated[
-    str, Parameter(description="24 hexadecimal characters.", schema_extra={"pattern": OBJECT_ID_PATTERN})
+    str, PathParameter(description="24 hexadecimal characters.", schema_extra={"pattern": OBJECT_ID_PATTERN})
 ]
 
 SORT_FIELDS = {
@@ -127,7 +127,11 @@ class ModelController(Controller):
         responses=errors(ErrorCode.MODEL_NOT_FOUND),
     )
     async def get_history(
-        self, model_id: ModelId, database: Database, offset: Offset = NO_OFFSET, limit: PageSize = PAGE_SIZE
+        self,
+        model_id: ModelId,
+        database: Database,
+        offset: Offset = NO_OFFSET,
+        limit: PageSize = PAGE_SIZE,
     ) -> list[ModelHistoryDTO]:
         """Give every change there ever was, newest first; also of a deleted model."""
         # A page of none still has to know whether there is such a model.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from litestar import Controller, delete, get, post
 from litestar.enums import MediaType
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
 
@@ -25,7 +25,7 @@ from persistence.errors import RebalanceNotFound
 from persistence.sorting import RebalanceField, SortKey
 
 RebalanceId = Annotated[
-    str, Parameter(description="24 hexadecimal characters.", schema_extra={"pattern": OBJECT_ID_PATTERN})
+    str, PathParameter(description="24 hexadecimal characters.", schema_extra={"pattern": OBJECT_ID_PATTERN})
 ]
 
 SORT_FIELDS = {
@@ -66,7 +66,7 @@ class RebalanceHistoryController(Controller):
         limit: PageSize = PAGE_SIZE,
         sort_by: Annotated[str | None, sorted_by(SORT_FIELDS)] = None,
         view: Annotated[
-            Literal["full", "summary"], Parameter(description="A summary has null in place of the positions.")
+            Literal["full", "summary"], QueryParameter(description="A summary has null in place of the positions.")
         ] = "full",
     ) -> Stream:
         """Give rebalances with their portfolios, newest first unless sorted otherwise."""

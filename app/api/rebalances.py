@@ -1,10 +1,10 @@
 """The endpoints that rebalance."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from bson import ObjectId
 from litestar import Controller, post
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from app import failures, idempotency
 from app.api.models import ModelId
@@ -17,21 +17,21 @@ from persistence.database import Database
 from persistence.documents import Model
 
 PortfolioId = Annotated[
-    str, Parameter(description="24 letters or digits.", schema_extra={"pattern": EXTERNAL_ID_PATTERN})
+    str, PathParameter(description="24 letters or digits.", schema_extra={"pattern": EXTERNAL_ID_PATTERN})
 ]
 IdempotencyKey = Annotated[
     str | None,
-    Parameter(
-        header=idempotency.HEADER,
+    HeaderParameter(
+        name=idempotency.HEADER,
         description="The same key again replays the answer, for 24 hours.",
         schema_extra={"pattern": idempotency.KEY_PATTERN},
     ),
 ]
 
 
-def _chosen_model(query: str) -> Any:
-    return Parameter(
-        query=query,
+def _chosen_model(name: str) -> QueryParameter:
+    return QueryParameter(
+        name=name,
         description="Which model, where several have the portfolio.",
         schema_extra={"pattern": OBJECT_ID_PATTERN},
     )
@@ -51,7 +51,11 @@ class RebalanceController(Controller):
         responses=errors(ErrorCode.MODEL_NOT_FOUND, *REBALANCE_ERRORS),
     )
     async def rebalance_model(
-        self, model_id: ModelId, database: Database, rebalancer: Rebalancer, idempotency_key: IdempotencyKey = None
+        self,
+        model_id: ModelId,
+        database: Database,
+        rebalancer: Rebalancer,
+        idempotency_key: IdempotencyKey = None,
     ) -> list[RebalanceDTO]:
         """Give each portfolio's orders in the model's order; portfolios that fail say why."""
         wanted = object_id("modelId", model_id)

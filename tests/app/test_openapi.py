@@ -1,0 +1,196 @@
+"""The API document: valid, in the dialect in force, its examples real answers, and its pages complete offline."""
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from jsonschema.validators import Draft202012Validator  # type: ignore[import-untyped]
+from openapi_spec_validator import validate
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+from app.api.envelope import ErrorEnvelope
+from app.api.health import LiveDTO, ReadyDTO
+from app.api.model_dto import ModelDTO, ModelHistoryDTO
+from app.api.openapi import EXAMPLES
+from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceDTO, RebalanceResultDTO
+from app.api.rebalance_history import DeletedRebalanceDTO
+from app.dialect import Dialect
+from app.errors import STATUS, ErrorCode
+from app.wire import encode
+from tests.app.api import Api
+
+type Json = Any
+
+OPERATIONS = {
+    "listModels": list[ModelDTO],
+    "createModel": ModelDTO,
+    "getModel": ModelDTO,
+    "replaceModel": ModelDTO,
+    "deleteModel": None,
+    "getModelHistory": list[ModelHistoryDTO],
+    "addPosition": ModelDTO,
+    "replacePosition": ModelDTO,
+    "removePosition": ModelDTO,
+    "addPortfolios": ModelDTO,
+    "removePortfolios": ModelDTO,
+    "rebalanceModel": list[RebalanceDTO],
+    "rebalancePortfolio": RebalanceDTO,
+    "listRebalances": list[RebalanceResultDTO],
+    "findRebalancesOfPortfolios": list[RebalanceResultDTO],
+    "getRebalance": RebalanceResultDTO,
+    "getRebalancePortfolios": list[PortfolioResultDTO],
+    "getRebalancePositions": list[PositionResultDTO],
+    "deleteRebalance": DeletedRebalanceDTO,
+    "getLiveness": LiveDTO,
+    "getReadiness": ReadyDTO,
+}
+EXAMPLE_ANSWERS: list[tuple[str, str, bytes]] = [
+    (operation, status, bytes(answer))
+    for operation, example in msgspec.json.decode(EXAMPLES.read_bytes(), type=dict[str, dict[str, msgspec.Raw]]).items()
+    for status, answer in msgspec.json.decode(example["answers"], type=dict[str, msgspec.Raw]).items()
+]
+
+
+@pytest.fixture
+def document(api: Api) -> Json:
+    return api.raw("GET", "/docs/openapi.json").expect(200).exact
+
+
+def operations(document: Json) -> Iterator[Json]:
+    for item in document["paths"].values():
+        yield from item.values()
+
+
+def named(part: Json) -> Iterator[str]:
+    """The names of all properties in a part of the document."""
+    match part:
+        case {"properties": dict(properties), **rest}:
+            yield from properties
+            yield from named(list(properties.values()))
+            yield from named(rest)
+        case dict():
+            yield from named(list(part.values()))
+        case list():
+            for each in part:
+                yield from named(each)
+
+
+def test_the_document_is_valid_and_has_every_operation_once(document: Json) -> None:
+    validate(document)
+    found = [each["operationId"] for each in operations(document)]
+    assert sorted(found) == sorted(OPERATIONS)
+    for each in operations(document):
+        assert each["summary"]
+        assert each["description"]
+        assert each["tags"][0] in {"Models", "Rebalancing", "Service"}
+
+
+def test_names_are_spelled_in_the_dialect_in_force(api: Api, document: Json) -> None:
+    foreign = re.compile("_" if api.dialect is Dialect.STANDARD else "[A-Z]")
+    assert [each for each in named(document["components"]) if foreign.search(each)] == []
+    parameters = re.findall(r"\{(\w+)\}", " ".join(document["paths"]))
+    assert [each for each in parameters if foreign.search(each)] == []
+    for path, item in document["paths"].items():
+        for each in item.values():
+            in_path = {one["name"] for one in each["parameters"] if one.get("in") == "path"}
+            assert in_path == set(re.findall(r"\{(\w+)\}", path))
+    query = [one["name"] for each in operations(document) for one in each["parameters"] if one.get("in") == "query"]
+    assert set(query) == {"offset", "limit", "sort_by", "view", "version", api.name("modelId")}
+
+
+def test_answers_have_every_key_and_requests_no_other(document: Json) -> None:
+    schemas = document["components"]["schemas"]
+    requests = {"ModelPostDTO", "ModelPutDTO", "ModelPositionRequest", "ModelPortfolioDTO"}
+    for name, schema in schemas.items():
+        if "properties" in schema:
+            assert schema["description"]
+            optional = set(schema["properties"]) - set(schema["required"])
+            assert len(optional) == (1 if name == "ModelPutDTO" else 0)
+            assert schema.get("additionalProperties", True) == (name not in requests)
+    assert ("detail" in schemas["ErrorEnvelope"]["properties"]) == ("trace_id" in schemas["ErrorDTO"]["properties"])
+
+
+def test_decimals_are_numbers_with_their_limits(api: Api, document: Json) -> None:
+    schemas = document["components"]["schemas"]
+    assert '"decimal"' not in encode(document).decode()
+    target = schemas["ModelPositionRequest"]["properties"]["target"]
+    assert target["type"] == ["number", "string"]
+    assert [str(target[limit]) for limit in ("minimum", "maximum", "multipleOf")] == ["0", "0.95", "0.005"]
+    drift = schemas["ModelPositionDTO"]["properties"][api.name("highDrift")]
+    assert (drift["type"], drift["minimum"], drift["maximum"]) == ("number", 0, 1)
+    nullable = schemas["RebalanceDTO"]["properties"][api.name("marketValue")]
+    assert nullable["type"] == ["number", "null"]
+    identifier = schemas["ModelDTO"]["properties"][api.name("modelId")]
+    assert identifier == {"type": "string", "pattern": "^[0-9a-fA-F]{24}$"}
+    assert schemas["ModelPostDTO"]["properties"]["name"]["maxLength"] == 255
+
+
+def test_every_error_is_documented_with_the_envelope_under_the_status_of_its_code(document: Json) -> None:
+    told: set[str] = set()
+    for operation in operations(document):
+        for status, response in operation["responses"].items():
+            assert "X-Correlation-ID" in response["headers"]
+            if int(status) < 400 or operation["operationId"] == "getReadiness":
+                continue
+            assert response["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorEnvelope"}
+            codes = re.findall(r"^`([A-Z_]+)`: \w", response["description"], re.MULTILINE)
+            assert codes
+            assert {STATUS[ErrorCode(code)] for code in codes} == {int(status)}
+            told.update(codes)
+        takes_a_body = "requestBody" in operation
+        assert ({"413", "415"} <= set(operation["responses"])) == takes_a_body
+    # These belong to no operation.
+    assert set(ErrorCode) - told == {"NOT_FOUND", "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"}
+
+
+@pytest.mark.parametrize(("operation", "status", "answer"), EXAMPLE_ANSWERS, ids=lambda each: str(each)[:40])
+def test_an_example_is_an_answer_of_today_to_the_last_key(operation: str, status: str, answer: bytes) -> None:
+    """Decoded strictly into what is answered and written again, it is the same; else make the examples anew."""
+    kind = ErrorEnvelope if int(status) >= 400 else OPERATIONS[operation]
+    decoded = msgspec.json.Decoder(kind, float_hook=Decimal).decode(answer)
+    assert msgspec.json.format(encode(decoded), indent=0) == msgspec.json.format(answer, indent=0)
+
+
+def test_every_operation_shows_a_request_and_an_answer(document: Json) -> None:
+    for operation in operations(document):
+        if "requestBody" in operation:
+            assert operation["requestBody"]["required"]
+            assert "example" in operation["requestBody"]["content"]["application/json"]
+        shown = [status for status, each in operation["responses"].items() if "example" in _content(each)]
+        assert operation["operationId"] == "deleteModel" or set(shown) & {"200", "201"}
+
+
+def _content(response: Json) -> Json:
+    return response.get("content", {}).get("application/json", {})
+
+
+def test_every_example_satisfies_its_schema(document: Json) -> None:
+    registry: Registry[Json] = Registry().with_resource("urn:api", DRAFT202012.create_resource(document))
+
+    checked = 0
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            base = f"urn:api#/paths/{path.replace('~', '~0').replace('/', '~1')}/{method}"
+            parts = [("requestBody", operation.get("requestBody"))]
+            parts += [(f"responses/{status}", each) for status, each in operation["responses"].items()]
+            for where, part in parts:
+                if part and "example" in _content(part):
+                    pointer = f"{base}/{where}/content/application~1json/schema".replace("{", "%7B").replace("}", "%7D")
+                    Draft202012Validator({"$ref": pointer}, registry=registry).validate(_content(part)["example"])
+                    checked += 1
+    assert checked > 30
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_a_documentation_page_needs_nothing_from_elsewhere(api: Api, page: str) -> None:
+    html = api.raw("GET", page).expect(200)
+    assert html.headers["Content-Type"].startswith("text/html")
+    assert not re.search(r"https?://|//\w+\.", html.text)
+    needed = re.findall(r'(?:src|href)="([^"]+)"', html.text) + re.findall(r'"(/docs/[^"]+)"', html.text)
+    assert len(needed) >= 3
+    for each in needed:
+        assert api.raw("GET", each).expect(200).text
