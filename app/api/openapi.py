@@ -33,7 +33,7 @@ type Json = dict[str, Any]
 """An object of the document."""
 
 EXAMPLES = Path(__file__).with_name("examples.json")
-"""Real requests and answers by operation: `{operationId: {"request": ..., "answers": {status: ...}}}`."""
+"""Real answers: `{"operations": {operationId: {"request", "status", "answer"}}, "errors": {code: envelope}}`."""
 
 _BODIES = (
     ModelPostDTO,
@@ -52,7 +52,10 @@ _BODIES = (
 )
 _SCHEMAS = "#/components/schemas/"
 _PATH_PARAMETER = re.compile(r"\{(\w+)\}")
+_CODE = re.compile(r"^`([A-Z_]+)`:", re.MULTILINE)
 _RETRY_AFTER_STATUSES = frozenset({"409", "503"})
+_SUCCESSES = {"200": "Success", "201": "Created", "204": "Deleted"}
+_METHODS = ("get", "post", "put", "delete")
 _JSON = "application/json"
 
 
@@ -72,8 +75,14 @@ def finished(described: Json, dialect: Dialect) -> Json:
         operation["parameters"] = [*parameters, {"$ref": "#/components/parameters/CorrelationId"}]
         for status, response in operation["responses"].items():
             response["headers"] = _response_headers(status)
-        _show(examples.get(operation["operationId"], {}), operation, dialect)
-    document["paths"] = dict(sorted(document["paths"].items()))
+            response["description"] = _SUCCESSES.get(status, response["description"])
+        _show_answer(examples["operations"].get(operation["operationId"]), operation, dialect)
+        _show_errors(examples["errors"], operation, dialect)
+    # The shorter a path, the sooner it is wanted.
+    document["paths"] = {
+        path: {method: item[method] for method in _METHODS if method in item}
+        for path, item in sorted(document["paths"].items(), key=lambda entry: (len(entry[0]), entry[0]))
+    }
     if dialect is Dialect.STANDARD:
         document["paths"] = {_in_camel_case(path): item for path, item in document["paths"].items()}
         for operation in _operations(document):
@@ -196,11 +205,21 @@ def _response_headers(status: str) -> Json:
     return headers
 
 
-def _show(examples: Json, operation: Json, dialect: Dialect) -> None:
-    if "request" in examples:
-        operation["requestBody"]["content"][_JSON]["example"] = _spelled(examples["request"], dialect)
-    for status, answer in examples.get("answers", {}).items():
-        operation["responses"][status]["content"][_JSON]["example"] = _spelled(answer, dialect)
+def _show_answer(example: Json | None, operation: Json, dialect: Dialect) -> None:
+    if example is None:
+        return
+    if "request" in example:
+        operation["requestBody"]["content"][_JSON]["example"] = _spelled(example["request"], dialect)
+    operation["responses"][example["status"]]["content"][_JSON]["example"] = _spelled(example["answer"], dialect)
+
+
+def _show_errors(examples: Json, operation: Json, dialect: Dialect) -> None:
+    for response in operation["responses"].values():
+        codes = [code for code in _CODE.findall(response["description"]) if code in examples]
+        if codes:
+            response["content"][_JSON]["examples"] = {
+                code: {"value": _spelled(examples[code], dialect)} for code in codes
+            }
 
 
 def _spelled(example: Any, dialect: Dialect) -> Any:

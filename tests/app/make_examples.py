@@ -4,16 +4,19 @@ To be run after an answer has got another shape; a test says when.
 """
 
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from app.api.openapi import EXAMPLES
 from app.dialect import Dialect
 from app.stack import running_service_process, running_simulator_process
-from integrations.simulator import ErrorStatus, Service
+from integrations.simulator import ErrorStatus, Hang, Service
 from persistence.embedded import EmbeddedMongod
 from tests.app.api import Answer, Api, json_bytes
 from tests.app.examples import content, model, path, position
@@ -21,74 +24,71 @@ from tests.app.neighbours import SPREAD, Neighbours
 
 
 class Recorder:
-    """Calls the service and keeps what was sent and answered, by operation."""
+    """Calls the service; keeps the first success of each operation and the first error of each code."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self.examples: dict[str, Any] = {}
+        self.operations: dict[str, Any] = {}
+        self.errors: dict[str, Any] = {}
 
-    def call(self, operation: str, method: str, route: str, body: Any = None) -> Any:
+    def call(self, operation: str, method: str, route: str, body: Any = None, **headers: str) -> Any:
         """Call an operation below `/api/v1`; give the body of the answer."""
-        return self._keep(operation, body, self._api.call(method, route, body))
+        return self.keep(operation, self._api.call(method, route, body, headers=headers), body)
 
-    def probe(self, operation: str, route: str) -> None:
-        """Call a probe."""
-        self._keep(operation, None, self._api.raw("GET", route))
-
-    def _keep(self, operation: str, body: Any, answer: Answer) -> Any:
-        example = self.examples.setdefault(operation, {"answers": {}})
-        if body is not None and answer.status < 300:
-            example["request"] = body
+    def keep(self, operation: str, answer: Answer, body: Any = None) -> Any:
+        """Keep an answer; give its body."""
         if not answer.text:
             return None
-        example["answers"][str(answer.status)] = answer.exact
+        if answer.status >= 400:
+            self.errors.setdefault(answer.code, answer.exact)
+        elif operation not in self.operations:
+            request = {} if body is None else {"request": body}
+            self.operations[operation] = {**request, "status": str(answer.status), "answer": answer.exact}
         return answer.exact
 
 
-def record(api: Api, neighbours: Neighbours) -> dict[str, Any]:
-    """One or two answers of every operation, of each kind that says something new."""
+def record(api: Api, neighbours: Neighbours) -> Recorder:
+    """An answer of every operation and of nearly every code."""
     recorder = Recorder(api)
     call = recorder.call
     first, second, third = neighbours.securities(3)
+    unpriced = neighbours.world.unpriced_security_ids()[0]
     fund = neighbours.portfolio("250000.00", {second: "100", third: "12.5"}, name="Pension fund")
     small = neighbours.portfolio("50.00", name="Small account")
-    wanted = [
-        position(first, target=0.6, high=0.02, low=0.02) | {"target": 0.6, "highDrift": 0.02, "lowDrift": 0.02},
-        position(second) | {"target": 0.35, "highDrift": 0.02, "lowDrift": 0.02},
-    ]
+    drifts = {"highDrift": 0.02, "lowDrift": 0.02}
+    wanted = [position(first) | {"target": 0.6, **drifts}, position(second) | {"target": 0.35, **drifts}]
+    nobody = "0" * 24
+
     made = call("createModel", "POST", "/models", model(name="Growth", positions=wanted, portfolios=[fund, small]))
     call("createModel", "POST", "/models", model(name="Growth"))
     call("createModel", "POST", "/models", model(name="Growth", positions=[wanted[0] | {"target": 0.951}]))
+    call("createModel", "POST", "/models", b" " * 1_100_000)
+    recorder.keep("createModel", api.raw("POST", "/api/v1/models", content=b"{}"))
     call("listModels", "GET", "/models?limit=10&sort_by=name")
-    call("listModels", "GET", "/models?limit=-1")
     call("getModel", "GET", path(made))
-    call("getModel", "GET", f"/model/{'0' * 24}")
+    call("getModel", "GET", f"/model/{nobody}")
 
-    answers = call("rebalanceModel", "POST", path(made, "/rebalance"))
-    rebalance = f"/rebalance/{answers[0]['rebalanceId']}"
+    rebalanced = call("rebalanceModel", "POST", path(made, "/rebalance"))
+    rebalance = f"/rebalance/{rebalanced[0]['rebalanceId']}"
     call("rebalancePortfolio", "POST", f"/portfolio/{fund}/rebalance")
     call("rebalancePortfolio", "POST", f"/portfolio/{small}/rebalance")
-    call("rebalancePortfolio", "POST", f"/portfolio/{'0' * 24}/rebalance")
+    call("rebalancePortfolio", "POST", f"/portfolio/{nobody}/rebalance")
     other = call("createModel", "POST", "/models", model(name="Income", portfolios=[fund]))
-    recorder.examples["createModel"]["request"] = {k: made[k] for k in ("name", "positions", "portfolios")}
-    recorder.examples["createModel"]["answers"]["201"] = made
     call("rebalancePortfolio", "POST", f"/portfolio/{fund}/rebalance")
     call("removePortfolios", "DELETE", path(other, "/portfolio"), {"portfolios": [fund]})
     call("addPortfolios", "POST", path(other, "/portfolio"), {"portfolios": [small]})
-    call("rebalanceModel", "POST", path(other, "/rebalance"))
-    recorder.examples["rebalanceModel"]["answers"]["200"] = answers
-    neighbours.inject(Service.PRICING, ErrorStatus(status=500))
-    call("rebalanceModel", "POST", path(made, "/rebalance"))
-    neighbours.restore()
+    for name, wrong in (("No price", unpriced), ("No such security", nobody)):
+        call("createModel", "POST", "/models", bad := model(name=name, positions=[position(wrong)], portfolios=[fund]))
+        found = api.get("/models", sort_by="-model_id", limit=1).body[0]
+        assert found["name"] == bad["name"]
+        call("rebalanceModel", "POST", path(found, "/rebalance"))
 
-    call("listRebalances", "GET", "/rebalances?limit=1&offset=3&view=full")
+    call("listRebalances", "GET", "/rebalances?limit=1&offset=4")
     call("findRebalancesOfPortfolios", "POST", "/rebalances/portfolios?limit=1", {"portfolios": [small]})
     call("getRebalance", "GET", rebalance)
-    call("getRebalance", "GET", f"/rebalance/{'0' * 24}")
+    call("getRebalance", "GET", f"/rebalance/{nobody}")
     call("getRebalancePortfolios", "GET", f"{rebalance}/portfolios")
     call("getRebalancePositions", "GET", f"{rebalance}/portfolio/{fund}/positions")
-    call("getRebalancePositions", "GET", f"{rebalance}/portfolio/{'0' * 24}/positions")
-    call("deleteRebalance", "DELETE", f"{rebalance}?version=2")
     call("deleteRebalance", "DELETE", f"{rebalance}?version=1")
 
     added = position(third) | {"target": 0.1, "highDrift": 0.01, "lowDrift": 0.01}
@@ -98,33 +98,46 @@ def record(api: Api, neighbours: Neighbours) -> dict[str, Any]:
     call("replacePosition", "PUT", path(other, "/position"), wanted[0])
     call("removePosition", "DELETE", path(other, "/position"), added)
     call("removePosition", "DELETE", path(other, "/position"), added | {"target": 0.15})
-    now = call("getModel", "GET", path(made))
+    now = api.get(path(made)).exact
     call("replaceModel", "PUT", path(made), content(now, name="Growth and income"))
     call("replaceModel", "PUT", path(made), content(now))
     call("getModelHistory", "GET", path(made, "/history?limit=2"))
-    call("deleteModel", "DELETE", path(made, "?version=1"))
-    recorder.probe("getLiveness", "/health/live")
-    recorder.probe("getReadiness", "/health/ready")
-    return recorder.examples
+    recorder.keep("getLiveness", api.raw("GET", "/health/live"))
+    recorder.keep("getReadiness", api.raw("GET", "/health/ready"))
+
+    key = {"Idempotency-Key": "5f0f6a46-3c3e-4b8e-9a44-0d9a0c1d2e3f"}
+    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Hang())
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(api.call, "POST", path(made, "/rebalance"), headers=key)
+        time.sleep(0.5)
+        call("rebalanceModel", "POST", path(made, "/rebalance"), **key)
+        recorder.keep("rebalanceModel", slow.result())
+    call("rebalanceModel", "POST", path(other, "/rebalance"), **key)
+    neighbours.inject(Service.PRICING, ErrorStatus(status=500))
+    call("rebalanceModel", "POST", path(made, "/rebalance"))
+    return recorder
 
 
 def main() -> None:
+    """Run the service, call it, and write the file."""
     with ExitStack() as parts:
         log = Path(parts.enter_context(tempfile.TemporaryDirectory())) / "log"
         urls = parts.enter_context(running_simulator_process("--price-spread", SPREAD))
+        database = EmbeddedMongod.start()
         environment = {
-            "MONGODB_URL": parts.enter_context(EmbeddedMongod.start()).url,
-            **{
-                f"{name.upper()}_SERVICE_URL": getattr(urls, name)
-                for name in urls.__struct_fields__
-                if name != "control"
-            },
+            "MONGODB_URL": database.__enter__().url,
+            **{f"{name.upper()}_SERVICE_URL": url for name, url in asdict(urls).items() if name != "control"},
             "EXTERNAL_SERVICE_RETRIES": "0",
             "SOLVER_PROCESSES": "1",
             "PRICE_CACHE_TTL_SECONDS": "0",
+            "REBALANCE_DEADLINE_SECONDS": "3",
         }
         url, _ = parts.enter_context(running_service_process(environment, log))
-        examples = record(parts.enter_context(Api(url, Dialect.STANDARD)), Neighbours(urls))
+        api = parts.enter_context(Api(url, Dialect.STANDARD))
+        recorder = record(api, Neighbours(urls))
+        database.__exit__(None, None, None)
+        recorder.call("listModels", "GET", "/models")
+    examples = {"operations": recorder.operations, "errors": dict(sorted(recorder.errors.items()))}
     EXAMPLES.write_bytes(msgspec.json.format(json_bytes(examples), indent=1) + b"\n")
 
 
