@@ -24,6 +24,7 @@ EXACT = Context(
 """Wide enough for a sum of products of three admitted numbers, and an error rather than a rounded result beyond."""
 
 _TEXT = json.Encoder(decimal_format="number")
+_PLAIN = b"0123456789-,.[]"
 _COMMA, _POINT, _END = b",.]"
 _LONGEST = 18
 """Digits that surely fit in an int64."""
@@ -82,8 +83,7 @@ def scale(portfolio: Portfolio) -> ScaledPortfolio:
     numbers += [security.low_drift for security in securities]
     numbers += [security.high_drift for security in securities]
     numbers.append(portfolio.cash)
-    digits = _digits(numbers) or _long_digits(portfolio, numbers)
-    integers, places = digits
+    integers, places = _digits(portfolio, numbers)
     common = np.empty(len(numbers), dtype=np.int64)
     common[:count] = price_places = int(places[:count].max(initial=0))
     common[count : 2 * count] = quantity_places = int(places[count : 2 * count].max(initial=0))
@@ -134,32 +134,28 @@ def unscaled(number: int, places: int) -> Decimal:
     return EXACT.scaleb(Decimal(number), -places)
 
 
-def _digits(numbers: Sequence[Decimal]) -> tuple[Integers, NDArray[np.int64]] | None:
-    """Each number's digits as an integer, and how many of them are decimals; None where they do not fit in an int64.
+def _digits(portfolio: Portfolio, numbers: Sequence[Decimal]) -> tuple[Integers, NDArray[np.int64]]:
+    """The digits of each number of a portfolio as an integer, and how many of them are decimals.
 
     Written out as text and read back at once, five hundred numbers take the time of asking a hundred for their digits.
     """
     text = _TEXT.encode(numbers)
-    if text.translate(None, b"0123456789,.-[]"):
-        return None
+    if text.translate(None, _PLAIN):
+        _refuse_unbounded(portfolio)
+        text = f"[{','.join(f'{number:f}' for number in numbers)}]".encode()
     characters = np.frombuffer(text, dtype=np.uint8)
     ends = np.flatnonzero((characters == _COMMA) | (characters == _END))
+    longest = max(int(ends[0]), int(np.diff(ends).max(initial=0))) - 1
+    if longest > MAGNITUDE:
+        _refuse_unbounded(portfolio)
     points = np.flatnonzero(characters == _POINT)
     owners = np.searchsorted(ends, points)
-    places = np.zeros(len(numbers), dtype=np.int64)
+    places = np.zeros(len(ends), dtype=np.int64)
     places[owners] = ends[owners] - points - 1
-    longest = max(int(ends[0]), int(np.diff(ends).max(initial=0)))
-    if longest + int(places.max()) > _LONGEST:
-        return None
-    return np.fromstring(text.translate(None, b".[]"), dtype=np.int64, sep=","), places
-
-
-def _long_digits(portfolio: Portfolio, numbers: Sequence[Decimal]) -> tuple[Integers, NDArray[np.int64]]:
-    """The same for numbers of any length."""
-    _refuse_unbounded(portfolio)
-    places = [max(0, -int(number.as_tuple().exponent)) for number in numbers]
-    integers = [int(EXACT.scaleb(number, digits)) for number, digits in zip(numbers, places, strict=True)]
-    return np.array(integers, dtype=object), np.array(places, dtype=np.int64)
+    digits = text.translate(None, b".[]")
+    if longest + int(places.max()) <= _LONGEST:
+        return np.fromstring(digits, dtype=np.int64, sep=","), places
+    return np.array(list(map(int, digits.split(b","))), dtype=object), places
 
 
 def _refuse_unbounded(portfolio: Portfolio) -> None:
