@@ -56,7 +56,7 @@ class Begun(Struct, frozen=True, tag=True):
     """A chunk has arrived and its first portfolio is being solved."""
 
 
-class Solved(Struct, frozen=True, tag=True):
+class Answered(Struct, frozen=True, tag=True):
     """The answer to the next portfolio of the chunk, worked on between two moments of `time.monotonic()`."""
 
     outcome: Outcome
@@ -81,7 +81,7 @@ class NotBegun(Struct, frozen=True, tag=True):
     """The chunk had its time before the turn of its next portfolio came."""
 
 
-type Message = Ready | Begun | Solved | Refused | Failed | NotBegun
+type Message = Ready | Begun | Answered | Refused | Failed | NotBegun
 
 encode = msgpack.Encoder().encode
 _decode_chunk = msgpack.Decoder(list[Task]).decode
@@ -118,10 +118,10 @@ def _answer(task: Task, solve: Solve, strategy: SolverStrategy, time_limit_secon
         if task.deadline is not None:
             time_limit_seconds = min(time_limit_seconds, task.deadline - began)
         if time_limit_seconds <= 0:
-            return Solved(TimeLimit(objective=None, bound=None, seconds=0.0), began, began)
+            return Answered(TimeLimit(objective=None, bound=None, seconds=0.0), began, began)
         portfolio = _decode_portfolio(task.portfolio)
         outcome = solve(portfolio, strategy=strategy, time_limit_seconds=time_limit_seconds)
-        return Solved(outcome, began, time.monotonic())
+        return Answered(outcome, began, time.monotonic())
     except InvalidPortfolio as invalid:
         return Refused(str(invalid))
     except MemoryError:

@@ -79,11 +79,16 @@ class Worker:
             try:
                 await self._serve(process)
             except ProcessLost as lost:
-                self.restarts += 1
                 reason = str(lost)
+            except Exception as defect:  # noqa: BLE001 - nobody may wait for ever for a worker that is no more
+                reason = f"the pool has a defect, {defect!r}"
+                for job in self._jobs:
+                    job.fail(defect)
+                self._jobs.clear()
             finally:
                 self.process = None
                 ended = await process.stop()
+            self.restarts += 1
             self._on_loss(pid, f"{reason}: it {ended}")
             self._recover(ended)
 
@@ -121,13 +126,13 @@ class Worker:
             if isinstance(message, slot.NotBegun):
                 self._give_back(keep=0)
                 continue
-            if self._jobs and self._jobs[0] is job:
-                self._jobs.popleft()
             if message is None:
                 self._began = None
                 job.settle(TimeLimit(objective=None, bound=None, seconds=now - since), process.pid, since, now)
                 raise ProcessLost("a solver process overran its time limit")
             self._answer(job, message, process.pid)
+            if self._jobs and self._jobs[0] is job:
+                self._jobs.popleft()
             self.pace += (now - since - self.pace) * _PACE_WEIGHT
             self._began = since = now
 
@@ -135,7 +140,7 @@ class Worker:
         # Where process and pool disagree by a moment on who begins a portfolio, two of them do.
         self._backlog.discard(job)
         match message:
-            case slot.Solved(outcome, began, ended):
+            case slot.Answered(outcome, began, ended):
                 job.settle(outcome, pid, began, ended)
             case slot.Refused(text):
                 job.fail(InvalidPortfolio(text))
@@ -146,9 +151,9 @@ class Worker:
 
     def _give_back(self, *, keep: int) -> None:
         """Leaves to other processes what this one has not begun: all but the first so many."""
-        kept = [self._jobs.popleft() for _ in range(keep)]
-        self._backlog.give_back(self._jobs)
-        self._jobs = deque(kept)
+        jobs = list(self._jobs)
+        self._jobs = deque(jobs[:keep])
+        self._backlog.give_back(jobs[keep:])
 
     def _recover(self, ended: str) -> None:
         """Gives the portfolios of a lost process back; the one it was solving gets a second attempt, not a third."""

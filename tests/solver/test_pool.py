@@ -14,7 +14,7 @@ import pytest
 
 from solver import cascade
 from solver.pool import Overloaded, PoolClosed, ProcessLost, SolverFault, SolverPool
-from solver.problem import InvalidPortfolio, Portfolio, Security, Solution, SolverStrategy, TimeLimit
+from solver.problem import Infeasible, InvalidPortfolio, Portfolio, Security, Solution, SolverStrategy, TimeLimit
 from tests.solver import misbehaviour
 from tests.solver.misbehaviour import portfolio, solver_processes
 
@@ -60,6 +60,18 @@ async def test_answers_are_those_of_the_solver(pool: SolverPool) -> None:
         assert got.pid in pool.figures().pids
         assert got.asked <= got.began <= got.ended
         assert got.queued_seconds == got.began - got.asked
+
+
+async def test_answers_larger_than_any_buffer_arrive_whole(single: SolverPool) -> None:
+    """Thousands of reasons why a portfolio is infeasible, all of them named."""
+    band = Decimal("0.0001")
+    securities = [Security(f"S{number}", Decimal("7.77"), target=band, low_drift=band / 99) for number in range(5000)]
+    asked = [Portfolio(tuple(securities), Decimal(100_000 + number)) for number in range(3)]
+    solved = await asyncio.gather(*(single.solve(one, lane=1) for one in asked))
+    for one, got in zip(asked, solved, strict=True):
+        assert isinstance(got.outcome, Infeasible)
+        assert len(got.outcome.reasons) == 5000
+        assert got.outcome.market_value == one.cash
 
 
 async def test_the_milp_strategy_reaches_the_processes() -> None:

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from solver.pool import Solved, SolverPool
+from solver.pool.worker import Worker
 from solver.problem import Crashed, Portfolio, Security, Solution, TimeLimit
 from tests.solver import misbehaviour
 from tests.solver.misbehaviour import Behaviour, portfolio, solver_processes
@@ -162,8 +163,8 @@ async def test_sigstop_while_solving(pool: SolverPool) -> None:
     """A stopped process cannot be told from a hung one: its portfolio ends at its limit."""
     [solved] = await ask_all(pool, misbehaviour.stop)
     assert isinstance(solved.outcome, TimeLimit)
-    assert pool.figures().restarts == 1
     await is_whole(pool, 2)
+    assert pool.figures().restarts == 1
 
 
 async def test_sigstop_while_idle_costs_nobody_a_portfolio(single: SolverPool) -> None:
@@ -202,6 +203,22 @@ async def test_the_death_of_the_fork_server_is_survived(pool: SolverPool) -> Non
     assert isinstance(crashed.outcome, Crashed)
     await asyncio.wait_for(until(lambda: not any(is_alive(process) for process in before)), 20)
     await is_whole(pool, 2)
+
+
+async def test_a_defect_of_the_pool_reaches_its_caller_and_the_pool_goes_on(
+    single: SolverPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No defect is known, so one is made: a caller gets it as an exception, where it might have waited for ever."""
+
+    def misread(*_: object) -> None:
+        raise LookupError("a defect")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Worker, "_answer", misread)
+        asked = [asyncio.create_task(single.solve(portfolio(), lane=1)) for _ in range(3)]
+        ended = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 20)
+    assert [type(error) for error in ended] == [LookupError] * 3
+    await is_whole(single, 1)
 
 
 async def test_nothing_accumulates(single: SolverPool) -> None:
