@@ -15,8 +15,11 @@ from solver.pool import SolverPool
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 0.75
-"""Between two looks at the database, and for each of them: so an outage is known within twice as long."""
+PAUSE_SECONDS = 0.75
+"""Between two looks at the database."""
+PING_SECONDS = 0.5
+LOOK_SECONDS = 1.0
+"""The longest that a look may take, so that an outage is known within two seconds."""
 
 
 class State(Struct, frozen=True):
@@ -34,25 +37,27 @@ class Readiness:
         self._database = database
         self._solvers = solvers
         self._neighbours = neighbours
-        self._database_up = False
+        self._database_up: bool | None = None
 
     def state(self) -> State:
         """Give the present state; the database's is that of the last look."""
-        return State(self._database_up, self._solvers.ready, self._neighbours.states())
+        return State(bool(self._database_up), self._solvers.ready, self._neighbours.states())
 
     async def look(self) -> None:
         """See whether the database answers; tell the log of a change."""
         reason = ""
         try:
             async with asyncio.timeout(LOOK_SECONDS):
-                await self._database.ping(LOOK_SECONDS)
+                await self._database.ping(PING_SECONDS)
         except (PersistenceError, PyMongoError, TimeoutError) as error:
-            reason = str(error) or "no answer in time"
-        if self._database_up and reason:
-            log.error("database is away", reason=reason)
-        if not self._database_up and not reason:
-            log.info("database answers")
-        self._database_up = not reason
+            reason = str(error.__cause__ or error) or "no answer in time"
+        up = not reason
+        if up is not self._database_up:
+            self._database_up = up
+            if up:
+                log.info("database answers")
+            else:
+                log.error("database is away", reason=reason)
 
 
 @asynccontextmanager
@@ -61,7 +66,7 @@ async def watching(readiness: Readiness) -> AsyncIterator[None]:
 
     async def keep_looking() -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS)
             await readiness.look()
 
     await readiness.look()

@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 INTERVAL: Final = "OTEL_METRIC_EXPORT_INTERVAL"
 _DEFAULT_MILLISECONDS: Final = 60_000
-_LAST_WORDS_SECONDS: Final = 3.0
+_LAST_WORDS_SECONDS: Final = 1.5
 _UNITS: Final = {"_seconds": "s", "_bytes": "By", "http_request_duration": "ms"}
 
 

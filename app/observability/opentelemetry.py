@@ -31,7 +31,7 @@ from app.observability.tracing import Attribute, Headers, RequestSpan, Span
 
 SERVICE: Final = "globeco-order-generation-service"
 _SERVER_ERROR: Final = 500
-_LAST_WORDS_SECONDS: Final = 3.0
+_LAST_WORDS_SECONDS: Final = 1.5
 
 
 def resource() -> Resource:

@@ -1,0 +1,89 @@
+"""Real services whose traces and metrics go to a collector in this process."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pymongo import MongoClient
+
+from app.stack import free_port, running_simulator_process
+from persistence.embedded import EmbeddedMongod
+from tests.app.neighbours import SPREAD, Neighbours
+from tests.observability.receiver import Received, grpc_collector
+from tests.observability.service import Service, connecting
+
+# Soon enough for a test to wait for.
+SOON = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "300"}
+
+
+@pytest.fixture(scope="session")
+def neighbours() -> Iterator[Neighbours]:
+    """Simulated neighbours; a test that changes them restores them."""
+    with running_simulator_process("--price-spread", SPREAD) as urls:
+        neighbours = Neighbours(urls)
+        yield neighbours
+        neighbours.close()
+
+
+@pytest.fixture(scope="session")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for what the services log."""
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="session")
+def database_name(mongodb_url: str) -> Iterator[str]:
+    """The database of the services here, dropped at the end."""
+    name = f"test_observability_{uuid.uuid4().hex}"
+    yield name
+    with MongoClient[dict[str, object]](mongodb_url) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def collector() -> Iterator[tuple[str, Received]]:
+    with grpc_collector() as (endpoint, received):
+        yield endpoint, received
+
+
+@pytest.fixture(scope="session")
+def received(collector: tuple[str, Received]) -> Received:
+    """What the traced service has sent."""
+    return collector[1]
+
+
+@pytest.fixture(scope="session")
+def traced(
+    mongodb_url: str, database_name: str, neighbours: Neighbours, collector: tuple[str, Received], logs: Path
+) -> Iterator[Service]:
+    """A service in the suite's way: with nothing but the address of the node's collector."""
+    environment = {
+        **connecting(mongodb_url, neighbours),
+        "DATABASE_NAME": database_name,
+        "OTEL_COLLECTOR_GRPC_ENDPOINT": collector[0],
+        "LOG_LEVEL": "DEBUG",
+        "PRICE_CACHE_TTL_SECONDS": "0",
+        **SOON,
+    }
+    with Service.running(environment, logs / "traced") as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def own_mongod() -> Iterator[EmbeddedMongod]:
+    """A database for tests that stop it."""
+    with EmbeddedMongod.start() as mongod:
+        yield mongod
+
+
+@pytest.fixture(scope="session")
+def untraced(own_mongod: EmbeddedMongod, neighbours: Neighbours, logs: Path) -> Iterator[Service]:
+    """A service without a collector, on a database of its own; every portfolio takes its solvers some time."""
+    environment = {
+        **connecting(own_mongod.url, neighbours),
+        "PORTFOLIO_SERVICE_URL": f"http://127.0.0.1:{free_port()}",
+        "SOLVER_STRATEGY": "milp",
+    }
+    with Service.running(environment, logs / "untraced") as service:
+        yield service

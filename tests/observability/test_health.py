@@ -1,0 +1,124 @@
+"""The probes of a running service while its database, its solvers and its neighbours come and go."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from persistence.embedded import EmbeddedMongod
+from tests.app.neighbours import Neighbours
+from tests.observability.service import Service, connecting, until
+
+KNOWN_SECONDS = 2.0
+"""The promise: so long after something is gone, the probe says so."""
+
+
+def readiness(service: Service) -> httpx.Response:
+    return service.client.get("/health/ready")
+
+
+def is_ready(service: Service) -> bool:
+    return readiness(service).status_code == 200
+
+
+@contextmanager
+def stopped(process: psutil.Process) -> Iterator[None]:
+    """A process that is there and does nothing, as on a machine that hangs."""
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+def mongod_of(mongod: EmbeddedMongod) -> psutil.Process:
+    """The mongod itself, which its keeper has started."""
+    (process,) = psutil.Process(mongod.process).children(recursive=True) or [psutil.Process(mongod.process)]
+    return process
+
+
+def test_live_never_changes(untraced: Service) -> None:
+    answer = untraced.client.get("/health/live")
+    assert (answer.status_code, answer.json()) == (200, {"status": "UP"})
+
+
+def test_a_database_that_hangs_is_noticed_in_time_and_so_is_its_return(
+    untraced: Service, own_mongod: EmbeddedMongod
+) -> None:
+    """Liveness stays, and the probe itself waits for nothing."""
+    until(lambda: is_ready(untraced))
+    with stopped(mongod_of(own_mongod)):
+        gone = time.monotonic()
+        until(lambda: not is_ready(untraced))
+        assert time.monotonic() - gone < KNOWN_SECONDS
+        body = readiness(untraced).json()
+        assert (body["status"], body["database"], body["solvers"]) == ("DOWN", "DOWN", "UP")
+        assert untraced.client.get("/health/live").status_code == 200
+        assert untraced.scrape().value("order_generation_up", part="database") == 0
+        untraced.line(event="database is away", level="error")
+    until(lambda: is_ready(untraced))
+    assert untraced.scrape().value("order_generation_up", part="database") == 1
+
+
+def test_solvers_that_cannot_be_replaced_are_noticed_in_time_and_so_is_their_return(untraced: Service) -> None:
+    """The fork server hangs while every solver process is killed."""
+    until(lambda: is_ready(untraced))
+    (fork_server,) = untraced.fork_servers()
+    solvers = untraced.solvers()
+    with stopped(fork_server):
+        for solver in solvers:
+            solver.kill()
+        gone = time.monotonic()
+        until(lambda: not is_ready(untraced))
+        assert time.monotonic() - gone < KNOWN_SECONDS
+        body = readiness(untraced).json()
+        assert (body["status"], body["database"], body["solvers"]) == ("DOWN", "UP", "DOWN")
+        assert untraced.scrape().value("order_generation_up", part="solvers") == 0
+    until(lambda: is_ready(untraced))
+    until(lambda: len(untraced.solvers()) == len(solvers))
+
+
+def test_a_neighbour_that_is_away_is_told_of_and_changes_nothing(untraced: Service, neighbours: Neighbours) -> None:
+    """Nobody listens where the Portfolio Service should be."""
+    portfolios = [neighbours.portfolio() for _ in range(8)]
+    model_id = untraced.create_model(neighbours.securities(1), portfolios)
+    assert untraced.rebalance(model_id).status_code == 200
+    body = until(lambda: (state := readiness(untraced).json())["upstreams"]["portfolio"] == "open" and state)
+    assert body["status"] == "UP"
+    assert body["upstreams"]["pricing"] == "closed"
+    assert untraced.scrape().value("order_generation_upstream_breaker_state", service="portfolio") == 2
+
+
+@pytest.mark.parametrize("probe", ["/health/live", "/health/ready"])
+def test_probes_are_answered_while_every_core_solves(untraced: Service, neighbours: Neighbours, probe: str) -> None:
+    """In a small part of the time that one portfolio takes, the full integer program of which keeps a core busy."""
+    model_id = untraced.create_model(neighbours.securities(10), [neighbours.portfolio() for _ in range(60)])
+    with ThreadPoolExecutor(1) as caller:
+        rebalance = caller.submit(untraced.rebalance, model_id, X_Correlation_ID=f"busy{probe.replace('/', '-')}")
+        until(lambda: untraced.scrape().value("order_generation_solver_busy") == 2)
+        answers = []
+        while not rebalance.done():
+            answers.append(untraced.client.get(probe))
+        assert rebalance.result().status_code == 200
+    assert {answer.status_code for answer in answers} == {200}
+    took = [answer.elapsed.total_seconds() * 1000 for answer in answers]
+    lines = untraced.lines(event="portfolio rebalanced", correlation_id=f"busy{probe.replace('/', '-')}")
+    solving = statistics.median(line["solver_milliseconds"] for line in lines)
+    assert len(answers) > 5
+    assert statistics.median(took) < solving / 2, (took, solving)
+
+
+def test_a_killed_database_is_noticed_in_time(neighbours: Neighbours, tmp_path: Path) -> None:
+    with EmbeddedMongod.start() as mongod:
+        environment = connecting(mongod.url, neighbours) | {"SOLVER_PROCESSES": "1"}
+        with Service.running(environment, tmp_path / "log") as service:
+            mongod_of(mongod).kill()
+            gone = time.monotonic()
+            until(lambda: not is_ready(service))
+            assert time.monotonic() - gone < KNOWN_SECONDS

@@ -1,0 +1,158 @@
+"""The log of a running service: what is in it, in which form, and what is not."""
+
+import json
+import re
+import subprocess
+import sys
+
+import httpx
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+
+from app.observability.logs import LEADING
+from app.stack import free_port
+from tests.app.neighbours import Neighbours
+from tests.observability.service import Service
+from tests.system.processes import running
+
+CASH = "10013.37"
+"""Of a portfolio too small for one share of an expensive security."""
+
+
+@pytest.fixture(scope="module")
+def model_id(traced: Service, neighbours: Neighbours) -> str:
+    """A model of three portfolios, of which one cannot be rebalanced."""
+    world = neighbours.world
+    securities = [world.expensive_security.security_id, *neighbours.securities(5)]
+    portfolios = [*world.portfolio_ids(0, 2), neighbours.portfolio(CASH)]
+    return traced.create_model(securities, portfolios, drift="0.005")
+
+
+def test_each_line_is_an_object_with_the_same_leading_keys(traced: Service) -> None:
+    """Those of the server and of libraries, too."""
+    traced.client.get("/health/live")
+    lines = [json.loads(line) for line in traced.log.read_text().splitlines()]
+    for line in lines:
+        assert tuple(line)[: len(LEADING)] == LEADING
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["timestamp"])
+        assert line["level"] in {"debug", "info", "warning", "error", "critical"}
+        assert isinstance(line["event"], str)
+        assert isinstance(line["logger"], str)
+    assert {"_granian", "app.observability.requests"} <= {line["logger"] for line in lines}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "template", "status"),
+    [
+        ("GET", "/health/live", "/health/live", 200),
+        ("GET", "/metrics", "/metrics", 200),
+        ("GET", "/api/v1/model/000000000000000000000000", "/api/v1/model/{model_id}", 404),
+        ("GET", "/api/v1/model/000000000000000000000000/position", "/api/v1/model/{model_id}/position", 405),
+        ("POST", "/api/v1/models", "/api/v1/models", 400),
+        ("GET", "/no/such/route", "unknown", 404),
+        ("BREW", "/api/v1/models", "/api/v1/models", 405),
+    ],
+)
+def test_each_request_is_one_line(traced: Service, method: str, path: str, template: str, status: int) -> None:
+    answer = traced.client.request(method, path, json={} if method == "POST" else None)
+    line = traced.line(event="request", correlation_id=answer.headers["X-Correlation-ID"])
+    assert (line["method"], line["path"], line["status"]) == (method.replace("BREW", "OTHER"), template, status)
+    assert line["milliseconds"] > 0
+
+
+def test_a_rebalance_can_be_followed_by_its_id(traced: Service, model_id: str) -> None:
+    """One line for each portfolio and one for the whole, all with the ids of the request and its trace."""
+    answer = traced.rebalance(model_id, X_Correlation_ID="follow-me").json()
+    (rebalance_id,) = {portfolio["rebalanceId"] for portfolio in answer}
+    traced.line(event="request", correlation_id="follow-me")
+    lines = traced.lines(rebalance_id=rebalance_id)
+    assert {line["correlation_id"] for line in lines} == {"follow-me"}
+    assert len({line["trace_id"] for line in lines}) == 1
+    whole = traced.line(event="rebalance stored", rebalance_id=rebalance_id)
+    assert (whole["outcome"], whole["completed"], whole["failed"], whole["model_id"]) == ("partial", 2, 1, model_id)
+    assert {line["portfolio_id"] for line in lines if "portfolio_id" in line} == {
+        each["portfolioId"] for each in answer
+    }
+    for portfolio in answer[:2]:
+        line = traced.line(
+            event="portfolio rebalanced", rebalance_id=rebalance_id, portfolio_id=portfolio["portfolioId"]
+        )
+        assert line["path"] == "ROUNDING"
+        assert line["gap"] == 0
+        assert line["trades"] == len(portfolio["transactions"])
+        assert line["milliseconds"] >= line["queue_milliseconds"] + line["solver_milliseconds"] > 0
+        assert line["drift_before"] > line["drift_after"] >= 0
+
+
+def test_a_failed_portfolio_says_why_without_its_money(traced: Service, model_id: str, neighbours: Neighbours) -> None:
+    portfolio = traced.rebalance(model_id, X_Correlation_ID="failing").json()[2]
+    line = traced.line(event="portfolio failed", correlation_id="failing")
+    expensive = neighbours.world.expensive_security.security_id
+    assert line["level"] == "warning"
+    assert (line["code"], line["reason"]) == ("OPTIMIZATION_FAILED", f"INFEASIBLE: NoWholeShare {expensive}")
+    assert str(portfolio["error"]["details"]["marketValue"]) == CASH
+    band = portfolio["error"]["details"]["reasons"][0]["lowerValue"]
+    above_debug = json.dumps([line for line in traced.lines() if line["level"] != "debug"])
+    assert CASH not in above_debug
+    assert str(band) not in above_debug
+
+
+def test_a_defect_is_logged_with_its_traceback(traced: Service, mongodb_url: str, database_name: str) -> None:
+    """Its answer has nothing but the trace id, by which the line is found."""
+    broken = ObjectId()
+    with MongoClient[dict[str, object]](mongodb_url) as client:
+        models = client[database_name]["models"]
+        models.insert_one({"_id": broken, "name": ["not a name"]})
+        answer = traced.client.get(f"/api/v1/model/{broken}")
+        models.delete_one({"_id": broken})
+    assert answer.status_code == 500
+    line = traced.line(event="request failed unexpectedly", trace_id=answer.json()["error"]["traceId"])
+    assert line["level"] == "error"
+    assert line["exception"].startswith("Traceback")
+
+
+def test_no_password_is_ever_logged(mongodb_url: str) -> None:
+    """Not even where the database refuses it, and at the level that tells most."""
+    address = mongodb_url.removeprefix("mongodb://")
+    secret = "hunter2-is-no-password"
+    port = free_port()
+    environment = {"MONGODB_URL": f"mongodb://clerk:{secret}@{address}", "LOG_LEVEL": "DEBUG"}
+    with running("serve", environment=environment | {"HOST": "127.0.0.1", "PORT": str(port)}) as command:
+        command.read_until("database is away")
+        command.read_until("Started worker")
+        assert httpx.get(f"http://127.0.0.1:{port}/api/v1/models").status_code == 503
+        command.process.terminate()
+        command.finish()
+    assert secret not in command.output
+
+
+PRINTING = """
+import asyncio, os, sys
+from app.observability.logs import configure_logs
+from app.observability.stray_output import stray_output_logged
+from solver import Portfolio
+from solver.pool import SolverPool
+from tests.observability.printing import solve
+
+async def main():
+    async with SolverPool(processes=1, solve=solve) as pool:
+        await pool.solve(Portfolio((), cash=1), lane=1)
+
+configure_logs("INFO")
+with stray_output_logged():
+    asyncio.run(main())
+print("and standard output is what it was")
+print("and so is standard error", file=sys.stderr)
+"""
+
+
+def test_what_solver_processes_print_becomes_lines() -> None:
+    """On standard output and error, from Python and from C, and what a dying process says last."""
+    ended = subprocess.run([sys.executable, "-c", PRINTING], capture_output=True, text=True, timeout=60, check=True)
+    *lines, last = ended.stdout.splitlines()
+    assert last == "and standard output is what it was"
+    assert ended.stderr == "and so is standard error\n"
+    told = "\n".join(json.loads(line)["text"] for line in lines)
+    for text in ("printed by Python", "printed by C", "complained", "RuntimeError: the last words"):
+        assert text in told
