@@ -206,6 +206,10 @@ def test_a_documentation_page_needs_nothing_from_elsewhere(api: Api, page: str) 
     html = api.raw("GET", page).expect(200)
     assert html.headers["Content-Type"].startswith("text/html")
     assert not re.search(r"https?://|//\w+\.", html.text)
+    policy = re.search(r'"Content-Security-Policy" content="([^"]+)"', html.text)
+    assert policy is not None
+    for kind in ("connect", "font", "img"):
+        assert f"{kind}-src 'self'" in policy[1], "what a page's script asks for, it asks here"
     needed = re.findall(r'(?:src|href)="([^"]+)"', html.text) + re.findall(r'"(/docs/[^"]+)"', html.text)
     assert len(needed) >= 3
     for each in needed:
