@@ -18,8 +18,9 @@ from time import perf_counter
 import numpy as np
 from msgspec import Struct
 
+from solver.chunks import Chunk, Undecided
 from solver.scaling import INT64_LIMIT, Integers
-from solver.states import Chunk, States
+from solver.states import States
 from solver.sums import greatest_sum
 
 FIRST_PAIRING = 2_000
@@ -27,28 +28,12 @@ FIRST_PAIRING = 2_000
 PAIRING_GROWTH = 8
 
 REACHABLE_BITS = 100_000_000
-"""Greatest capacity of which all reachable sums are listed: 12 MB at a time, and some milliseconds for each chunk."""
+"""Greatest capacity of which all reachable sums are listed, 12 MB at a time."""
+REACHABLE_SECONDS = 4e-10
+"""Time that takes at most, for each chunk and each unit of capacity."""
 
-
-class Side:
-    """Collects what may be added to the greedy choice, or what may be removed from it."""
-
-    def __init__(self) -> None:
-        self._chunks: list[tuple[int, int, Chunk]] = []
-
-    def offer(self, one: Chunk, copies: int, rank: int) -> None:
-        """Offer copies of an item, in chunks of 1, 2, 4 ... and the rest, which combine to any number of them."""
-        size = 1
-        while copies > 0:
-            size = min(size, copies)
-            chunk = Chunk(one.item, one.copies * size, one.weight * size, one.profit * size)
-            self._chunks.append((rank, size, chunk))
-            copies -= size
-            size *= 2
-
-    def sorted(self) -> list[Chunk]:
-        """By rank; small chunks of all items come before larger ones of the same rank."""
-        return [chunk for _, _, chunk in sorted(self._chunks, key=lambda entry: entry[:2])]
+LARGE_NUMBERS = 4
+"""Python integers take so many times the memory of an int64, so that fewer partial choices are held."""
 
 
 class Search(Struct, frozen=True):
@@ -69,67 +54,6 @@ class Search(Struct, frozen=True):
     states: int
 
 
-class Undecided:
-    """The chunks of one side that wait for their decision, in their order.
-
-    Attributes:
-        chunks: all of them, the decided first.
-        position: the first that is still undecided.
-    """
-
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
-        self.chunks = chunks
-        self.position = 0
-        self._divisors = [0]
-        self._weights = [0]
-        for chunk in reversed(chunks):
-            self._divisors.append(gcd(self._divisors[-1], chunk.weight))
-            self._weights.append(self._weights[-1] + chunk.weight)
-        # Shares of the lightest security are the finest filling.
-        self._filling = min((chunk for chunk in chunks if abs(chunk.copies) == 1), key=_size, default=None)
-        self._fillings = sum(
-            abs(chunk.copies) for chunk in chunks if self._filling and chunk.item == self._filling.item
-        )
-
-    def __len__(self) -> int:
-        return len(self.chunks) - self.position
-
-    def undecided(self) -> list[Chunk]:
-        """The chunks that are still undecided."""
-        return list(self.chunks[self.position :])
-
-    def take(self) -> Chunk:
-        """The next chunk, decided from now on."""
-        chunk = self.chunks[self.position]
-        self.position += 1
-        if self._filling and chunk.item == self._filling.item:
-            self._fillings -= abs(chunk.copies)
-        return chunk
-
-    @property
-    def divisor(self) -> int:
-        """Greatest common divisor of the weights of what is undecided."""
-        return self._divisors[-1 - self.position]
-
-    @property
-    def weight(self) -> int:
-        """Weight of everything that is undecided."""
-        return self._weights[-1 - self.position]
-
-    @property
-    def filling(self) -> tuple[Chunk, int] | None:
-        """A share of the lightest security, and how many of it are undecided."""
-        return (self._filling, self._fillings) if self._filling and self._fillings else None
-
-
-def _in_units(chunk: Chunk, unit: int) -> Chunk:
-    return Chunk(chunk.item, chunk.copies, chunk.weight, chunk.profit // unit)
-
-
-def _size(chunk: Chunk) -> int:
-    return abs(chunk.weight)
-
-
 class Core:
     """One search. Weights count from the capacity, profits from the greedy choice.
 
@@ -144,15 +68,15 @@ class Core:
         # In units of their common divisor the profits are small numbers, and any bound in them is sharper.
         unit = gcd(broken.profit, *(chunk.profit for chunk in additions), *(chunk.profit for chunk in removals))
         self._unit = unit
-        self._additions = Undecided([_in_units(chunk, unit) for chunk in additions])
-        self._removals = Undecided([_in_units(chunk, unit) for chunk in removals])
-        self._broken = _in_units(broken, unit)
+        self._additions = Undecided([chunk.in_units(unit) for chunk in additions])
+        self._removals = Undecided([chunk.in_units(unit) for chunk in removals])
+        self._broken = broken.in_units(unit)
         self._room = room
         self._best = self._bound = 0
         self._change: list[Chunk] | None = None
         self._looked_at = 0
-        self._number: type[np.int64 | object] = np.int64
-        self._states = States(-room, np.int64)
+        self._number = self._narrowest()
+        self._states = States(-room, self._number)
 
     def search(self, best: int, bound: int, deadline: float, max_states: int, *, persist: bool) -> Search:
         """Look for a choice above `best` until it is found and proven, or the time runs out.
@@ -161,35 +85,32 @@ class Core:
         goes through everything undecided, with this and a second set at a time.
         """
         self._best, self._bound = best // self._unit, bound // self._unit
-        self._number = self._narrowest()
-        self._states = States(-self._room, self._number)
+        if self._number is object:
+            max_states //= LARGE_NUMBERS
         pairing = FIRST_PAIRING
         complete = False
-        while not complete:
-            if len(self._states) > min(pairing, max_states):
-                pairing *= PAIRING_GROWTH
-                last = len(self._states) > max_states
-                if last and persist:
-                    self._tighten()
-                complete = self._pair(max_states, deadline, persist=persist and last) or self._best >= self._bound
-                if last:
-                    break
-            if perf_counter() > deadline:
+        while not complete and perf_counter() < deadline:
+            if len(self._states) > max_states:
+                if persist:
+                    self._tighten(deadline)
+                complete = self._best >= self._bound or self._pair(max_states, deadline, persist=persist)
                 break
-            if not complete:
-                complete = not self._decide() or self._best >= self._bound
+            if len(self._states) > pairing:
+                pairing *= PAIRING_GROWTH
+                complete = self._pair(max_states, deadline, persist=False)
+            complete = complete or self._best >= self._bound or not self._decide()
         if self._change is not None:
             best = self._best * self._unit
         return Search(self._change, best, self._bound * self._unit, complete, self._looked_at)
 
-    def _narrowest(self) -> type[np.int64] | type[object]:
+    def _narrowest(self) -> type[np.int64 | object]:
         """int64 if every sum and product of the search provably fits in it."""
         chunks = (*self._additions.chunks, *self._removals.chunks, self._broken)
         reach = self._room + sum(abs(chunk.weight) for chunk in chunks)
-        gain = abs(self._best) + self._bound + sum(abs(chunk.profit) for chunk in chunks)
+        gain = sum(abs(chunk.profit) for chunk in chunks)
         steepest = max(chunk.profit // chunk.weight for chunk in chunks) + 1
         rest = max(abs(chunk.profit % chunk.weight) for chunk in chunks)
-        fits = gain + reach * steepest < INT64_LIMIT and reach * rest < INT64_LIMIT
+        fits = 2 * (gain + reach * steepest) < INT64_LIMIT and reach * rest < INT64_LIMIT
         return np.int64 if fits else object
 
     def _decide(self) -> bool:
@@ -204,48 +125,53 @@ class Core:
         if fitting and states.profits[fitting - 1] > self._best:
             self._improve(int(states.profits[fitting - 1]), states.taken(fitting - 1))
         if additions.filling:
-            self._complete(slice(0, fitting), *additions.filling)
+            self._fill(fitting, *additions.filling)
         if removals.filling:
-            self._complete(slice(fitting, None), *removals.filling)
+            self._empty(fitting, *removals.filling)
         wanted = np.zeros(len(states), dtype=bool)
         divisor = gcd(additions.divisor, removals.divisor)
         if additions:
-            relaxed = _relaxed(-states.weights[:fitting], additions.chunks[additions.position], divisor)
+            relaxed = _relaxed(-states.weights[:fitting], additions.first, divisor)
             wanted[:fitting] = states.profits[:fitting] + relaxed > self._best
         if removals:
             excess = states.weights[fitting:]
-            relaxed = _relaxed(-excess, removals.chunks[removals.position], divisor)
+            relaxed = _relaxed(-excess, removals.first, divisor)
             wanted[fitting:] = (states.profits[fitting:] + relaxed > self._best) & (excess <= -removals.weight)
         states.keep(wanted)
         return len(states) > 0
 
-    def _complete(self, part: slice, one: Chunk, copies: int) -> None:
-        """Fill or empty partial choices with shares of one security, as far as they go."""
-        states = self._states
-        weights, profits = states.weights[part], states.profits[part]
-        # Added shares must not exceed the room; removed ones must at least make up for the excess.
-        counts = -weights // one.weight if one.weight > 0 else -(weights // one.weight)
-        if one.weight > 0:
-            counts = np.minimum(counts, copies)
-        else:
-            enough = counts <= copies
-            part = slice((part.start or 0), (part.start or 0) + int(np.count_nonzero(enough)))
-            counts, profits = counts[enough], profits[enough]
+    def _fill(self, fitting: int, one: Chunk, copies: int) -> None:
+        """Fill the partial choices that fit with shares of one security, as far as their room and the shares go."""
+        room = -self._states.weights[:fitting]
+        self._complete(0, self._states.profits[:fitting], one, np.minimum(room // one.weight, copies))
+
+    def _empty(self, fitting: int, one: Chunk, copies: int) -> None:
+        """Remove shares of one security from the partial choices that do not fit, where there are enough of them."""
+        counts = -(self._states.weights[fitting:] // one.weight)
+        enough = int(np.searchsorted(counts, copies, side="right"))
+        self._complete(fitting, self._states.profits[fitting : fitting + enough], one, counts[:enough])
+
+    def _complete(self, first: int, profits: Integers, one: Chunk, counts: Integers) -> None:
         if len(counts) == 0:
             return
         completed = profits + counts * one.profit
         index = int(np.argmax(completed))
         if completed[index] > self._best:
-            count = int(counts[index])
-            filling = Chunk(one.item, one.copies * count, one.weight * count, one.profit * count)
-            self._improve(int(completed[index]), [*states.taken((part.start or 0) + index), filling])
+            change = [*self._states.taken(first + index), one.times(int(counts[index]))]
+            self._improve(int(completed[index]), change)
 
     def _pair(self, max_states: int, deadline: float, *, persist: bool) -> bool:
-        """Pair the partial choices with a second set from undecided chunks; True if that leaves nothing undecided."""
+        """Pair the partial choices with a second set from undecided chunks; True if that leaves nothing undecided.
+
+        Args:
+            persist: go through every choice of what neither set has decided, one after the other.
+        """
         partners = States(0, self._number)
-        additions, removals = self._additions.undecided(), self._removals.undecided()
+        additions, removals = self._additions.rest(), self._removals.rest()
         limit = min(len(self._states), max_states)
         while (additions or removals) and len(partners) <= limit:
+            if perf_counter() > deadline:
+                return False
             # Evenly from both sides, so that what is added balances what is removed.
             adds = additions and (len(partners.decided) % 2 == 0 or not removals)
             partners.decide((additions if adds else removals).pop(0))
@@ -256,54 +182,56 @@ class Core:
                 return True
         rest = additions + removals
         for prefix in self._prefixes(rest) if persist else ([],):
-            self._match(partners, prefix)
+            if prefix is not None:
+                self._match(partners, prefix)
             if self._best >= self._bound or perf_counter() > deadline:
                 return False
         return persist or not rest
 
-    def _tighten(self) -> None:
+    def _tighten(self, deadline: float) -> None:
         """Lower the bound to what the greatest sum of weights within the capacity allows, and try that sum.
 
         This settles portfolios of equal densities whose prices cannot make the sum that the linear relaxation asks for.
         """
         additions, removals = self._additions.chunks, self._removals.chunks
-        divisor = gcd(*(chunk.weight for chunk in (*additions, *removals)))
+        chunks = (*additions, *removals)
+        divisor = gcd(*(chunk.weight for chunk in chunks))
         # Seen from all removals made, every chunk adds.
         capacity = (self._room - sum(chunk.weight for chunk in removals)) // divisor
-        if capacity > REACHABLE_BITS:
+        seconds = capacity * len(chunks) * REACHABLE_SECONDS
+        if capacity > REACHABLE_BITS or perf_counter() + seconds > deadline:
             return
-        weights = [abs(chunk.weight) // divisor for chunk in (*additions, *removals)]
+        weights = [abs(chunk.weight) // divisor for chunk in chunks]
         chosen = set(greatest_sum(weights, capacity))
-        change = [chunk for index, chunk in enumerate(additions) if index in chosen]
-        change += [chunk for index, chunk in enumerate(removals, len(additions)) if index not in chosen]
+        change = [chunk for index, chunk in enumerate(chunks) if (index in chosen) == (index < len(additions))]
         room = self._room - divisor * (capacity - sum(weights[index] for index in chosen))
         self._bound = min(self._bound, room * self._broken.profit // self._broken.weight)
         profit = sum(chunk.profit for chunk in change)
         if profit > self._best:
             self._improve(profit, change)
 
-    def _prefixes(self, rest: Sequence[Chunk]) -> Iterator[list[Chunk]]:
-        """Every choice of the rest that the linear relaxation cannot rule out, the smallest changes first."""
+    def _prefixes(self, rest: Sequence[Chunk]) -> Iterator[list[Chunk] | None]:
+        """Every choice of the rest that the linear relaxation cannot rule out; None for each that it can."""
         pending: list[tuple[int, int, int, list[Chunk]]] = [(len(rest), 0, 0, [])]
         while pending:
             undecided, weight, profit, taken = pending.pop()
             if profit + (self._room - weight) * self._broken.profit // self._broken.weight <= self._best:
-                continue
-            if undecided == 0:
+                yield None
+            elif undecided == 0:
                 yield taken
-                continue
-            chunk = rest[undecided - 1]
-            pending.append((undecided - 1, weight + chunk.weight, profit + chunk.profit, [*taken, chunk]))
-            pending.append((undecided - 1, weight, profit, taken))
+            else:
+                chunk = rest[undecided - 1]
+                pending.append((undecided - 1, weight + chunk.weight, profit + chunk.profit, [*taken, chunk]))
+                pending.append((undecided - 1, weight, profit, taken))
 
     def _match(self, partners: States, prefix: list[Chunk]) -> None:
         """Give each partial choice, with the prefix added to it, the best partner that fits."""
         few, many = sorted((self._states, partners), key=len)
         room = -sum(chunk.weight for chunk in prefix) - few.weights
         first = len(room) - int(np.searchsorted(room[::-1], many.weights[0]))
-        places = np.searchsorted(many.weights, room[:first][::-1], side="right")[::-1] - 1
         if first == 0:
             return
+        places = np.searchsorted(many.weights, room[:first][::-1], side="right")[::-1] - 1
         total = few.profits[:first] + many.profits[places]
         index = int(np.argmax(total))
         profit = int(total[index]) + sum(chunk.profit for chunk in prefix)

@@ -5,9 +5,9 @@ from math import gcd
 
 from msgspec import Struct
 
-from solver.core import Core, Side
+from solver.chunks import Chunk, Side
+from solver.core import Core
 from solver.reduction import Item
-from solver.states import Chunk
 
 
 class Packing(Struct, frozen=True):

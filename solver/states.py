@@ -1,28 +1,13 @@
 """Sets of partial choices of items, as sorted arrays of exact integers with enough history to name the choice."""
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
+from solver.chunks import Chunk
 from solver.scaling import Integers
 
 WORD_BITS = 62
 """Decisions recorded in one machine word of a state's history."""
-
-
-class Chunk(Struct, frozen=True):
-    """Several copies of an item that are added to the greedy choice, or removed from it, together.
-
-    Attributes:
-        item: index of the item.
-        copies: how many; negative where they are removed.
-        weight, profit: of all copies, negative where they are removed.
-    """
-
-    item: int
-    copies: int
-    weight: int
-    profit: int
 
 
 class States:
