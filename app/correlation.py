@@ -14,8 +14,7 @@ from integrations.client import forwarded_headers
 HEADER = "X-Correlation-ID"
 TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 TRACE_STATE = re.compile(r"[\x20-\x7e]{1,512}")
-PATTERN = r"^[0-9A-Za-z._:-]{1,128}$"
-_WELL_FORMED = re.compile(PATTERN[1:-1])
+_WELL_FORMED = re.compile(r"[0-9A-Za-z._:-]{1,128}")
 _current: ContextVar[str] = ContextVar("correlation_id", default="")
 
 

@@ -124,8 +124,8 @@ _PARAMETERS: Json = {
         "name": correlation.HEADER,
         "in": "header",
         "required": False,
-        "description": "Names the request; one that is not well formed is replaced.",
-        "schema": {"type": "string", "pattern": correlation.PATTERN},
+        "description": "Names the request: 1 to 128 of A-Z, a-z, 0-9 and `._:-`; anything else is replaced.",
+        "schema": {"type": "string"},
     }
 }
 
