@@ -146,7 +146,8 @@ def _milliseconds(runs: Sequence[Run]) -> str:
 
 
 def _multiple(runs: Sequence[Run], method: str) -> str:
-    return f"{statistics.median(run.ratio(method) for run in runs):,.3g} x"
+    ratio = statistics.median(run.ratio(method) for run in runs)
+    return f"{ratio:,.0f} x" if ratio >= 10 else f"{ratio:.1f} x"
 
 
 if __name__ == "__main__":
