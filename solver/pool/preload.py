@@ -11,6 +11,9 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 # One solver process is meant for one core, and threads do not survive the fork anyway.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# Requests and probes shall not wait their turn behind solves; nor shall a flood of requests starve the solves.
+os.nice(5)
+
 # Standard output is for whom the server writes it. What a solver prints goes where complaints go.
 os.dup2(2, 1)
 
