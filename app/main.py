@@ -124,7 +124,7 @@ async def _parts(
         app.state.database = database
         readiness = Readiness(database, solvers, neighbours)
         await stack.enter_async_context(watching(readiness))
-        register_figures(metrics.registry, solvers, neighbours, readiness)
+        register_figures(metrics, solvers, neighbours, readiness)
         stack.enter_context(export_metrics(collector, metrics))
         app.state.database = database
         app.state.rebalancer = Rebalancer(database, neighbours, solvers, limits, RebalanceObserver(metrics, tracing))

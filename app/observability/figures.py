@@ -7,8 +7,9 @@ import psutil
 import structlog
 from prometheus_client import ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.registry import Collector
 
+from app.observability.metrics import Metrics
 from app.readiness import Readiness
 from integrations.neighbours import Integrations
 from solver.pool import SolverPool
@@ -18,13 +19,12 @@ log = structlog.get_logger(__name__)
 BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
-def register_figures(
-    registry: CollectorRegistry, solvers: SolverPool, neighbours: Integrations, readiness: Readiness
-) -> None:
+def register_figures(metrics: Metrics, solvers: SolverPool, neighbours: Integrations, readiness: Readiness) -> None:
     """Add the figures of these parts, and of this process, to what is collected."""
-    ProcessCollector(registry=registry)
+    metrics.expect_services(neighbours.states())
+    ProcessCollector(registry=metrics.registry)
     for collector in (SolverFigures(solvers), BreakerFigures(neighbours), ReadinessFigures(readiness)):
-        registry.register(collector)
+        metrics.registry.register(collector)
 
 
 def tell_loss(pid: int | None, reason: str) -> None:

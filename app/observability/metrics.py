@@ -4,12 +4,14 @@ Prometheus' client keeps them: it costs a fifth of what OpenTelemetry's takes pe
 is written here. `export` sends the same registry by OTLP.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from app.errors import ErrorCode
+from integrations.errors import Cause
 from solver import SolutionPath
 
 # Twice the series for the moment at which each began, which nobody asks for.
@@ -137,6 +139,15 @@ class Metrics:
         )
         self.cache_reads = self._counter("cache_reads_total", "Questions to a cache.", "cache", "result")
 
+    def expect_services(self, services: Iterable[str]) -> None:
+        """Show these neighbouring services, of which there is nothing to tell yet."""
+        for service in services:
+            self.upstream_rejections.labels(service)
+            self.upstream_rows_refused.labels(service)
+            self.upstream_breaker_changes.labels(service, "open")
+            for cause in (Cause.TIMEOUT, Cause.CONNECTION, Cause.STATUS):
+                self.upstream_retries.labels(service, cause)
+
     def _database(self) -> None:
         self.database_seconds = self._histogram(
             "database_command_seconds", "MongoDB commands.", SECONDS, "command", "outcome"
@@ -147,6 +158,8 @@ class Metrics:
         self.database_checkout_failures = self._counter(
             "database_checkout_failures_total", "Commands that got no connection.", "reason"
         )
+        for reason in ("timeout", "connectionError", "poolClosed"):
+            self.database_checkout_failures.labels(reason)
         self.database_connections = Gauge(
             "order_generation_database_connections", "Connections to MongoDB.", ("state",), registry=self.registry
         )
