@@ -119,6 +119,14 @@ def stuck_solve(portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_se
     raise AssertionError("nobody killed this process")
 
 
+def fork_server() -> psutil.Process | None:
+    """The fork server of this process, if there is one."""
+    for child in psutil.Process().children():
+        if child.status() != psutil.STATUS_ZOMBIE and "forkserver" in " ".join(child.cmdline()):
+            return child
+    return None
+
+
 def solver_processes() -> list[psutil.Process]:
     """The solver processes of this process: the children of its fork server."""
     return [child for child in psutil.Process().children(recursive=True) if child.ppid() != os.getpid()]

@@ -16,7 +16,7 @@ from solver import cascade
 from solver.pool import Overloaded, PoolClosed, ProcessLost, SolverFault, SolverPool
 from solver.problem import Infeasible, InvalidPortfolio, Portfolio, Security, Solution, SolverStrategy, TimeLimit
 from tests.solver import misbehaviour
-from tests.solver.misbehaviour import portfolio, solver_processes
+from tests.solver.misbehaviour import fork_server, portfolio, solver_processes
 
 
 @pytest.fixture
@@ -278,6 +278,7 @@ print(sorted({"cvxpy", "highspy", "scipy", "numpy", "solver.milp"} & set(sys.mod
 
 async def test_solver_processes_share_what_the_fork_server_loaded(pool: SolverPool) -> None:
     """A new process need not import the solver library: the fork server it comes from has it."""
-    fork_server = psutil.Process(pool.figures().pids[0]).parent()
-    assert fork_server is not None
-    assert any("highspy" in mapped.path for mapped in fork_server.memory_maps())
+    server = fork_server()
+    assert server is not None
+    assert server.pid == psutil.Process(pool.figures().pids[0]).ppid()
+    assert any("highspy" in mapped.path for mapped in server.memory_maps())

@@ -14,7 +14,7 @@ from solver.pool import Solved, SolverPool
 from solver.pool.worker import Worker
 from solver.problem import Crashed, Portfolio, Security, Solution, TimeLimit
 from tests.solver import misbehaviour
-from tests.solver.misbehaviour import Behaviour, portfolio, solver_processes
+from tests.solver.misbehaviour import Behaviour, fork_server, portfolio, solver_processes
 
 
 @pytest.fixture
@@ -193,9 +193,9 @@ async def test_a_chunk_too_large_for_the_socket_does_not_block_the_server(single
 async def test_the_death_of_the_fork_server_is_survived(pool: SolverPool) -> None:
     """Its processes go on solving, can still be killed, and are replaced from a new one."""
     before = [psutil.Process(pid) for pid in pool.figures().pids]
-    fork_server = before[0].parent()
-    assert fork_server is not None
-    fork_server.kill()
+    server = fork_server()
+    assert server is not None
+    server.kill()
     solved = await ask_all(pool, *[misbehaviour.behave] * 10)
     assert all(isinstance(one.outcome, Solution) for one in solved)
     stopped, crashed = await ask_all(pool, misbehaviour.stop, misbehaviour.die)

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from decimal import Decimal
 
 import psutil
@@ -14,7 +15,7 @@ import pytest
 from solver import cascade
 from solver.pool import SolverPool
 from solver.problem import Crashed, Portfolio, Security, Solution, TimeLimit
-from tests.solver.misbehaviour import solver_processes
+from tests.solver.misbehaviour import fork_server, solver_processes
 
 SECONDS = float(os.environ.get("SOLVER_SOAK_SECONDS", "120"))
 CALLERS = 200
@@ -40,26 +41,23 @@ def random_portfolio(random: random.Random) -> Portfolio:
     )
 
 
-async def torment(random: random.Random, end: float) -> Counter[str]:
+def processes_of(pool: SolverPool) -> list[psutil.Process | None]:
+    """Its solver processes that answer; they are not all children of the present fork server."""
+    return [psutil.Process(pid) for pid in pool.figures().pids if psutil.pid_exists(pid)]
+
+
+async def torment(random: random.Random, pool: SolverPool, end: float) -> Counter[str]:
     """Kills solver processes, stops some, and now and then kills the fork server."""
     done: Counter[str] = Counter()
     while time.monotonic() < end:
         await asyncio.sleep(random.uniform(0, 0.5))
-        processes = solver_processes()
-        if not processes:
-            continue
-        victim = random.choice(processes)
         kind = random.choices(["kill", "stop", "kill the fork server"], [90, 8, 2])[0]
-        try:
-            if kind == "kill the fork server":
-                fork_server = victim.parent()
-                assert fork_server is not None
-                fork_server.kill()
-            else:
-                victim.send_signal(signal.SIGKILL if kind == "kill" else signal.SIGSTOP)
-        except psutil.NoSuchProcess:
-            continue
-        done[kind] += 1
+        victims = [fork_server()] if kind == "kill the fork server" else processes_of(pool)
+        victim = random.choice(victims) if victims else None
+        with suppress(psutil.NoSuchProcess):
+            if victim is not None:
+                victim.send_signal(signal.SIGSTOP if kind == "stop" else signal.SIGKILL)
+                done[kind] += 1
     return done
 
 
@@ -97,7 +95,7 @@ async def test_answers_stay_right_and_memory_flat_while_processes_are_killed() -
             for caller in range(CALLERS):
                 tasks.create_task(ask(caller, pool))
             tasks.create_task(weigh())
-            tormented = tasks.create_task(torment(chance, end))
+            tormented = tasks.create_task(torment(chance, pool, end))
         figures = pool.figures()
         descriptors = this.num_fds()
     third = len(memory) // 3
@@ -105,7 +103,7 @@ async def test_answers_stay_right_and_memory_flat_while_processes_are_killed() -
     print(f"\n{dict(outcomes)}; {dict(tormented.result())}; {figures.restarts} restarts; {descriptors} descriptors")
     print(f"resident memory of the pool's process: {memory[third]:.0f} MB, last third {growth:+.1f} MB")
     assert outcomes["Solution"] > 0.95 * outcomes.total()
-    assert figures.restarts > 0
+    assert figures.restarts > SECONDS / 4
     assert figures.queued == 0
     assert descriptors < 60
     assert growth < 10
