@@ -66,7 +66,9 @@ def _full_milp(task: Task, bounds: ShareBounds) -> Proven | TimeLimit:
     # CVXPY is not worth loading where no portfolio is sent through it.
     from solver.milp import solve_milp  # noqa: PLC0415
 
-    shares = solve_milp(task.scaled, bounds, MILP_PART * (task.deadline - perf_counter()))
+    remaining = task.deadline - perf_counter()
+    # HiGHS takes a limit in the past for a mistake.
+    shares = solve_milp(task.scaled, bounds, MILP_PART * remaining) if remaining > 0 else None
     candidate = None if shares is None else _verified(task.scaled, shares)
     proven = _exact(task, bounds, candidate)
     if isinstance(proven, Proven) and candidate is not None and candidate.objective == proven.verified.objective:

@@ -25,6 +25,9 @@ OUT_OF_MEMORY = 71
 LENGTH_BYTES = 4
 """Every message on the socket, both ways, is its length as so many bytes, big end first, then itself in msgpack."""
 
+WARM_UP_SECONDS = 30.0
+"""For the first portfolio of a process, however short the limit of those that follow."""
+
 _WARM_UP = Portfolio(
     securities=(
         Security("A", Decimal("3.01"), target=Decimal("0.5"), low_drift=Decimal("0.1"), high_drift=Decimal("0.1")),
@@ -96,7 +99,7 @@ def serve(connection: socket.socket, solve: Solve, strategy: SolverStrategy, tim
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     # The first integer program of a process is slower by far, and shows that the solver works here at all.
-    solve(_WARM_UP, strategy=SolverStrategy.MILP, time_limit_seconds=time_limit_seconds)
+    solve(_WARM_UP, strategy=SolverStrategy.MILP, time_limit_seconds=WARM_UP_SECONDS)
     try:
         with connection, connection.makefile("rb") as stream:
             _send(connection, Ready())

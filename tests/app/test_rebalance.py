@@ -49,11 +49,13 @@ def assert_adds_up(answer: Any, neighbours: Neighbours) -> None:
     for key, each in drifts.items():
         assert list(each) == DRIFT_KEYS
         assert each["actual"] == (rounded(after[key] * price[key] / value) if value else 0)
-        assert value == 0 or (
-            value * (Fraction(each["target"]) - Fraction(each["lowDrift"]))
-            <= after[key] * price[key]
-            <= value * (Fraction(each["target"]) + Fraction(each["highDrift"]))
-        )
+        if value and each["target"]:
+            held, target = after[key] * price[key], Fraction(each["target"])
+            assert (
+                value * (target - Fraction(each["lowDrift"])) <= held <= value * (target + Fraction(each["highDrift"]))
+            )
+        elif value:
+            assert 0 <= after[key] < 1, "all that can be sold is"
     for each in answer["transactions"]:
         assert list(each) == TRANSACTION_KEYS
         assert isinstance(each["quantity"], int)
