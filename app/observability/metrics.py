@@ -79,7 +79,7 @@ class Metrics:
 
     def _business(self) -> None:
         self.rebalances = self._counter("rebalances_total", "Rebalances by outcome.", "outcome")
-        for outcome in ("completed", "partial", "failed"):
+        for outcome in ("completed", "partial", "failed", "not_stored"):
             self.rebalances.labels(outcome)
         self.portfolios_rebalanced = self._counter("portfolios_rebalanced_total", "Portfolios rebalanced.")
         self.portfolios_failed = self._counter("portfolios_failed_total", "Portfolios not rebalanced.", "code")

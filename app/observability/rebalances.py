@@ -87,7 +87,7 @@ class RebalanceObserver:
             try:
                 yield observed
             except BaseException as error:
-                self._metrics.rebalances.labels("failed").inc()
+                self._metrics.rebalances.labels("not_stored").inc()
                 log.warning("rebalance not stored", cause=type(error).__name__, milliseconds=_since(started))
                 raise
             span.note(completed=observed.completed, failed=observed.failed)

@@ -1,0 +1,78 @@
+"""What is measured of a rebalance, where a running service cannot be made to show it exactly."""
+
+from decimal import Decimal
+
+import pytest
+from bson import ObjectId
+from prometheus_client import generate_latest
+
+from app.observability.metrics import Metrics
+from app.observability.rebalances import Movement, RebalanceObserver, movement
+from app.observability.tracing import NO_TRACING
+from persistence.documents import RebalancedPortfolio, RebalancedPosition, Solve
+from persistence.errors import DatabaseUnavailable
+from tests.observability.service import Scrape
+
+
+def position(price: str, before: str, after: str, target: str) -> RebalancedPosition:
+    drift = Decimal("0.05")
+    return RebalancedPosition("S" * 24, Decimal(price), Decimal(before), Decimal(after), Decimal(target), drift, drift)
+
+
+def portfolio(market_value: str, *positions: RebalancedPosition) -> RebalancedPortfolio:
+    return RebalancedPortfolio(
+        rebalance_id=ObjectId(),
+        place=0,
+        portfolio_id="P" * 24,
+        portfolio_name=None,
+        status="COMPLETED",
+        failure=None,
+        market_value=Decimal(market_value),
+        cash_before=Decimal(0),
+        cash_after=Decimal(0),
+        trade_date="2026-01-02",
+        positions=positions,
+        solve=Solve("ROUNDING", Decimal(0), tie_proven=True, seconds=0.0),
+    )
+
+
+def test_movement_adds_up() -> None:
+    """One security bought, one sold, one kept that the model does not want."""
+    moved = movement(
+        portfolio(
+            "1000",
+            position("10", "0", "30", "0.3"),
+            position("20", "25", "20", "0.45"),
+            position("5", "10", "10", "0"),
+        )
+    )
+    assert moved == Movement(
+        drift_before=Decimal("0.4"),  # 300 missing, 50 too much, 50 unwanted
+        drift_after=Decimal("0.1"),  # 50 missing, 50 unwanted
+        turnover=Decimal("0.4"),
+        bought=1,
+        sold=1,
+        bought_value=Decimal(300),
+        sold_value=Decimal(100),
+    )
+
+
+def test_a_portfolio_worth_nothing_has_moved_nothing() -> None:
+    moved = movement(portfolio("0", position("10", "0", "0", "0.3")))
+    assert (moved.drift_before, moved.drift_after, moved.turnover) == (0, 0, 0)
+
+
+def test_a_rebalance_that_is_not_stored_is_counted_as_such() -> None:
+    """Whatever became of its portfolios."""
+    metrics = Metrics()
+    observer = RebalanceObserver(metrics, NO_TRACING)
+    with (
+        pytest.raises(DatabaseUnavailable),
+        observer.rebalance(ObjectId(), ObjectId()) as observed,
+        observed.portfolio("P" * 24) as one,
+    ):
+        one.ended(portfolio("1000", position("10", "0", "30", "0.3")))
+        raise DatabaseUnavailable("gone")
+    scrape = Scrape(generate_latest(metrics.registry).decode())
+    assert scrape.value("order_generation_rebalances_total", outcome="not_stored") == 1
+    assert scrape.value("order_generation_rebalances_total") == 1
