@@ -129,4 +129,5 @@ def fork_server() -> psutil.Process | None:
 
 def solver_processes() -> list[psutil.Process]:
     """The solver processes of this process: the children of its fork server."""
-    return [child for child in psutil.Process().children(recursive=True) if child.ppid() != os.getpid()]
+    server = fork_server()
+    return server.children() if server else []
