@@ -101,10 +101,12 @@ def test_a_method_that_a_route_does_not_take_is_told_the_ones_it_does(api: Api, 
     ],
 )
 def test_a_body_that_is_not_sent_as_json_is_not_read(
-    api: Api, method: str, route: str, content_type: str | None
+    standard: Api, method: str, route: str, content_type: str | None
 ) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
-    refused = api.raw(method, f"/api/v1{route}", content=b"{}", headers=headers).expect(415, "UNSUPPORTED_MEDIA_TYPE")
+    refused = standard.raw(method, f"/api/v1{route}", content=b"{}", headers=headers).expect(
+        415, "UNSUPPORTED_MEDIA_TYPE"
+    )
     assert refused.error["details"] == {"accepted": ["application/json"]}
 
 
@@ -142,24 +144,24 @@ def test_json_may_be_announced_in_any_of_its_spellings(api: Api, content_type: s
     ids=lambda value: repr(value[:24]) if isinstance(value, bytes) else str(value),
 )
 def test_a_body_that_makes_no_sense_is_a_validation_error(
-    api: Api, method: str, route: str, body: bytes, field: str | None
+    standard: Api, method: str, route: str, body: bytes, field: str | None
 ) -> None:
-    refused = api.call(method, route, body).expect(400, "VALIDATION_ERROR")
+    refused = standard.call(method, route, body).expect(400, "VALIDATION_ERROR")
     if method == "POST" and route == "/models":
         assert field is None or list(refused.rules) == [field]
     assert len(refused.text) < 1_000
 
 
 @takes_a_body
-def test_a_body_of_a_million_bytes_is_read_and_one_more_is_too_large(api: Api, method: str, route: str) -> None:
+def test_a_body_of_a_million_bytes_is_read_and_one_more_is_too_large(standard: Api, method: str, route: str) -> None:
     """Whether its length is announced or not."""
     padding = b" " * (1_000_000 - 2)
-    api.call(method, route, b"{" + padding + b"}").expect(400, "VALIDATION_ERROR")
+    standard.call(method, route, b"{" + padding + b"}").expect(400, "VALIDATION_ERROR")
     too_large = b"{" + padding + b" }"
-    api.call(method, route, too_large).expect(413, "PAYLOAD_TOO_LARGE")
+    standard.call(method, route, too_large).expect(413, "PAYLOAD_TOO_LARGE")
     headers = {"Content-Type": "application/json"}
     pieces = (too_large[start : start + 50_000] for start in range(0, len(too_large), 50_000))
-    api.raw(method, f"/api/v1{route}", content=pieces, headers=headers).expect(413, "PAYLOAD_TOO_LARGE")
+    standard.raw(method, f"/api/v1{route}", content=pieces, headers=headers).expect(413, "PAYLOAD_TOO_LARGE")
 
 
 def test_the_last_of_repeated_keys_counts(api: Api) -> None:

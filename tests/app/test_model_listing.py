@@ -90,8 +90,8 @@ def test_pages_are_cut_out_of_the_whole(api: Api, three: list[str]) -> None:
 @pytest.mark.parametrize(
     "value", ["-1", "", "1.0", "1e1", "one", "null", "true", " 1", "+1", "0x1", "1_0", "٣", "1" * 9 + "x"]
 )
-def test_pages_are_asked_for_in_whole_numbers(api: Api, listing: str, parameter: str, value: str) -> None:
-    (refused,) = api.get(listing, **{parameter: value}).expect(400).rules.items()
+def test_pages_are_asked_for_in_whole_numbers(standard: Api, listing: str, parameter: str, value: str) -> None:
+    (refused,) = standard.get(listing, **{parameter: value}).expect(400).rules.items()
     assert refused[0] == parameter
     assert refused[1].startswith("must be a whole number of at least 0")
 

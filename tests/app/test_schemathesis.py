@@ -26,11 +26,11 @@ def findings(api: Api, directory: Path, *options: str) -> str:
 
 
 def test_it_does_for_a_while(standard: Api, tmp_path: Path) -> None:
-    assert findings(standard, tmp_path, "--max-examples", "8", "--max-time", "12", "--seed", "1") == ""
+    assert findings(standard, tmp_path, "--max-examples", "5", "--max-time", "10", "--seed", "1") == ""
 
 
-def test_it_does_in_the_suites_dialect_for_examples_and_edges_of_every_field(globeco: Api, tmp_path: Path) -> None:
-    assert findings(globeco, tmp_path, "--phases", "examples,coverage", "--seed", "1") == ""
+def test_it_does_in_the_suites_dialect_at_the_edges_of_every_field(globeco: Api, tmp_path: Path) -> None:
+    assert findings(globeco, tmp_path, "--phases", "coverage", "--seed", "1") == ""
 
 
 @pytest.mark.slow
