@@ -1,5 +1,7 @@
 """Runs the service under Granian: one worker process, beside the solver processes that it starts."""
 
+import os
+import signal
 import socket
 
 from granian import Granian
@@ -37,8 +39,15 @@ def run(settings: Settings) -> None:
         log_level=LogLevels(settings.log_level.lower()),
         log_dictconfig=log_configuration(settings.log_level),
     )
+    os.register_at_fork(after_in_child=_forget_signal_handlers)
     with stray_output_logged():
         server.serve()
+
+
+def _forget_signal_handlers() -> None:
+    """Let a worker that still starts simply end when it is told to: the server's handlers mean nothing in it."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _check_free(settings: Settings) -> None:

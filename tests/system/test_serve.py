@@ -64,6 +64,16 @@ def test_nothing_is_left_running_however_the_server_ends(number: signal.Signals)
         assert number == signal.SIGKILL or status == 0
 
 
+def test_a_request_to_stop_is_heard_while_it_starts() -> None:
+    """The worker has been forked, and has no handlers of its own yet."""
+    environment = {"HOST": "127.0.0.1", "PORT": str(free_port()), "MONGODB_URL": "embedded"}
+    with running("serve", environment=environment) as command:
+        command.read_until("Spawning worker")
+        command.process.terminate()
+        assert command.finish(20) == 0
+        assert command.await_end_of_family() == []
+
+
 def test_a_killed_worker_is_replaced_and_leaves_no_solver_process() -> None:
     with serving() as (command, url):
         (worker,) = [process for process in command.family() if _is_worker(process, command)]
