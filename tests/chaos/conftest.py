@@ -8,7 +8,7 @@ import pytest
 from tests.chaos.judge.caller import Caller
 from tests.chaos.judge.market import Market
 from tests.chaos.rig.simulator import SimulatorControl
-from tests.chaos.rig.stack import RunningService, Surroundings, serving, surroundings
+from tests.chaos.rig.stack import PATIENT, RunningService, Surroundings, serving, surroundings
 
 PATIENCE_SECONDS = 60
 
@@ -28,6 +28,13 @@ def impatient(around: Surroundings) -> Iterator[RunningService]:
 
 
 @pytest.fixture(scope="package")
+def patient(around: Surroundings) -> Iterator[RunningService]:
+    """A service with retries and caches."""
+    with serving(around, PATIENT) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
 def market() -> Market:
     """What is true while nothing is broken."""
     return Market()
@@ -41,11 +48,12 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def control(around: Surroundings, client: httpx.AsyncClient) -> AsyncIterator[SimulatorControl]:
-    """The simulator's controls; whatever a test broke is healed."""
+async def control(around: Surroundings, client: httpx.AsyncClient, market: Market) -> AsyncIterator[SimulatorControl]:
+    """The simulator's controls; whatever a test broke is healed, and what it changed of the market put back."""
     control = SimulatorControl(around.simulator.control, client)
     yield control
     await control.heal()
+    await market.restore(control)
 
 
 @pytest.fixture
@@ -54,6 +62,17 @@ async def caller(
 ) -> AsyncIterator[Caller]:
     """A caller of the impatient service."""
     caller = Caller(impatient.url, client, market)
+    yield caller
+    await control.heal()
+    await caller.settle()
+
+
+@pytest.fixture
+async def patient_caller(
+    patient: RunningService, client: httpx.AsyncClient, control: SimulatorControl, market: Market
+) -> AsyncIterator[Caller]:
+    """A caller of the service with retries and caches."""
+    caller = Caller(patient.url, client, market)
     yield caller
     await control.heal()
     await caller.settle()

@@ -1,16 +1,10 @@
 """How few calls a rebalance costs its neighbours, and what each of them carries, as the neighbours see it."""
 
-from collections.abc import AsyncIterator, Iterator
-
-import httpx
-import pytest
-
 from integrations.simulator import Service, SpecialCase
 from integrations.simulator.calls import CallReport
 from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
 from tests.chaos.rig.simulator import SimulatorControl
-from tests.chaos.rig.stack import IMPATIENT, RunningService, Surroundings, serving
 
 BALANCES = (Service.PORTFOLIO_ACCOUNTING, "GET /api/v1/balances")
 SECURITIES = (Service.SECURITY, "GET /api/v1/securities")
@@ -21,38 +15,20 @@ CORRELATION_ID = "one-rebalance:42"
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-@pytest.fixture(scope="module")
-def caching(around: Surroundings) -> Iterator[RunningService]:
-    """A service that caches for longer than the tests last."""
-    settings = {**IMPATIENT, "PRICE_CACHE_TTL_SECONDS": "600", "SECURITY_CACHE_TTL_SECONDS": "600"}
-    with serving(around, settings) as running:
-        yield running
-
-
-@pytest.fixture
-async def caller(
-    caching: RunningService, client: httpx.AsyncClient, control: SimulatorControl, market: Market
-) -> AsyncIterator[Caller]:
-    """A caller of the caching service."""
-    caller = Caller(caching.url, client, market)
-    yield caller
-    await caller.settle()
-
-
 def counted(report: CallReport) -> dict[tuple[Service, str], int]:
     return {(each.service, each.route): each.count for each in report.routes}
 
 
 async def test_a_rebalance_costs_a_read_for_each_portfolio_and_two_for_all_prices(
-    caller: Caller, control: SimulatorControl, market: Market
+    patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
     """The second one costs the balances alone, whatever the number of securities."""
     portfolios = 30
-    model = await caller.create_model(
+    model = await patient_caller.create_model(
         evenly(market.world.priced_security_ids()[:90]), market.world.portfolio_ids(2000, portfolios)
     )
     await control.forget_calls()
-    assert (await caller.rebalance(model)).normal
+    assert (await patient_caller.rebalance(model)).normal
     first = counted(await control.report())
     assert first.pop(NAME) == portfolios
     assert first.pop(SECURITIES, 1) == 1
@@ -60,19 +36,19 @@ async def test_a_rebalance_costs_a_read_for_each_portfolio_and_two_for_all_price
     assert first == {BALANCES: portfolios}
 
     await control.forget_calls()
-    assert (await caller.rebalance(model)).normal
+    assert (await patient_caller.rebalance(model)).normal
     assert counted(await control.report()) == {BALANCES: portfolios}
 
 
 async def test_what_the_bulk_lists_lack_is_asked_for_once_however_many_portfolios_need_it(
-    caller: Caller, control: SimulatorControl, market: Market
+    patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
     """Ten portfolios of a model with a security that has no price: one more call, and each of them says which."""
     unpriced = market.world.unpriced_security_ids()[0]
     ids = [market.world.case_id(SpecialCase.INVESTED), *market.world.portfolio_ids(2100, 9)]
-    model = await caller.create_model(evenly([*market.world.priced_security_ids()[:5], unpriced]), ids)
+    model = await patient_caller.create_model(evenly([*market.world.priced_security_ids()[:5], unpriced]), ids)
     await control.forget_calls()
-    asked = await caller.rebalance(model)
+    asked = await patient_caller.rebalance(model)
     assert set(asked.failed.values()) == {"PRICE_UNAVAILABLE"}
     assert unpriced in asked.message
     calls = counted(await control.report())
@@ -81,16 +57,16 @@ async def test_what_the_bulk_lists_lack_is_asked_for_once_however_many_portfolio
 
 
 async def test_every_call_to_a_neighbour_carries_the_callers_correlation_id(
-    caller: Caller, control: SimulatorControl, market: Market
+    patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
     """Of balances, prices, securities and names alike, and also where the id had to be made."""
-    model = await caller.create_model(
+    model = await patient_caller.create_model(
         evenly([*market.world.priced_security_ids()[:5], market.world.unpriced_security_ids()[1]]),
         market.world.portfolio_ids(2200, 5),
     )
     for headers in ({"X-Correlation-ID": CORRELATION_ID}, {}):
         await control.forget_calls()
-        asked = await caller.rebalance(model, headers=headers)
+        asked = await patient_caller.rebalance(model, headers=headers)
         report = await control.report()
         assert report.total > len(model.portfolios)
         assert {call.correlation_id for call in report.last} == {asked.headers["x-correlation-id"]}
@@ -98,13 +74,13 @@ async def test_every_call_to_a_neighbour_carries_the_callers_correlation_id(
 
 
 async def test_every_call_to_a_neighbour_continues_the_callers_trace(
-    caller: Caller, control: SimulatorControl, market: Market
+    patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
-    model = await caller.create_model(
+    model = await patient_caller.create_model(
         evenly(market.world.priced_security_ids()[:5]), market.world.portfolio_ids(2300, 5)
     )
     await control.forget_calls()
-    await caller.rebalance(model, headers={"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"})
+    await patient_caller.rebalance(model, headers={"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"})
     report = await control.report()
     assert report.total >= len(model.portfolios)
     assert {(call.traceparent or "").split("-")[1:2] == [TRACE_ID] for call in report.last} == {True}

@@ -41,7 +41,6 @@ ANY_SERVICE = (
     Scenario("slow", Delay(seconds=0.1, up_to=0.3), None),
     Scenario("hanging", Hang(), "timeout"),
     Scenario("hanging in the middle of a body", HangMidBody(), "timeout"),
-    Scenario("slow body", SlowBody(bytes_per_second=50), "timeout"),
     Scenario("resetting", Reset(), "connection"),
     Scenario("resetting in the middle of a body", Reset(mid_body=True), "connection"),
     Scenario("refusing", Refuse(), "connection"),
@@ -65,6 +64,7 @@ NUMBERS = tuple(
 REQUIRED = {
     Service.PORTFOLIO_ACCOUNTING: (
         *ANY_SERVICE,
+        Scenario("slow body", SlowBody(bytes_per_second=50), "timeout"),
         *NUMBERS[:2],
         Scenario("duplicates", Garbage(kind=GarbageKind.DUPLICATES), "bad_payload"),
         Scenario("endless pages", Garbage(kind=GarbageKind.ENDLESS_PAGES), "bad_payload"),

@@ -72,9 +72,6 @@ async def test_bad_portfolios_among_a_hundred_cost_only_themselves(
     caller.blamed = {Service.PORTFOLIO_ACCOUNTING}
     asked = await caller.rebalance(model)
     assert asked.failed == bad
-    await caller.settle()
-    await market.put_holdings(control, unknown, Holdings(Decimal(1000)))
-    await market.put_holdings(control, impossible, Holdings(Decimal(1000)))
 
 
 @pytest.mark.parametrize("service", [Service.PORTFOLIO_ACCOUNTING, Service.PRICING, Service.SECURITY])

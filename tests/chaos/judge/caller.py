@@ -1,8 +1,10 @@
 """A caller of the service who remembers every call, and in the end compares what was answered with what is stored."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -28,6 +30,7 @@ from tests.chaos.judge.oracle import Model, Wanted
 BROKEN = 0
 """In place of a status: the connection broke before there was an answer."""
 _LISTED = 20
+_HEALTH_SECONDS = 30
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -69,6 +72,14 @@ class Asked(Struct, frozen=True):
     def normal(self) -> bool:
         """Every portfolio completed."""
         return self.status == 200 and all(answer.status == "COMPLETED" for answer in self.answers)
+
+    @property
+    def undisturbed(self) -> bool:
+        """Every portfolio completed, or is said to have no solution, which is judged like any answer."""
+        failures = [self.failure, *(answer.error for answer in self.answers)]
+        return self.status in (200, 422) and all(
+            failure is None or failure.details.get("solverStatus") == "INFEASIBLE" for failure in failures
+        )
 
     @property
     def failed(self) -> dict[str, str]:
@@ -119,11 +130,14 @@ class Caller:
 
     def __init__(self, url: str, client: httpx.AsyncClient, market: Market) -> None:
         self._url = f"{url}/api/v1"
+        self._health = f"{url}/health"
         self._client = client
         self._market = market
         self._models: dict[str, Model] = {}
         self._asked: list[Asked] = []
         self._answered_by_key: dict[str, str] = {}
+        self._judged: set[str] = set()
+        self._read_before: dict[str, StoredRebalance] = {}
         self._since = _now()
         self.blamed: set[str] = set()
         self.outcomes: Counter[str] = Counter()
@@ -178,15 +192,50 @@ class Caller:
         self._judge_call(asked)
         return asked
 
+    async def await_live(self) -> None:
+        """Wait until the service answers at all."""
+        await self._await("live", 200)
+
+    async def await_ready(self) -> None:
+        """Wait until the service says that it can take requests."""
+        await self._await("ready", 200)
+
+    async def await_not_ready(self) -> None:
+        """Wait until the service says that it cannot take requests."""
+        await self._await("ready", 503)
+
+    async def _await(self, health: str, status: int) -> None:
+        until = time.monotonic() + _HEALTH_SECONDS
+        while time.monotonic() < until:
+            with suppress(httpx.TransportError):
+                if (await self._client.get(f"{self._health}/{health}")).status_code == status:
+                    return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"/health/{health} does not become {status}")
+
     async def await_normal(self, model: Model, within_seconds: float) -> None:
-        """Rebalance again and again until every portfolio completes; a call begun after this time must."""
+        """Rebalance until no portfolio fails for a disturbance; in a call begun after this time none may."""
         since = time.monotonic()
         while True:
             begun = time.monotonic()
             asked = await self.rebalance(model)
-            if asked.normal:
+            if asked.undisturbed:
                 return
-            assert begun < since + within_seconds, f"not normal after {begun - since:.2f} s: {asked}"
+            told = f"{asked.status} {asked.message} {Counter(asked.failed.values())}"
+            assert begun < since + within_seconds, f"not normal after {begun - since:.2f} s: {told}"
+
+    async def read_again(self, rebalance_id: str) -> None:
+        """Read a rebalance, which must be what it was, or a clean error where something is disturbed."""
+        try:
+            response = await self._client.get(f"{self._url}/rebalance/{rebalance_id}")
+        except httpx.TransportError:
+            assert "worker" in self.blamed, "the connection broke, and the worker was alive"
+            return
+        if response.status_code == 200:
+            rebalance = msgspec.json.decode(response.content, type=StoredRebalance)
+            assert rebalance == self._read_before.setdefault(rebalance_id, rebalance), "a stored rebalance has changed"
+        else:
+            self._judge_failure(msgspec.json.decode(response.content, type=Envelope).error)
 
     async def stored(self, rebalance_id: str) -> StoredRebalance:
         """A rebalance as it reads back, whole."""
@@ -261,7 +310,8 @@ class Caller:
             assert (answer.error is None) == (answer.status == "COMPLETED")
             if answer.error is not None:
                 assert (answer.transactions, answer.drifts) == ([], []), "a failed portfolio trades nothing"
-                self._judge_failure(answer.error)
+                if answer.error.timestamp >= asked.began:  # or it is a replay, and was judged in its time
+                    self._judge_failure(answer.error)
 
     def _judge_failure(self, failure: Failure) -> None:
         oracle.judge_failure(failure)
@@ -289,7 +339,8 @@ class Caller:
             first = self._answered_by_key.setdefault(asked.key, asked.rebalance_id)
             assert first == asked.rebalance_id, "one idempotency key, two rebalances"
         rebalance = await self.stored(asked.rebalance_id)
-        self._judge_rebalance(rebalance, asked.model, asked.portfolio_ids)
+        if rebalance.rebalance_id not in self._judged:  # or it is a replay, of prices that are not the present ones
+            self._judge_rebalance(rebalance, asked.model, asked.portfolio_ids)
         if asked.failure is not None:
             stored = {each.portfolio_id: each.error.code for each in rebalance.portfolios if each.error}
             assert asked.failed == stored, "the failures are answered and stored differently"
@@ -303,6 +354,7 @@ class Caller:
         assert tuple(portfolio.portfolio_id for portfolio in rebalance.portfolios) == portfolio_ids
         for portfolio in rebalance.portfolios:
             self._judge_portfolio(model, portfolio)
+        self._judged.add(rebalance.rebalance_id)
 
     def _judge_portfolio(self, model: Model, portfolio: StoredPortfolio) -> None:
         if portfolio.error is None:
@@ -310,6 +362,7 @@ class Caller:
             oracle.judge_completed(self._market, model, portfolio)
             return
         assert portfolio.positions == []
+        self._judge_failure(portfolio.error)
         _, held = self._market.held(portfolio.portfolio_id)
         needed = {*held, *(each.security_id for each in model.positions)}
         match portfolio.error.code:
@@ -335,6 +388,8 @@ class Caller:
                 and asked.began <= rebalance.rebalance_date <= asked.ended
             ):
                 self._judge_rebalance(rebalance, asked.model, asked.portfolio_ids)
+                if asked.key is not None:
+                    self._answered_by_key[asked.key] = rebalance.rebalance_id
                 return
         raise AssertionError(f"{rebalance.rebalance_id} is stored, and nobody was told")
 

@@ -14,7 +14,8 @@ class Market:
     def __init__(self) -> None:
         self.world = World(SimulatorSettings())
         self._tickers = {security.security_id: security.ticker for security in self.world.securities}
-        self._prices = {ticker: Decimal(cents).scaleb(-2) for ticker, cents in self.world.price_means.items()}
+        self._prices = self._first_prices()
+        self._moved: set[str] = set()
 
     def knows(self, security_id: str) -> bool:
         """Whether the Security Service has this security."""
@@ -33,6 +34,7 @@ class Market:
 
     async def put_holdings(self, control: SimulatorControl, portfolio_id: str, holdings: Holdings) -> None:
         """Give a portfolio these holdings."""
+        self._moved.add(portfolio_id)
         self.world.put_holdings(portfolio_id, holdings)
         await control.put_portfolio(portfolio_id, holdings)
 
@@ -51,3 +53,15 @@ class Market:
             holdings = tuple(Holding(security_id, Decimal(chance.randint(1, 3_000))) for security_id in held)
             cash = Decimal(chance.randint(0, 50_000_000)).scaleb(-2)
             await self.put_holdings(control, portfolio_id, Holdings(cash, holdings))
+
+    async def restore(self, control: SimulatorControl) -> None:
+        """Take back every change; nobody may be asking meanwhile."""
+        self._prices = self._first_prices()
+        await control.restore_prices()
+        for portfolio_id in self._moved:
+            self.world.restore(portfolio_id)
+            await control.restore_portfolio(portfolio_id)
+        self._moved.clear()
+
+    def _first_prices(self) -> dict[str, Decimal]:
+        return {ticker: Decimal(cents).scaleb(-2) for ticker, cents in self.world.price_means.items()}

@@ -32,6 +32,14 @@ class SimulatorControl:
         """Make a ticker cost exactly this."""
         await self._put(f"/prices/{ticker}", {"price": price})
 
+    async def restore_portfolio(self, portfolio_id: str) -> None:
+        """Make a portfolio hold what it held at the start."""
+        (await self._client.delete(f"{self._url}/portfolios/{portfolio_id}")).raise_for_status()
+
+    async def restore_prices(self) -> None:
+        """Return to the prices of the start."""
+        (await self._client.delete(f"{self._url}/prices")).raise_for_status()
+
     async def forget_calls(self) -> None:
         """Count calls from zero."""
         (await self._client.delete(f"{self._url}/calls")).raise_for_status()

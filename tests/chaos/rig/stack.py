@@ -12,7 +12,7 @@ from msgspec import Struct
 from app.stack import running_service_process, running_simulator_process
 from integrations.simulator import SimulatorUrls
 from tests.chaos.rig.mongod import RestartableMongod
-from tests.chaos.rig.processes import ServiceProcesses, await_end
+from tests.chaos.rig.processes import SERVICE_MARK, ServiceProcesses, await_end
 from tests.system.processes import MARK
 
 DATABASE_NAME = "order_generation"
@@ -27,7 +27,7 @@ NAME_TIMEOUT_SECONDS = 5.0
 
 IMPATIENT: Mapping[str, str] = {
     "SOLVER_PROCESSES": "2",
-    "SOLVER_TIMEOUT_SECONDS": "2",
+    "SOLVER_TIMEOUT_SECONDS": "1",
     "EXTERNAL_SERVICE_RETRIES": "0",
     "CIRCUIT_BREAKER_RESET_SECONDS": str(RESET_SECONDS),
     "PORTFOLIO_ACCOUNTING_SERVICE_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS),
@@ -40,6 +40,14 @@ IMPATIENT: Mapping[str, str] = {
     "SECURITY_CACHE_TTL_SECONDS": "0",
 }
 """Settings under which a fault is over before a test is."""
+
+PATIENT: Mapping[str, str] = {
+    **IMPATIENT,
+    "EXTERNAL_SERVICE_RETRIES": "3",
+    "PRICE_CACHE_TTL_SECONDS": "600",
+    "SECURITY_CACHE_TTL_SECONDS": "600",
+}
+"""The retries that the requirements ask for, and caches that outlast the tests."""
 
 
 class Surroundings(Struct, frozen=True):
@@ -91,7 +99,8 @@ def surroundings(directory: Path) -> Iterator[Surroundings]:
 @contextmanager
 def serving(around: Surroundings, settings: Mapping[str, str] = IMPATIENT) -> Iterator[RunningService]:
     """Run a service in these surroundings."""
-    log = around.directory / f"service-{uuid4().hex}.log"
+    mark = uuid4().hex
+    log = around.directory / f"service-{mark}.log"
     environment = {
         "MONGODB_URL": around.mongod.url,
         "DATABASE_NAME": DATABASE_NAME,
@@ -100,7 +109,8 @@ def serving(around: Surroundings, settings: Mapping[str, str] = IMPATIENT) -> It
         "PORTFOLIO_SERVICE_URL": around.simulator.portfolio,
         "SECURITY_SERVICE_URL": around.simulator.security,
         "ORDER_SERVICE_URL": around.simulator.order,
+        SERVICE_MARK: mark,
         **settings,
     }
     with running_service_process(environment, log) as (url, process):
-        yield RunningService(url, ServiceProcesses(process.pid), log)
+        yield RunningService(url, ServiceProcesses(process.pid, mark), log)
