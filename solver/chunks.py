@@ -5,6 +5,8 @@ from math import gcd
 
 from msgspec import Struct
 
+_ROUND = 10**18
+
 
 class Chunk(Struct, frozen=True):
     """Several copies of an item that are added to the greedy choice, or removed from it, together.
@@ -33,20 +35,24 @@ class Side:
     """Collects what may be added to the greedy choice, or what may be removed from it."""
 
     def __init__(self) -> None:
-        self._chunks: list[tuple[int, int, Chunk]] = []
+        self._chunks: list[tuple[int, int, int, Chunk]] = []
 
     def offer(self, one: Chunk, copies: int, rank: int) -> None:
         """Offer copies of an item, in chunks of 1, 2, 4 ... and the rest, which combine to any number of them."""
         size = 1
         while copies > 0:
             size = min(size, copies)
-            self._chunks.append((rank, size, one.times(size)))
+            chunk = one.times(size)
+            self._chunks.append((rank, gcd(chunk.weight, _ROUND), size, chunk))
             copies -= size
             size *= 2
 
     def sorted(self) -> list[Chunk]:
-        """By rank; small chunks of all items come before larger ones of the same rank."""
-        return [chunk for _, _, chunk in sorted(self._chunks, key=lambda entry: entry[:2])]
+        """By rank; of the same rank by how odd their weight is, then small chunks of all items before larger ones.
+
+        What is left when the odd prices are decided adds up to round sums only, which rules out most partial choices.
+        """
+        return [entry[-1] for entry in sorted(self._chunks, key=lambda entry: entry[:-1])]
 
 
 class Undecided:
@@ -65,10 +71,7 @@ class Undecided:
         for chunk in reversed(chunks):
             self._divisors.append(gcd(self._divisors[-1], chunk.weight))
             self._weights.append(self._weights[-1] + chunk.weight)
-        # Shares of the lightest security are the finest filling.
-        singles = (chunk for chunk in chunks if abs(chunk.copies) == 1)
-        self._filling = min(singles, key=lambda chunk: abs(chunk.weight), default=None)
-        self._fillings = sum(abs(chunk.copies) for chunk in chunks if self._fills(chunk))
+        self._heaviest_first = sorted(range(len(chunks)), key=lambda index: -abs(chunks[index].weight))
 
     def __len__(self) -> int:
         return len(self.chunks) - self.position
@@ -80,15 +83,37 @@ class Undecided:
 
     def take(self) -> Chunk:
         """The next to decide, which counts as decided from now on."""
-        chunk = self.first
         self.position += 1
-        if self._fills(chunk):
-            self._fillings -= abs(chunk.copies)
-        return chunk
+        return self.chunks[self.position - 1]
 
     def rest(self) -> list[Chunk]:
         """The chunks that are still undecided."""
         return list(self.chunks[self.position :])
+
+    def packed(self, room: int) -> list[Chunk]:
+        """Undecided chunks, the heaviest first, as long as they do not exceed the room between them."""
+        packed = []
+        for index in self._heaviest_first:
+            chunk = self.chunks[index]
+            if index >= self.position and abs(chunk.weight) <= room:
+                packed.append(chunk)
+                room -= abs(chunk.weight)
+        return packed
+
+    def covering(self, excess: int) -> list[Chunk]:
+        """Undecided chunks that weigh at least the excess between them, as little above it as packing gets."""
+        packed, smallest = [], None
+        for index in self._heaviest_first:
+            chunk = self.chunks[index]
+            if index >= self.position:
+                if abs(chunk.weight) <= excess:
+                    packed.append(chunk)
+                    excess -= abs(chunk.weight)
+                else:
+                    smallest = chunk
+        if excess > 0 and smallest is not None:
+            packed.append(smallest)
+        return packed
 
     @property
     def divisor(self) -> int:
@@ -99,11 +124,3 @@ class Undecided:
     def weight(self) -> int:
         """Weight of everything that is undecided."""
         return self._weights[-1 - self.position]
-
-    @property
-    def filling(self) -> tuple[Chunk, int] | None:
-        """A share of the lightest security, and how many of it are undecided."""
-        return (self._filling, self._fillings) if self._filling and self._fillings else None
-
-    def _fills(self, chunk: Chunk) -> bool:
-        return self._filling is not None and chunk.item == self._filling.item

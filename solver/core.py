@@ -5,7 +5,7 @@ added to the greedy choice, chunks before it removed. A partial choice is droppe
 profitable, or when even the linear relaxation of what is undecided cannot lift it above the best found. The search is
 complete when no partial choice is left, when nothing is undecided, or when the best found meets the bound.
 
-Two ways find good choices early. Completion fills or empties each partial choice with shares of the lightest security.
+Two ways find good choices early. Completion packs the undecided chunks into the most hopeful partial choice.
 Pairing builds a second set from chunks that are still undecided and, for each of its members, looks up the best partner
 in the first: two sets of a hundred thousand examine ten thousand million choices. Where the second set exhausts what is
 undecided, it ends the search with proof.
@@ -23,7 +23,7 @@ from solver.scaling import INT64_LIMIT, Integers
 from solver.states import States
 from solver.sums import greatest_sum
 
-FIRST_PAIRING = 2_000
+FIRST_PAIRING = 1_000
 """Partial choices from which pairing is tried; again each time there are `PAIRING_GROWTH` times as many."""
 PAIRING_GROWTH = 8
 
@@ -32,7 +32,7 @@ REACHABLE_BITS = 100_000_000
 REACHABLE_SECONDS = 4e-10
 """Time that takes at most, for each chunk and each unit of capacity."""
 
-LARGE_NUMBERS = 4
+LARGE_NUMBERS = 2
 """Python integers take so many times the memory of an int64, so that fewer partial choices are held."""
 
 
@@ -124,41 +124,35 @@ class Core:
         fitting = int(np.searchsorted(states.weights, 0, side="right"))
         if fitting and states.profits[fitting - 1] > self._best:
             self._improve(int(states.profits[fitting - 1]), states.taken(fitting - 1))
-        if additions.filling:
-            self._fill(fitting, *additions.filling)
-        if removals.filling:
-            self._empty(fitting, *removals.filling)
-        wanted = np.zeros(len(states), dtype=bool)
         divisor = gcd(additions.divisor, removals.divisor)
+        hopes = states.profits.copy()
+        possible = np.zeros(len(states), dtype=bool)
         if additions:
-            relaxed = _relaxed(-states.weights[:fitting], additions.first, divisor)
-            wanted[:fitting] = states.profits[:fitting] + relaxed > self._best
+            hopes[:fitting] += _relaxed(-states.weights[:fitting], additions.first, divisor)
+            possible[:fitting] = True
         if removals:
             excess = states.weights[fitting:]
-            relaxed = _relaxed(-excess, removals.first, divisor)
-            wanted[fitting:] = (states.profits[fitting:] + relaxed > self._best) & (excess <= -removals.weight)
+            hopes[fitting:] += _relaxed(-excess, removals.first, divisor)
+            possible[fitting:] = excess <= -removals.weight
+        if not possible.any():
+            return False
+        self._complete_most_hopeful(np.flatnonzero(possible)[int(np.argmax(hopes[possible]))])
+        wanted = possible & (hopes > self._best)
+        if not wanted.any():
+            return False
+        # Whatever is better than the best found comes of a partial choice that is kept.
+        self._bound = min(self._bound, int(hopes[wanted].max()))
         states.keep(wanted)
-        return len(states) > 0
+        return True
 
-    def _fill(self, fitting: int, one: Chunk, copies: int) -> None:
-        """Fill the partial choices that fit with shares of one security, as far as their room and the shares go."""
-        room = -self._states.weights[:fitting]
-        self._complete(0, self._states.profits[:fitting], one, np.minimum(room // one.weight, copies))
-
-    def _empty(self, fitting: int, one: Chunk, copies: int) -> None:
-        """Remove shares of one security from the partial choices that do not fit, where there are enough of them."""
-        counts = -(self._states.weights[fitting:] // one.weight)
-        enough = int(np.searchsorted(counts, copies, side="right"))
-        self._complete(fitting, self._states.profits[fitting : fitting + enough], one, counts[:enough])
-
-    def _complete(self, first: int, profits: Integers, one: Chunk, counts: Integers) -> None:
-        if len(counts) == 0:
-            return
-        completed = profits + counts * one.profit
-        index = int(np.argmax(completed))
-        if completed[index] > self._best:
-            change = [*self._states.taken(first + index), one.times(int(counts[index]))]
-            self._improve(int(completed[index]), change)
+    def _complete_most_hopeful(self, index: int) -> None:
+        """Pack what is undecided into one partial choice, or as much out of it as it takes to fit."""
+        weight, profit = int(self._states.weights[index]), int(self._states.profits[index])
+        change = self._additions.packed(-weight) if weight <= 0 else self._removals.covering(weight)
+        weight += sum(chunk.weight for chunk in change)
+        profit += sum(chunk.profit for chunk in change)
+        if weight <= 0 and profit > self._best:
+            self._improve(profit, self._states.taken(index) + change)
 
     def _pair(self, max_states: int, deadline: float, *, persist: bool) -> bool:
         """Pair the partial choices with a second set from undecided chunks; True if that leaves nothing undecided.

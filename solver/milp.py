@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 from solver.bounds import ShareBounds
 from solver.scaling import Integers, ScaledPortfolio
 
-_OPTIONS = {"threads": 1, "mip_rel_gap": 0.0, "mip_abs_gap": 0.0}
-"""One thread, because the pool has a process for each core; and a gap that means optimal, not nearly."""
+_OPTIONS = {
+    "threads": 1,
+    "mip_rel_gap": 0.0,
+    "mip_abs_gap": 0.0,
+    "mip_feasibility_tolerance": 1e-9,
+    "primal_feasibility_tolerance": 1e-9,
+}
+"""One thread, because the pool has a process for each core; no gap, and tolerances less than a cent of a dear share."""
 
 
 def solve_milp(scaled: ScaledPortfolio, bounds: ShareBounds, time_limit_seconds: float) -> Integers | None:
