@@ -14,6 +14,8 @@ from app.observability.logs import configure_logs, log_configuration
 from app.observability.stray_output import stray_output_logged
 from app.settings import Settings
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
@@ -39,15 +41,24 @@ def run(settings: Settings) -> None:
         log_level=LogLevels(settings.log_level.lower()),
         log_dictconfig=log_configuration(settings.log_level),
     )
-    os.register_at_fork(after_in_child=_forget_signal_handlers)
+    os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_begin_worker)
     with stray_output_logged():
         server.serve()
 
 
-def _forget_signal_handlers() -> None:
+def _hold_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+
+
+def _begin_worker() -> None:
     """Let a worker that still starts simply end when it is told to: the server's handlers mean nothing in it."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPPING:
         signal.signal(number, signal.SIG_DFL)
+    _release_signals()
 
 
 def _check_free(settings: Settings) -> None:
