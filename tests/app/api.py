@@ -43,7 +43,7 @@ class Answer:
     def exact(self) -> Json:
         """The body as it was sent."""
         assert self._is_json, self.headers
-        return json.loads(self.text, parse_float=Decimal, parse_constant=_refuse)
+        return json.loads(self.text, parse_float=_plain, parse_constant=_refuse)
 
     @property
     def error(self) -> Json:
@@ -188,6 +188,11 @@ def json_bytes(value: Json) -> bytes:
                 return json.dumps(inner)
 
     return written(value).encode()
+
+
+def _plain(number: str) -> Decimal:
+    assert "e" not in number.lower(), f"{number} is written with an exponent"
+    return Decimal(number)
 
 
 def _refuse(constant: str) -> None:

@@ -149,6 +149,7 @@ def test_every_change_is_in_the_audit_trail_with_who_when_and_what(api: Api) -> 
     ]
     assert [entry["before"] for entry in trail] == [None, *told]
     assert [entry["after"] for entry in trail] == [*told, None]
+    assert all(entry["changedAt"].endswith("Z") for entry in trail)
     times = [datetime.fromisoformat(entry["changedAt"]) for entry in trail]
     assert times == sorted(times)
     assert times[0] == begun

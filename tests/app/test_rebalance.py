@@ -150,7 +150,7 @@ def test_the_largest_and_finest_numbers_are_kept_to_the_last_digit(api: Api, nei
         assert str(stored[name]) == str(answer[name])
 
 
-@pytest.mark.parametrize("cash", [None, "0", "0.00"])
+@pytest.mark.parametrize("cash", [None, "0", "0.00", "0.00000000"])
 def test_a_portfolio_worth_nothing_has_nothing_to_do(api: Api, neighbours: Neighbours, cash: str | None) -> None:
     made = created(
         api, positions=[position(neighbours.securities(1)[0])], portfolios=[neighbours.portfolio(cash), fresh_id()]

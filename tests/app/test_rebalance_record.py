@@ -7,6 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from bson import ObjectId
+from pymongo import MongoClient
 
 from tests.app.api import Api
 from tests.app.examples import created, path, position
@@ -73,6 +75,24 @@ def test_the_record_says_what_the_answer_said_and_more(api: Api, mixed: tuple[An
         assert (stored["transactionType"], stored["tradeQuantity"], stored["tradeDate"]) == told
     kinds = [each["transactionType"] for each in record["portfolios"][0]["positions"]]
     assert kinds == ["BUY", None, "SELL"]
+
+
+def test_the_record_keeps_when_it_was_priced_and_how_each_portfolio_was_solved(
+    mixed: tuple[Any, Any], mongodb_url: str, shared_database_name: str
+) -> None:
+    _, (rich, _) = mixed
+    rebalance_id = ObjectId(rich["rebalanceId"])
+    with MongoClient[dict[str, Any]](mongodb_url, tz_aware=True) as client:
+        database = client[shared_database_name]
+        header = database["rebalances"].find_one({"_id": rebalance_id})
+        portfolios = list(database["rebalance_portfolios"].find({"_id.rebalanceId": rebalance_id}).sort("_id.place"))
+    assert header is not None
+    assert header["rebalanceDate"] <= header["pricedAt"] <= header["createdAt"]
+    solved, failed = portfolios
+    assert (solved["solve"]["path"], solved["solve"]["tieProven"]) == ("ROUNDING", True)
+    assert solved["solve"]["gap"].to_decimal() == 0
+    assert solved["solve"]["seconds"] > 0
+    assert failed["solve"] is None
 
 
 def test_parts_of_the_record_read_as_the_whole(api: Api, mixed: tuple[Any, Any]) -> None:
