@@ -26,6 +26,8 @@ _LONGEST_NAME = 100
 class Number(Decimal):
     """A decimal as the wire has it: a JSON number, in a request also a string of one, digit for digit."""
 
+    __slots__ = ()
+
     @classmethod
     def read(cls, value: object) -> "Number":
         """Take a decoded JSON value exactly, or refuse it.
@@ -39,8 +41,11 @@ class Number(Decimal):
         text = str(value) if isinstance(value, int | str) else ""
         # The length first: nothing that is refused may take long to read.
         if len(text) <= _LONGEST:
-            if not _NUMBER.fullmatch(text):
+            written = _NUMBER.fullmatch(text)
+            if written is None:
                 raise ValueError("must be a number, or a string that holds one")
+            if len(text) <= MAXIMUM_DIGITS and written[3] is None:
+                return cls(text)
             with suppress(ArithmeticError):
                 number = cls(text)
                 _, digits, exponent = number.as_tuple()
