@@ -18,6 +18,7 @@ BEGIN_SECONDS = 5.0
 """A process that has not confirmed a chunk by then is killed."""
 
 _RELEASE_SECONDS = 2 * slot.CHUNK_SECONDS
+_FIRST_STARTS = 3
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 _PACE_WEIGHT = 0.05
 
@@ -58,13 +59,15 @@ class Worker:
         return bool(self._jobs)
 
     async def run(self) -> None:
-        """Works until it is cancelled, which kills the process; or ends at once when the first does not start."""
-        pause = _FIRST_PAUSE_SECONDS
+        """Works until it is cancelled, which kills the process; or ends when the first one cannot be started."""
+        pause, failures = _FIRST_PAUSE_SECONDS, 0
         while True:
             try:
                 process = await SolverProcess.start(self._solve, self._strategy, self._time_limit_seconds)
             except ProcessLost as lost:
-                if not self.started.done():
+                failures += 1
+                # A process that was killed is an accident, and no reason for a server not to start.
+                if not self.started.done() and failures == _FIRST_STARTS:
                     self.started.set_exception(lost)
                     return
                 self._on_loss(None, str(lost))

@@ -243,6 +243,27 @@ async def test_a_pool_that_cannot_start_says_so_and_leaves_nothing() -> None:
     assert solver_processes() == []
 
 
+async def first_solver_process() -> psutil.Process:
+    async with asyncio.timeout(30):
+        while True:
+            await asyncio.sleep(0.01)
+            if found := solver_processes():
+                return found[0]
+
+
+async def test_a_process_killed_while_the_pool_opens_is_started_again() -> None:
+    """Twice; a pool whose processes all end is not kept waiting for ever."""
+    opening = asyncio.create_task(SolverPool(processes=1, solve=misbehaviour.stuck_solve).__aenter__())
+    for _ in range(3):
+        assert not opening.done()
+        process = await first_solver_process()
+        process.kill()
+        process.wait()
+    with pytest.raises(ProcessLost, match="killed by signal 9"):
+        await opening
+    assert solver_processes() == []
+
+
 async def test_opening_can_be_cancelled() -> None:
     """A server that is stopped while it starts leaves no solver process, however far they have come."""
     for pause in (0, 0.005, 0.02, 0.2):
