@@ -148,9 +148,10 @@ def test_twenty_requests_at_once_on_two_servers_make_one_rebalance(
     by_status: dict[int, list[httpx.Response]] = {}
     for answer in answers:
         by_status.setdefault(answer.status_code, []).append(answer)
-    assert set(by_status) == {200, 409}
-    assert {each.json()["error"]["code"] for each in by_status[409]} == {"IDEMPOTENCY_IN_PROGRESS"}
-    assert {each.headers["Retry-After"] for each in by_status[409]} == {"1"}
+    assert 200 in by_status, "and on a busy machine the last may come so late that all of them replay the first"
+    assert by_status.keys() <= {200, 409}
+    assert {each.json()["error"]["code"] for each in by_status.get(409, [])} <= {"IDEMPOTENCY_IN_PROGRESS"}
+    assert {each.headers["Retry-After"] for each in by_status.get(409, [])} <= {"1"}
     assert len({each.text for each in by_status[200]}) == 1
     assert len(stored(standard, made)) == 1
     assert rebalance(hurried, path(made), key).expect(200).text == by_status[200][0].text

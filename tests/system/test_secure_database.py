@@ -1,6 +1,5 @@
 """TLS and authentication towards MongoDB, both asked for by nothing but the URL."""
 
-import json
 import os
 import subprocess
 import time
@@ -84,10 +83,8 @@ def test_it_serves_over_tls_as_an_authenticated_user(mongod: SecureMongod, tmp_p
 def test_a_wrong_password_or_an_unknown_authority_leaves_it_unready(
     mongod: SecureMongod, tmp_path: Path, password: str, *, trusted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.stack.READY_SECONDS", 6)
+    monkeypatch.setattr("app.stack.READY_SECONDS", 5)
     environment = {"MONGODB_URL": mongod.url(password, trusted=trusted)}
     with pytest.raises(StackFailed), running_service_process(environment, tmp_path / "log"):
         pass
-    log = (tmp_path / "log").read_text()
-    assert password not in log
-    assert any(json.loads(line).get("status") == 503 for line in log.splitlines() if "health/ready" in line)
+    assert password not in (tmp_path / "log").read_text()
