@@ -15,11 +15,11 @@ from solver.pool import SolverPool
 
 log = structlog.get_logger(__name__)
 
-PAUSE_SECONDS = 0.75
+PAUSE_SECONDS = 0.5
 """Between two looks at the database."""
 PING_SECONDS = 0.5
-LOOK_SECONDS = 1.0
-"""The longest that a look may take, so that an outage is known within two seconds."""
+LOOK_SECONDS = 0.75
+"""The longest that a look may take: an outage is known well within two seconds, also on a busy machine."""
 
 
 class State(Struct, frozen=True):

@@ -1,0 +1,80 @@
+"""Requests that end badly, which no well-behaved client can bring about from outside."""
+
+import asyncio
+import json
+
+import pytest
+from litestar.types import HTTPScope, Message, Receive, Scope, Send
+from prometheus_client import generate_latest
+
+from app.observability.logs import configure_logs
+from app.observability.metrics import Metrics
+from app.observability.requests import RequestObserver
+from app.observability.tracing import NO_TRACING
+from tests.observability.service import Scrape
+
+START: Message = {"type": "http.response.start", "status": 200, "headers": []}
+
+
+async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
+    """Fail in the middle of an answer."""
+    await send(START)
+    raise RuntimeError("the stream failed")
+
+
+async def hangs(scope: Scope, receive: Receive, send: Send) -> None:
+    """Never answer."""
+    await asyncio.sleep(3600)
+
+
+async def hangs_midway(scope: Scope, receive: Receive, send: Send) -> None:
+    """Begin an answer."""
+    await send(START)
+    await asyncio.sleep(3600)
+
+
+async def receive() -> Message:
+    raise AssertionError("there is no body")
+
+
+async def send(message: Message) -> None:
+    """Take the answer."""
+
+
+def request() -> HTTPScope:
+    return {"type": "http", "method": "GET", "path": "/api/v1/model/1", "headers": []}  # type: ignore[typeddict-item]
+
+
+def observer(app: object, metrics: Metrics) -> RequestObserver:
+    return RequestObserver(app, ["/api/v1/model/{model_id}"], metrics, NO_TRACING)  # type: ignore[arg-type]
+
+
+def scrape(metrics: Metrics) -> Scrape:
+    return Scrape(generate_latest(metrics.registry).decode())
+
+
+async def test_an_answer_that_breaks_off_is_a_500(capfd: pytest.CaptureFixture[str]) -> None:
+    """Although its status line said otherwise; the log has the reason."""
+    configure_logs("INFO")
+    metrics = Metrics()
+    with pytest.raises(RuntimeError):
+        await observer(breaks_off, metrics)(request(), receive, send)
+    assert scrape(metrics).value("http_requests_total", path="/api/v1/model/{model_id}", status="500") == 1
+    assert scrape(metrics).value("http_requests_in_flight") == 0
+    reason, line = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert (reason["event"], reason["level"]) == ("answer broke off", "error")
+    assert "the stream failed" in reason["exception"]
+    assert (line["event"], line["level"], line["status"]) == ("request", "warning", 500)
+
+
+@pytest.mark.parametrize(("app", "status"), [(hangs, "499"), (hangs_midway, "200")])
+async def test_a_request_whose_caller_leaves_is_counted(app: object, status: str) -> None:
+    """As 499 where nothing was answered yet."""
+    metrics = Metrics()
+    serving = asyncio.create_task(observer(app, metrics)(request(), receive, send))
+    await asyncio.sleep(0.01)
+    assert scrape(metrics).value("http_requests_in_flight") == 1
+    serving.cancel()
+    await asyncio.wait((serving,))
+    assert scrape(metrics).value("http_requests_total", status=status) == 1
+    assert scrape(metrics).value("http_requests_in_flight") == 0
