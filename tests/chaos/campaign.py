@@ -72,7 +72,6 @@ class Campaign:
         self._models: list[Model] = []
         self._unclear_keys: list[tuple[Model, str]] = []
         self._raging = False
-        self._worker_starts = False
         self.caller = Caller(service.url, client, market)
         self.done: Counter[str] = Counter()
         self.judged = 0
@@ -206,8 +205,6 @@ class Campaign:
     async def _kill_solvers(self) -> None:
         while self._raging:
             await asyncio.sleep(self._chance.uniform(0.2, 1.5))
-            if self._worker_starts:
-                continue
             processes = self._service.processes
             kind = self._chance.random()
             self.caller.blamed.add("solvers")
@@ -245,10 +242,6 @@ class Campaign:
         with contextlib.suppress(psutil.NoSuchProcess):
             self._service.processes.worker().kill()
             self.done["workers killed"] += 1
-            # A server whose workers keep dying as they start ends, for its cluster to start it anew.
-            self._worker_starts = True
-            await self.caller.await_live()
-            self._worker_starts = False
 
     async def _watch_memory(self) -> None:
         while self._raging:
