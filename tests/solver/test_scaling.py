@@ -1,0 +1,59 @@
+"""Decimals become integers and come back without losing a digit."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solver import Portfolio, Security
+from solver.scaling import scale
+
+amounts = st.decimals(-(10**11), 10**11, places=2) | st.decimals(-10, 10, places=30) | st.integers(-9, 9).map(Decimal)
+prices = st.decimals(Decimal("0.0001"), 10**5, places=4) | st.decimals(Decimal("1E-8"), 10**11, places=8)
+drifts = (
+    st.decimals(0, 1, places=3) | st.decimals(0, 1, places=40) | st.sampled_from([Decimal("1E-7"), Decimal("0E+3")])
+)
+books = st.builds(
+    lambda rows, cash: Portfolio(tuple(Security(f"S{i}", *row) for i, row in enumerate(rows)), cash),
+    st.lists(st.tuples(prices, amounts, drifts, drifts, drifts), max_size=4),
+    amounts | st.sampled_from([Decimal("1E+5"), Decimal("-2.5E-9")]),
+)
+
+
+@given(books)
+def test_scaled_numbers_are_the_portfolios_own(book: Portfolio) -> None:
+    """Prices, holdings and bands in fine units are what the decimals say, as fractions see them."""
+    scaled = scale(book)
+    fine = 10 ** (scaled.money_places + scaled.weight_places)
+    value = Fraction(book.cash) + sum(Fraction(one.price) * Fraction(one.quantity) for one in book.securities)
+    assert Fraction(scaled.market_value, fine) == value
+    assert Fraction(scaled.cash, fine) == Fraction(book.cash)
+    for index, one in enumerate(book.securities):
+        price = Fraction(one.price)
+        assert Fraction(int(scaled.prices[index]), fine) == price
+        held = int(scaled.held[index]) * price + Fraction(int(scaled.fractions[index]), fine)
+        assert held == Fraction(one.quantity) * price
+        assert 0 <= int(scaled.fractions[index]) < int(scaled.prices[index])
+        assert Fraction(int(scaled.targets[index]), fine) == value * Fraction(one.target)
+        assert Fraction(int(scaled.lows[index]), fine) == value * Fraction(one.low_drift)
+        assert Fraction(int(scaled.highs[index]), fine) == value * Fraction(one.high_drift)
+
+
+@given(books)
+def test_amounts_come_back_exactly(book: Portfolio) -> None:
+    """Market value and a target's value as Decimals are what went in."""
+    scaled = scale(book)
+    value = Fraction(book.cash) + sum(Fraction(one.price) * Fraction(one.quantity) for one in book.securities)
+    assert Fraction(scaled.cash_money(scaled.market_value)) == value
+    for index, one in enumerate(book.securities):
+        assert Fraction(scaled.money(int(scaled.targets[index]))) == value * Fraction(one.target)
+
+
+def test_machine_integers_are_used_only_where_everything_fits() -> None:
+    """A book of the usual size is worked on in int64; a hundred thousand million with eight decimals is not."""
+    usual = Security("A", Decimal("63.12"), Decimal(2347), Decimal("0.05"), Decimal("0.005"), Decimal("0.005"))
+    assert scale(Portfolio((usual,), Decimal("3602571.11"))).prices.dtype == np.int64
+    fine = Security("A", Decimal("63.12345678"), Decimal(0), Decimal("0.05"), Decimal("0.005"), Decimal("0.005"))
+    assert scale(Portfolio((fine,), Decimal(10**11))).prices.dtype == object

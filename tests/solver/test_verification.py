@@ -1,0 +1,71 @@
+"""No answer leaves the solver that breaks a constraint or contradicts its own proof."""
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from solver import Portfolio, Security
+from solver.scaling import ScaledPortfolio, scale
+from solver.verification import VerificationError, verify
+
+BOOK = Portfolio(
+    (
+        Security("A", Decimal(10), Decimal(4), Decimal("0.30"), Decimal("0.10"), Decimal("0.05")),
+        Security("B", Decimal(7), Decimal("2.5"), Decimal(0)),
+    ),
+    Decimal("42.5"),
+)
+"""Worth 100, half a share of B stays: between 2 and 3.5 shares of A are allowed, and no whole share of B."""
+
+
+@pytest.fixture
+def scaled() -> ScaledPortfolio:
+    return scale(BOOK)
+
+
+def test_what_is_true_of_an_answer_is_recomputed(scaled: ScaledPortfolio) -> None:
+    """Three of A and the half of B: 33.5 are spent, and only the half is off its target."""
+    verified = verify(scaled, np.array([3, 0]))
+    assert verified.trades.tolist() == [-1, -2]
+    assert scaled.cash_money(verified.cash_after) == Decimal("66.5")
+    assert scaled.money(verified.objective) == Decimal("3.5")
+
+
+@pytest.mark.parametrize(
+    ("shares", "fault"),
+    [
+        ([1, 0], "security 0 is outside its band"),
+        ([4, 0], "security 0 is outside its band"),
+        ([-1, 0], "security 0 is outside its band"),
+        ([3, 1], "security 1 is outside its band"),
+        ([3, -1], "security 1 is outside its band"),
+    ],
+)
+def test_a_quantity_outside_its_band_is_found(scaled: ScaledPortfolio, shares: list[int], fault: str) -> None:
+    with pytest.raises(VerificationError, match=fault):
+        verify(scaled, np.array(shares))
+
+
+def test_money_that_is_not_there_is_found() -> None:
+    """Both may be bought, but not both at once."""
+    wide = [Security(name, Decimal(10), Decimal(0), Decimal("0.5"), Decimal(1), Decimal(1)) for name in "AB"]
+    with pytest.raises(VerificationError, match="overspend"):
+        verify(scale(Portfolio(tuple(wide), Decimal(100))), np.array([6, 5]))
+
+
+def test_a_bound_that_is_beaten_is_found(scaled: ScaledPortfolio) -> None:
+    """An objective of 3.5 disproves whoever says that none is below 4."""
+    three_and_a_half = verify(scaled, np.array([3, 0])).objective
+    assert verify(scaled, np.array([3, 0]), three_and_a_half).objective == three_and_a_half
+    with pytest.raises(VerificationError, match="below its proven bound"):
+        verify(scaled, np.array([3, 0]), three_and_a_half + 1)
+
+
+def test_value_that_appears_from_nowhere_is_found(scaled: ScaledPortfolio) -> None:
+    """A portfolio whose parts do not make up its whole cannot be rebalanced."""
+    inconsistent = ScaledPortfolio(
+        **{field: getattr(scaled, field) for field in ScaledPortfolio.__struct_fields__} | {"cash": scaled.cash + 1}
+    )
+    with pytest.raises(VerificationError, match="not conserved"):
+        verify(inconsistent, np.array([3, 0]))
