@@ -72,6 +72,7 @@ class Campaign:
         self._models: list[Model] = []
         self._unclear_keys: list[tuple[Model, str]] = []
         self._raging = False
+        self._worker_starts = False
         self.caller = Caller(service.url, client, market)
         self.done: Counter[str] = Counter()
         self.judged = 0
@@ -205,6 +206,8 @@ class Campaign:
     async def _kill_solvers(self) -> None:
         while self._raging:
             await asyncio.sleep(self._chance.uniform(0.2, 1.5))
+            if self._worker_starts:
+                continue
             processes = self._service.processes
             kind = self._chance.random()
             self.caller.blamed.add("solvers")
@@ -242,6 +245,10 @@ class Campaign:
         with contextlib.suppress(psutil.NoSuchProcess):
             self._service.processes.worker().kill()
             self.done["workers killed"] += 1
+            # Three kills in a row while a pool opens end the server, for its cluster to start it anew.
+            self._worker_starts = True
+            await self.caller.await_live()
+            self._worker_starts = False
 
     async def _watch_memory(self) -> None:
         while self._raging:

@@ -1,6 +1,6 @@
 """Everything at once, at random: a short campaign always, a long one on request.
 
-    CHAOS_SECONDS=600 pytest -m slow -s tests/chaos/test_campaign.py
+    CHAOS_SECONDS=600 ./run test -m slow -s tests/chaos/test_campaign.py
 
 Both print the seed; CHAOS_SEED=N repeats the choices of a campaign, though not what the machine made of them.
 """
@@ -70,6 +70,7 @@ async def test_a_long_campaign_without_one_violation(
     await judge_storage(around)
     outcomes = campaign.caller.outcomes
     print(f"{rounds} rounds, {outcomes.total()} calls: {dict(outcomes.most_common())}")
+    print(f"the slowest of each, in seconds: {campaign.caller.slowest}")
     print(f"{campaign.judged} rebalances judged, {keys} keys settled after their lease")
     print(f"{dict(campaign.done)}; memory at most {campaign.peak_megabytes} MB, in the end {resting} MB")
     assert outcomes["200"] > 0

@@ -1,6 +1,6 @@
 """More work than the solvers can do: refused in words, and over as soon as it ends.
 
-Takes a minute: `pytest -m slow tests/chaos/test_overload.py`.
+Takes a minute: `./run test -m slow tests/chaos/test_overload.py`.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ async def test_what_the_queue_cannot_hold_is_refused_and_the_rest_is_solved(
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, limits=limits) as client:
         with serving(around, SETTINGS) as service:
-            caller = Caller(service.url, client, market)
+            caller = Caller(service.url, client, market, longest_seconds=PATIENCE_SECONDS)
             model = await caller.create_model(
                 evenly(market.world.priced_security_ids()[:30]), market.world.portfolio_ids(8000, PORTFOLIOS)
             )

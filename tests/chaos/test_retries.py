@@ -1,6 +1,6 @@
 """When a call to a neighbour is made again, as the neighbour sees it.
 
-The whole schedule takes its seven seconds: `pytest -m slow tests/chaos/test_retries.py`.
+The whole schedule takes its seven seconds: `./run test -m slow tests/chaos/test_retries.py`.
 """
 
 import asyncio

@@ -120,15 +120,22 @@ class Asked(Struct, frozen=True):
 class Caller:
     """Calls the service and judges every answer.
 
+    Args:
+        url: of the service, without `/api/v1`.
+        client: for its calls.
+        market: what is true.
+        longest_seconds: no answer may take longer: the deadline, and some more to store what there is by then.
+
     Attributes:
         blamed: what is disturbed just now, and so may be the reason of a failure: names of services, `solvers`,
             `database`, `worker`. A failure that blames anything else is a violation.
         outcomes: how often each status and code was answered.
+        slowest: the longest that a caller waited for each of them, in seconds.
     """
 
     _numbers = count()
 
-    def __init__(self, url: str, client: httpx.AsyncClient, market: Market) -> None:
+    def __init__(self, url: str, client: httpx.AsyncClient, market: Market, *, longest_seconds: float = 20) -> None:
         self._url = f"{url}/api/v1"
         self._health = f"{url}/health"
         self._client = client
@@ -140,7 +147,9 @@ class Caller:
         self._read_before: dict[str, StoredRebalance] = {}
         self._since = _now()
         self.blamed: set[str] = set()
+        self._longest_seconds = longest_seconds
         self.outcomes: Counter[str] = Counter()
+        self.slowest: dict[str, float] = {}
 
     async def create_model(self, positions: Sequence[Wanted], portfolios: Iterable[str]) -> Model:
         """Create a model under a new name."""
@@ -188,7 +197,9 @@ class Caller:
         else:
             asked = self._read(response, Asked(model, ids, key, began, _now(), response.status_code))
         self._asked.append(asked)
-        self.outcomes[f"{asked.status} {asked.code}".strip()] += 1
+        outcome = f"{asked.status} {asked.code}".strip()
+        self.outcomes[outcome] += 1
+        self.slowest[outcome] = max(self.slowest.get(outcome, 0), asked.seconds)
         self._judge_call(asked)
         return asked
 
@@ -296,6 +307,7 @@ class Caller:
 
     def _judge_call(self, asked: Asked) -> None:
         """What can be said of an answer by itself."""
+        assert asked.seconds < self._longest_seconds, "the answer came long after the deadline"
         if asked.status == BROKEN:
             assert "worker" in self.blamed, "the connection broke, and the worker was alive"
             return
