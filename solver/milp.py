@@ -5,6 +5,8 @@ are bounds of the variables, which count from the fewest shares, and money is me
 security: rows in money lose cents to the solver's tolerances.
 """
 
+import warnings
+
 import cvxpy as cp
 import numpy as np
 from cvxpy.atoms.affine.binary_operators import multiply
@@ -28,7 +30,8 @@ def solve_milp(scaled: ScaledPortfolio, bounds: ShareBounds, time_limit_seconds:
     """Minimise the sum of distances from the targets within the bounds and the cash.
 
     Returns:
-        Whole shares of each security within their bounds, in all else unverified; None where HiGHS found none in time.
+        Whole shares of each security within their bounds, in all else unverified: at its time limit CVXPY reports zeros
+        that no solver found. None where HiGHS found nothing.
     """
     count = len(scaled.prices)
     dearest = int(scaled.prices.max())
@@ -42,13 +45,15 @@ def solve_milp(scaled: ScaledPortfolio, bounds: ShareBounds, time_limit_seconds:
         [extra @ prices <= (scaled.market_value - bounds.least_value) / dearest],
     )
     try:
-        problem.solve(  # type: ignore[no-untyped-call]
-            solver=cp.HIGHS, warm_start=False, time_limit=time_limit_seconds, **_OPTIONS
-        )
+        with warnings.catch_warnings():
+            # That a solution may be inaccurate is what verification is for.
+            warnings.simplefilter("ignore", UserWarning)
+            problem.solve(  # type: ignore[no-untyped-call]
+                solver=cp.HIGHS, warm_start=False, time_limit=time_limit_seconds, **_OPTIONS
+            )
     except cp.SolverError:
         return None
-    # At its time limit CVXPY reports zeros that no solver found; only a finished solver's values are an answer.
-    if problem.status != cp.OPTIMAL or extra.value is None:
+    if extra.value is None:
         return None
     found = np.array([round(float(value)) for value in extra.value], dtype=scaled.prices.dtype)
     shares: Integers = np.clip(found, 0, bounds.highest - bounds.lowest) + bounds.lowest

@@ -62,10 +62,8 @@ class SolutionPath(StrEnum):
     """Each security on its own nearest whole share, which fits in the cash."""
     KNAPSACK = "KNAPSACK"
     """Cash binds: an exact search of the reduced problem."""
-    REDUCED_MILP = "REDUCED_MILP"
-    """Cash binds: the reduced problem as an integer program."""
     FULL_MILP = "FULL_MILP"
-    """The whole problem as an integer program, as `SolverStrategy.MILP` asks."""
+    """The whole problem as an integer program, as `SolverStrategy.MILP` asks; the proof came afterwards."""
 
 
 class Solution(Struct, frozen=True, tag=True):

@@ -121,7 +121,9 @@ def forced_purchases(chance: random.Random, size: int) -> Portfolio:
     wanted = [_part(chance, chance.randint(0, 5), 0.5, 0.95) for _ in range(size)]
     portfolio = _all_cash(chance, wanted, 0.98, chance.choice(TICKS))
     forced = tuple(
-        Security(security.security_id, security.price, Decimal(0), security.target, Decimal(0), security.high_drift)
+        Security(
+            security.security_id, security.price, security.quantity, security.target, Decimal(0), security.high_drift
+        )
         if i % 3 == 0
         else security
         for i, security in enumerate(portfolio.securities)
