@@ -2,7 +2,8 @@
 
     ./run test -m slow tests/solver/test_long_run.py -s
 
-`SOLVER_PORTFOLIOS` says how many; `SOLVER_FIRST` is the number of the first, so that a run can go on where another ended.
+`SOLVER_PORTFOLIOS` says how many; `SOLVER_FIRST` is the number of the first, so that a run can go on where another
+ended.
 """
 
 import os
