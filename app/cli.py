@@ -26,8 +26,8 @@ def cli() -> None:
 @EXIT_WITH_STDIN
 def serve(*, exit_with_stdin: bool) -> None:
     """Run the service. Settings come from the environment; see the README."""
-    from app.lifeline import end_with_stdin  # noqa: PLC0415 - each command loads only what it needs
-    from app.server import run  # noqa: PLC0415
+    from app.commands.lifeline import end_with_stdin  # noqa: PLC0415 - each command loads only what it needs
+    from app.commands.server import run  # noqa: PLC0415
 
     settings = load_settings()
     if exit_with_stdin:
@@ -45,7 +45,7 @@ def serve(*, exit_with_stdin: bool) -> None:
 @click.option("--once", is_flag=True, help="Exit when the rebalance is shown instead of staying up.")
 def demo(*, once: bool) -> None:
     """Run the whole thing here: an embedded MongoDB, a simulator of the neighbours and the service; and rebalance."""
-    from app.demo import run  # noqa: PLC0415
+    from app.commands.demo import run  # noqa: PLC0415
 
     run(once=once)
 

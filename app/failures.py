@@ -7,8 +7,8 @@ from http import HTTPStatus
 import msgspec
 from msgspec import Struct
 
-from app.dialect import camel_case
 from app.errors import STATUS, Details, ErrorCode, OrderGenerationError
+from app.http.dialect import camel_case
 from integrations.errors import Cause, ServiceError
 from persistence.documents import RebalancedPortfolio
 from persistence.errors import (

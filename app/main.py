@@ -12,19 +12,19 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
-from app.api import documentation, envelope
-from app.api.headers import complete_headers
 from app.api.health import HealthController
-from app.api.listing import is_whole_number, read_whole_number
 from app.api.metrics import prometheus
 from app.api.models import ModelController
-from app.api.openapi import NumberSchemaPlugin
 from app.api.rebalance_history import RebalanceHistoryController
 from app.api.rebalances import RebalanceController
-from app.correlation import Correlation
-from app.cors import CrossOrigin
-from app.dialect import Dialect
-from app.lifeline import end_with_server
+from app.commands.lifeline import end_with_server
+from app.http import envelope
+from app.http.correlation import Correlation
+from app.http.cors import CrossOrigin
+from app.http.dialect import Dialect
+from app.http.headers import complete_headers
+from app.http.listing import is_whole_number, read_whole_number
+from app.http.wire import ExactRequest, ExactResponse, ExactSnakeCaseResponse
 from app.observability.collector import Collector, export_metrics, load_collector, open_tracing
 from app.observability.database import CommandObserver, ConnectionObserver
 from app.observability.figures import register_figures, tell_loss
@@ -34,10 +34,11 @@ from app.observability.rebalances import RebalanceObserver
 from app.observability.requests import RequestObserver
 from app.observability.tracing import Tracing
 from app.observability.upstream import UpstreamObserver
+from app.openapi import pages
+from app.openapi.document import NumberSchemaPlugin
 from app.readiness import Readiness, watching
-from app.rebalance import RebalanceLimits, Rebalancer
+from app.rebalancing.rebalance import RebalanceLimits, Rebalancer
 from app.settings import Settings, load_settings
-from app.wire import ExactRequest, ExactResponse, ExactSnakeCaseResponse
 from integrations.client import ServiceSettings
 from integrations.neighbours import IntegrationSettings, open_integrations
 from persistence.database import open_database
@@ -66,8 +67,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
             RebalanceHistoryController,
             HealthController,
             prometheus,
-            documentation.redoc,
-            documentation.static_files,
+            pages.redoc,
+            pages.static_files,
         ],
         lifespan=[lambda app: _parts(app, settings, metrics, tracing, collector)],
         dependencies={
@@ -79,7 +80,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         type_decoders=[(is_whole_number, read_whole_number)],
         request_max_body_size=MAXIMUM_BODY_BYTES,
         before_send=[complete_headers],
-        openapi_config=documentation.openapi_config(version("globeco-order-generation-service"), settings.api_dialect),
+        openapi_config=pages.openapi_config(version("globeco-order-generation-service"), settings.api_dialect),
         plugins=[NumberSchemaPlugin()],
         state=State({"dialect": settings.api_dialect, "metrics": metrics}),
         logging_config=None,
@@ -121,7 +122,6 @@ async def _parts(
         limits = RebalanceLimits(
             settings.rebalance_deadline_seconds, settings.rebalance_concurrency, ZoneInfo(settings.trade_date_timezone)
         )
-        app.state.database = database
         readiness = Readiness(database, solvers, neighbours)
         await stack.enter_async_context(watching(readiness))
         register_figures(metrics, solvers, neighbours, readiness)

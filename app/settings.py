@@ -14,8 +14,8 @@ from dotenv import dotenv_values
 from msgspec import Meta, Struct
 from msgspec.inspect import EnumType, FloatType, IntType, LiteralType, StrType
 
-from app.dialect import Dialect
 from app.errors import InvalidSetting
+from app.http.dialect import Dialect
 from persistence.connection_string import is_connection_string
 from solver import SolverStrategy
 

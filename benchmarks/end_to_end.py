@@ -30,7 +30,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from app.stack import Stack, free_port, running_stack
+from app.commands.stack import Stack, free_port, running_stack
 from benchmarks.models import WORLD, create_model
 
 CLIENTS = 32

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import httpx
 
-from app.stack import Stack
+from app.commands.stack import Stack
 from integrations.simulator import SimulatorSettings, World
 
 WORLD = World(SimulatorSettings())

@@ -18,7 +18,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from app.stack import Stack, running_stack
+from app.commands.stack import Stack, running_stack
 from benchmarks.models import create_model
 
 PROCESSES = (1, 2, 4)

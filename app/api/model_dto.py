@@ -6,7 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from app.api.schema import (
+from app.errors import InvalidField
+from app.http.identifiers import external_id
+from app.http.wire import plain
+from app.models.rules import check_name, check_position, checked_portfolios, checked_positions
+from app.openapi.values import (
     ExternalId,
     HighDrift,
     LowDrift,
@@ -20,10 +24,6 @@ from app.api.schema import (
     Target,
     VersionNumber,
 )
-from app.errors import InvalidField
-from app.identifiers import external_id
-from app.model_rules import check_name, check_position, checked_portfolios, checked_positions
-from app.wire import plain
 from persistence.documents import Model, ModelAction, ModelContent, ModelHistoryEntry, Position
 
 

@@ -6,7 +6,6 @@ from bson import ObjectId
 from litestar import Controller, delete, get, post, put
 from litestar.params import PathParameter
 
-from app.api.listing import NO_OFFSET, PAGE_SIZE, Limit, Offset, PageSize, Version, sort_keys, sorted_by
 from app.api.model_dto import (
     ModelDTO,
     ModelHistoryDTO,
@@ -15,12 +14,12 @@ from app.api.model_dto import (
     ModelPostDTO,
     ModelPutDTO,
 )
-from app.api.responses import errors
 from app.clock import now
-from app.correlation import correlation_id
 from app.errors import ErrorCode
-from app.identifiers import OBJECT_ID_PATTERN, object_id
-from app.model_changes import (
+from app.http.correlation import correlation_id
+from app.http.identifiers import OBJECT_ID_PATTERN, object_id
+from app.http.listing import NO_OFFSET, PAGE_SIZE, Limit, Offset, PageSize, Version, sort_keys, sorted_by
+from app.models.changes import (
     Alteration,
     with_portfolios,
     with_position,
@@ -28,6 +27,7 @@ from app.model_changes import (
     without_portfolios,
     without_position,
 )
+from app.openapi.responses import errors
 from persistence.database import Database
 from persistence.documents import Change, Model, ModelAction
 from persistence.sorting import ModelField

@@ -5,7 +5,9 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from app.api.schema import (
+from app.errors import Details, ErrorCode, with_decimals
+from app.http.wire import plain
+from app.openapi.values import (
     Actual,
     ActualDrift,
     ExternalId,
@@ -23,9 +25,7 @@ from app.api.schema import (
     TransactionType,
     VersionNumber,
 )
-from app.errors import Details, ErrorCode, with_decimals
-from app.rounding import ZERO_SHARE, difference, product, share
-from app.wire import plain
+from app.rebalancing.rounding import ZERO_SHARE, difference, product, share
 from persistence.documents import Failure, Rebalance, RebalancedPortfolio, RebalancedPosition
 
 

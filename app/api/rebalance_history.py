@@ -9,16 +9,16 @@ from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
 
-from app.api.listing import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
 from app.api.model_dto import ModelPortfolioDTO
 from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO
 from app.api.rebalances import PortfolioId
-from app.api.responses import answers, errors
-from app.api.schema import ResourceId
-from app.dialect import Dialect
 from app.errors import ErrorCode, OrderGenerationError
-from app.identifiers import OBJECT_ID_PATTERN, external_id, object_id
-from app.wire import encode
+from app.http.dialect import Dialect
+from app.http.identifiers import OBJECT_ID_PATTERN, external_id, object_id
+from app.http.listing import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
+from app.http.wire import encode
+from app.openapi.responses import answers, errors
+from app.openapi.values import ResourceId
 from persistence.database import Database
 from persistence.documents import Rebalance
 from persistence.errors import RebalanceNotFound

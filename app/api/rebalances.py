@@ -6,13 +6,14 @@ from bson import ObjectId
 from litestar import Controller, post
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
-from app import failures, idempotency
+from app import failures
 from app.api.models import ModelId
 from app.api.rebalance_dto import RebalanceDTO
-from app.api.responses import REBALANCE_ERRORS, errors
 from app.errors import ErrorCode, OrderGenerationError
-from app.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN, external_id, object_id
-from app.rebalance import Rebalanced, Rebalancer
+from app.http.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN, external_id, object_id
+from app.openapi.responses import REBALANCE_ERRORS, errors
+from app.rebalancing import idempotency
+from app.rebalancing.rebalance import Rebalanced, Rebalancer
 from persistence.database import Database
 from persistence.documents import Model
 

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import httpx
 
-from app.dialect import Dialect
 from app.errors import STATUS, ErrorCode
+from app.http.dialect import Dialect
 
 type Json = Any
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
-from app.dialect import Dialect
-from app.stack import running_service_process, running_simulator_process
+from app.commands.stack import running_service_process, running_simulator_process
+from app.http.dialect import Dialect
 from tests.app.api import Api
 from tests.app.neighbours import SPREAD, Neighbours
 

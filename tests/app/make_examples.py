@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict
 
-from app.api.openapi import EXAMPLES
-from app.dialect import Dialect
-from app.stack import running_service_process, running_simulator_process
+from app.commands.stack import running_service_process, running_simulator_process
+from app.http.dialect import Dialect
+from app.openapi.document import EXAMPLES
 from integrations.simulator import ErrorStatus, Hang, Service
 from persistence.embedded import EmbeddedMongod
 from tests.app.api import Answer, Api, json_bytes

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from app.dialect import Dialect
-from app.stack import running_service_process
+from app.commands.stack import running_service_process
+from app.http.dialect import Dialect
 from integrations.simulator import Delay, Service
 from tests.app.api import Answer, Api
 from tests.app.conftest import Environment

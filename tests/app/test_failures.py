@@ -7,10 +7,11 @@ import pytest
 from bson import ObjectId
 from litestar.exceptions import HTTPException
 
-from app import failures, rebalance
-from app.api.envelope import told
-from app.dialect import Dialect
+from app import failures
 from app.errors import STATUS, Details, ErrorCode, OrderGenerationError
+from app.http.dialect import Dialect
+from app.http.envelope import told
+from app.rebalancing import rebalance
 from persistence.documents import Failure, Model, RebalancedPortfolio
 from persistence.errors import KeyInProgress, KeyReused, PersistenceError, StorageLost
 from solver import Crashed, Portfolio, Security, Solution, solve

@@ -16,7 +16,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from app.stack import running_service_process
+from app.commands.stack import running_service_process
 from integrations.simulator import Delay, ErrorStatus, Hang, Service
 from tests.app.api import Answer, Api
 from tests.app.conftest import Environment

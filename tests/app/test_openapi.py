@@ -12,15 +12,15 @@ from openapi_spec_validator import validate
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from app.api.envelope import ErrorEnvelope
 from app.api.health import LiveDTO, ReadyDTO
 from app.api.model_dto import ModelDTO, ModelHistoryDTO
-from app.api.openapi import EXAMPLES
 from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceDTO, RebalanceResultDTO
 from app.api.rebalance_history import DeletedRebalanceDTO
-from app.dialect import Dialect
 from app.errors import STATUS, ErrorCode
-from app.wire import encode
+from app.http.dialect import Dialect
+from app.http.envelope import ErrorEnvelope
+from app.http.wire import encode
+from app.openapi.document import EXAMPLES
 from tests.app.api import Api
 
 type Json = Any

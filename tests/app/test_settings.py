@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.dialect import Dialect
 from app.errors import InvalidSetting
+from app.http.dialect import Dialect
 from app.settings import Settings, available_processors, load_settings
 from solver import SolverStrategy
 

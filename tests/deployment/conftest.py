@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.stack import free_port, running_simulator_process
+from app.commands.stack import free_port, running_simulator_process
 from tests.deployment.confined_service import ConfinedService, running_confined_service
 from tests.deployment.confinement import make_read_only, remove_read_only
 from tests.deployment.installation import Installation, install

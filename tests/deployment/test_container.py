@@ -8,7 +8,7 @@ import httpx
 import psutil
 import pytest
 
-from app.stack import free_port
+from app.commands.stack import free_port
 from tests.deployment.confined_service import ConfinedService, running_confined_service
 from tests.deployment.confinement import expected_user, read_only_file_system
 from tests.deployment.installation import Installation

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from app.cli import simulator
-from app.dialect import Dialect
+from app.commands.stack import free_port
+from app.http.dialect import Dialect
 from app.settings import SERVICE_URL_FIELDS, Settings, load_settings
-from app.stack import free_port
 from integrations.simulator import SimulatorSettings, running_simulator
 from tests.deployment.manifests import NAME, build, find, labels_of, of_kind, pod_of, selects, service_container
 from tests.deployment.manifests import settings_of as settings_of_manifests

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
-from app.stack import free_port, running_simulator_process
+from app.commands.stack import free_port, running_simulator_process
 from persistence.embedded import EmbeddedMongod
 from tests.app.neighbours import SPREAD, Neighbours
 from tests.observability.receiver import Received, grpc_collector

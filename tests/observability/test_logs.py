@@ -10,8 +10,8 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
+from app.commands.stack import free_port
 from app.observability.logs import LEADING
-from app.stack import free_port
 from tests.app.neighbours import Neighbours
 from tests.observability.service import Service
 from tests.system.processes import running

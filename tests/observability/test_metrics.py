@@ -5,9 +5,9 @@ import uuid
 import pytest
 from prometheus_client import generate_latest
 
+from app.commands.stack import free_port
 from app.observability.metrics import HTTP_MILLISECONDS, Metrics
 from app.observability.upstream import UpstreamObserver
-from app.stack import free_port
 from integrations.client import ServiceSettings
 from integrations.errors import ServiceError
 from integrations.neighbours import IntegrationSettings, open_integrations
@@ -160,26 +160,25 @@ def test_the_collector_gets_what_prometheus_reads(traced: Service, received: Rec
     """The same names, labels and numbers."""
     traced.rebalance(model_id)
     scrape = traced.scrape()
-    rebalances = scrape.value("order_generation_portfolios_rebalanced_total")
-    until(
-        lambda: (
-            [
-                point.as_double
-                for point in received.metric("order_generation_portfolios_rebalanced_total").sum.data_points
-            ]
-            == [rebalances]
-        )
-    )
+    labels = {"method": "POST", "path": "/api/v1/model/{model_id}/rebalance", "status": "200"}
+    requests = scrape.value("http_request_duration_count", **labels)
+
+    def counts() -> dict[tuple[str, ...], int]:
+        points = received.metric("http_request_duration").histogram.data_points
+        return {tuple(each.value.string_value for each in point.attributes): point.count for point in points}
+
+    until(lambda: counts().get(tuple(labels.values())) == requests)
+    [rebalanced] = received.metric("order_generation_portfolios_rebalanced_total").sum.data_points
+    assert rebalanced.as_double == scrape.value("order_generation_portfolios_rebalanced_total")
     duration = received.metric("http_request_duration")
     assert duration.unit == "ms"
     points = {
         tuple(attribute.value.string_value for attribute in point.attributes): point
         for point in duration.histogram.data_points
     }
-    point = points["POST", "/api/v1/model/{model_id}/rebalance", "200"]
-    labels = {"method": "POST", "path": "/api/v1/model/{model_id}/rebalance", "status": "200"}
+    point = points[tuple(labels.values())]
     assert tuple(point.explicit_bounds) == HTTP_MILLISECONDS
-    assert sum(point.bucket_counts) == point.count == scrape.value("http_request_duration_count", **labels)
+    assert sum(point.bucket_counts) == point.count == requests
     assert point.sum == pytest.approx(scrape.value("http_request_duration_sum", **labels))
     below_100 = HTTP_MILLISECONDS.index(100) + 1
     assert sum(point.bucket_counts[:below_100]) == scrape.value("http_request_duration_bucket", le="100.0", **labels)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from app.commands.stack import free_port
 from app.errors import InvalidSetting
 from app.observability.collector import Collector, Destination, load_collector
-from app.stack import free_port
 from tests.app.neighbours import Neighbours
 from tests.observability.conftest import SOON
 from tests.observability.receiver import Received, Span, http_collector

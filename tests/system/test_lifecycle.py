@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.stack import Stack, running_service_process, running_stack
+from app.commands.stack import Stack, running_service_process, running_stack
 from integrations.simulator import SimulatorSettings, World
 from tests.system.balancer import Balancer, running_balancer
 

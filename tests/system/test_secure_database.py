@@ -13,7 +13,7 @@ from msgspec import Struct
 from pymongo import MongoClient
 from pymongo.errors import ServerSelectionTimeoutError
 
-from app.stack import StackFailed, free_port, running_service_process
+from app.commands.stack import StackFailed, free_port, running_service_process
 from persistence.embedded import find_mongod
 
 PASSWORD = "p@ss/word"
@@ -83,7 +83,7 @@ def test_it_serves_over_tls_as_an_authenticated_user(mongod: SecureMongod, tmp_p
 def test_a_wrong_password_or_an_unknown_authority_leaves_it_unready(
     mongod: SecureMongod, tmp_path: Path, password: str, *, trusted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.stack.READY_SECONDS", 5)
+    monkeypatch.setattr("app.commands.stack.READY_SECONDS", 5)
     environment = {"MONGODB_URL": mongod.url(password, trusted=trusted)}
     with pytest.raises(StackFailed), running_service_process(environment, tmp_path / "log"):
         pass

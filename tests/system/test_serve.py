@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from app.stack import free_port
+from app.commands.stack import free_port
 from tests.system.processes import Command, running
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from msgspec import Struct
 
-from app.stack import running_service_process, running_simulator_process
+from app.commands.stack import running_service_process, running_simulator_process
 from integrations.simulator import SimulatorUrls
 from tests.chaos.rig.mongod import RestartableMongod
 from tests.chaos.rig.processes import SERVICE_MARK, ServiceProcesses, await_end

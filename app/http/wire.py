@@ -10,8 +10,8 @@ import msgspec
 from litestar import Request, Response
 from litestar.types import Empty, Serializer
 
-from app.dialect import Dialect
 from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid
+from app.http.dialect import Dialect
 
 MAXIMUM_DIGITS = 34
 """As many as Decimal128 holds."""

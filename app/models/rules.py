@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from app.errors import InvalidField
-from app.identifiers import external_id
+from app.http.identifiers import external_id
 from persistence.documents import Position
 
 MAXIMUM_TARGET = Decimal("0.95")

@@ -12,9 +12,9 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Contact, License, Tag
 from litestar.static_files import create_static_files_router
 
-from app.api.openapi import finished
-from app.dialect import Dialect
-from app.wire import encode
+from app.http.dialect import Dialect
+from app.http.wire import encode
+from app.openapi.document import finished
 
 TITLE = "GlobeCo Order Generation Service"
 STATIC = Path(__file__).parent.parent / "static"

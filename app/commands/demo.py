@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.api.rebalance_dto import PortfolioResultDTO, RebalanceDTO, RebalanceResultDTO
-from app.stack import Stack, StackFailed, running_stack
+from app.commands.stack import Stack, StackFailed, running_stack
 from integrations.simulator import SimulatorSettings, SpecialCase, World
 from persistence.database import open_database
 from persistence.documents import RebalancedPortfolio

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from app import failures
 from app.clock import deadline_in, now, today
-from app.correlation import trace_id
 from app.errors import OrderGenerationError, with_decimals
+from app.http.correlation import trace_id
 from app.observability.rebalances import ObservedPortfolio, ObservedRebalance, RebalanceObserver
-from app.portfolio_problem import portfolio_problem, securities_of
-from app.rounding import is_storable, storable
+from app.rebalancing.portfolio_problem import portfolio_problem, securities_of
+from app.rebalancing.rounding import is_storable, storable
 from integrations.errors import Cause, ServiceError
 from integrations.market_data import PriceSnapshot
 from integrations.neighbours import Integrations

@@ -7,7 +7,8 @@ from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import correlation, idempotency
+from app.http import correlation
+from app.rebalancing import idempotency
 
 ANY = "*"
 METHODS = "DELETE, GET, POST, PUT"

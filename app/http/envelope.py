@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from app.api.rebalance_dto import ErrorDTO
 from app.clock import now
-from app.correlation import trace_id
-from app.dialect import Dialect
 from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid, with_decimals
 from app.failures import of_defect, of_persistence
-from app.wire import ExactResponse, plain
+from app.http.correlation import trace_id
+from app.http.dialect import Dialect
+from app.http.wire import ExactResponse, plain
 from persistence.errors import PersistenceError
 
 log = structlog.get_logger(__name__)

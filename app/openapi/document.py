@@ -12,10 +12,7 @@ from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
-from app import correlation
-from app.api.envelope import ErrorEnvelope, PortalErrorEnvelope
 from app.api.health import LiveDTO, ReadyDTO
-from app.api.listing import WholeNumber
 from app.api.model_dto import (
     ModelDTO,
     ModelHistoryDTO,
@@ -26,8 +23,11 @@ from app.api.model_dto import (
 )
 from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceDTO, RebalanceResultDTO
 from app.api.rebalance_history import DeletedRebalanceDTO
-from app.dialect import Dialect, camel_case, snake_case
-from app.wire import NUMBER_PATTERN, Number
+from app.http import correlation
+from app.http.dialect import Dialect, camel_case, snake_case
+from app.http.envelope import ErrorEnvelope, PortalErrorEnvelope
+from app.http.listing import WholeNumber
+from app.http.wire import NUMBER_PATTERN, Number
 
 type Json = dict[str, Any]
 """An object of the document."""

@@ -9,7 +9,7 @@ from bson import ObjectId
 
 from app import failures
 from app.errors import InvalidField
-from app.rebalance import Rebalanced
+from app.rebalancing.rebalance import Rebalanced
 from persistence.database import Database
 from persistence.errors import DatabaseUnavailable, RebalanceNotFound
 from persistence.idempotency import Answered, Claimed

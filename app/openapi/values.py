@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from app.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN
-from app.model_rules import MAXIMUM_NAME_LENGTH, MAXIMUM_PORTFOLIOS, MAXIMUM_TARGET, TARGET_STEP
-from app.wire import Number
+from app.http.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN
+from app.http.wire import Number
+from app.models.rules import MAXIMUM_NAME_LENGTH, MAXIMUM_PORTFOLIOS, MAXIMUM_TARGET, TARGET_STEP
 
 # The limits are text of the document, which their shortest float spells right.
 _TARGET_LIMITS = {"minimum": 0, "maximum": float(MAXIMUM_TARGET)}

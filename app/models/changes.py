@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from app.errors import ErrorCode, OrderGenerationError
-from app.model_rules import checked_portfolios, checked_positions
+from app.models.rules import checked_portfolios, checked_positions
 from persistence.documents import Model, Position
 
 type Alteration = Callable[[Model], Model]

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Self
 
 from litestar.params import QueryParameter
 
-from app.dialect import snake_case
 from app.errors import InvalidField
+from app.http.dialect import snake_case
 from persistence.sorting import SortKey
 
 LARGEST = 2**31 - 1

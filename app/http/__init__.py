@@ -1,0 +1,1 @@
+"""How HTTP is spoken: exact JSON, the two dialects, errors, ids, paging, correlation, other origins."""

@@ -1,0 +1,1 @@
+"""A rebalance from the model to the stored record, and its repetition."""
