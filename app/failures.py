@@ -1,6 +1,6 @@
 """What the other packages report, told as errors of the API: one translation for each of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from http import HTTPStatus
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 from app.errors import STATUS, Details, ErrorCode, OrderGenerationError
 from app.http.dialect import camel_case
 from integrations.errors import Cause, ServiceError
-from persistence.documents import RebalancedPortfolio
+from persistence.documents import Failure
 from persistence.errors import (
     DatabaseUnavailable,
     DuplicateName,
@@ -135,13 +135,19 @@ def of_missed_deadline(portfolio_id: str, seconds: float) -> OrderGenerationErro
     )
 
 
-def of_all(portfolios: list[RebalancedPortfolio], rebalance_id: str) -> OrderGenerationError | None:
+def of_all(
+    failures: Sequence[tuple[str, Failure]], number_of_portfolios: int, rebalance_id: str
+) -> OrderGenerationError | None:
     """Tell that every portfolio of a rebalance failed; None where one completed.
 
     The answer is 503 if any failed for a dependency, else 422, with the details of the first failure of that kind.
+
+    Args:
+        failures: those portfolios that failed, by id, and why.
+        number_of_portfolios: of the rebalance, failed or not.
+        rebalance_id: of the rebalance.
     """
-    failures = [(portfolio.portfolio_id, portfolio.failure) for portfolio in portfolios if portfolio.failure]
-    if len(failures) < len(portfolios) or not failures:
+    if len(failures) < number_of_portfolios or not failures:
         return None
     first = min((failure for _, failure in failures), key=lambda failure: _PRECEDENCE[STATUS[ErrorCode(failure.code)]])
     details = {

@@ -37,6 +37,7 @@ from app.observability.upstream import UpstreamObserver
 from app.openapi import pages
 from app.openapi.document import NumberSchemaPlugin
 from app.readiness import Readiness, watching
+from app.rebalancing.calculation import CALCULATION
 from app.rebalancing.rebalance import RebalanceLimits, Rebalancer
 from app.settings import Settings, load_settings
 from integrations.client import ServiceSettings
@@ -114,6 +115,7 @@ async def _parts(
         solvers = await stack.enter_async_context(
             SolverPool(
                 processes=settings.solver_processes,
+                work=CALCULATION,
                 strategy=settings.solver_strategy,
                 time_limit_seconds=settings.solver_timeout_seconds,
                 on_loss=tell_loss,
@@ -127,7 +129,9 @@ async def _parts(
         register_figures(metrics, solvers, neighbours, readiness)
         stack.enter_context(export_metrics(collector, metrics))
         app.state.database = database
-        app.state.rebalancer = Rebalancer(database, neighbours, solvers, limits, RebalanceObserver(metrics, tracing))
+        app.state.rebalancer = Rebalancer(
+            database, neighbours, solvers, limits, settings.api_dialect, RebalanceObserver(metrics, tracing)
+        )
         app.state.readiness = readiness
         yield
 

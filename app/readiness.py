@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import structlog
 from msgspec import Struct
@@ -33,7 +34,7 @@ class State(Struct, frozen=True):
 class Readiness:
     """The state of the parts. It is looked up in the background, so that a probe waits for nothing."""
 
-    def __init__(self, database: Database, solvers: SolverPool, neighbours: Integrations) -> None:
+    def __init__(self, database: Database, solvers: SolverPool[Any, Any], neighbours: Integrations) -> None:
         self._database = database
         self._solvers = solvers
         self._neighbours = neighbours

@@ -13,9 +13,14 @@ type Document = dict[str, Any]
 """A document as PyMongo takes and gives it; it does not leave this package."""
 
 
-# Prices, targets and share counts repeat within and across rebalances, and PyMongo's conversions, in Python, cost more
-# than all else that is done to a document. A text and a BID each stand for one value to the last trailing zero.
+# Prices and targets repeat within and across rebalances, and PyMongo's conversions, in Python, cost more than all else
+# that is done to a document. A text and a BID each stand for one value to the last trailing zero.
 _REMEMBERED: Final = 16_384
+
+# Decimal128 as IEEE 754-2008 has it, in its binary encoding.
+_DIGITS: Final = 34
+_COEFFICIENT_BITS: Final = 113
+_EXPONENT_BIAS: Final = 6176
 
 
 class _DecimalCodec(TypeCodec):
@@ -25,18 +30,34 @@ class _DecimalCodec(TypeCodec):
     bson_type = Decimal128
 
     def transform_python(self, value: Decimal) -> Decimal128:
-        return _decimal128(str(value))
+        return Decimal128.from_bid(repeated_decimal_bytes(str(value)))
 
     def transform_bson(self, value: Decimal128) -> Decimal:
         return _decimal(value.bid)
 
 
-@lru_cache(_REMEMBERED)
-def _decimal128(text: str) -> Decimal128:
+def decimal_bytes(text: str) -> bytes:
+    """The 16 bytes of a Decimal128, exact to the last trailing zero.
+
+    Args:
+        text: a decimal as `str` writes it.
+
+    Raises:
+        ValueError: it has more digits than the 34 that can be stored exactly.
+    """
+    whole, _, decimals = text.partition(".")
+    digits = whole + decimals
+    if len(digits) <= _DIGITS and digits.isdecimal():
+        return (int(digits) | (_EXPONENT_BIAS - len(decimals)) << _COEFFICIENT_BITS).to_bytes(16, "little")
+    # Signed, or with an exponent.
     try:
-        return Decimal128(text)
+        return Decimal128(text).bid
     except ArithmeticError as error:
-        raise ValueError(f"{text} has more digits than the 34 that can be stored exactly") from error
+        raise ValueError(f"{text} has more digits than the {_DIGITS} that can be stored exactly") from error
+
+
+repeated_decimal_bytes = lru_cache(_REMEMBERED)(decimal_bytes)
+"""`decimal_bytes` of a text that is likely to come again."""
 
 
 @lru_cache(_REMEMBERED)

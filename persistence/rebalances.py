@@ -12,13 +12,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import anyio
-from bson import MaxKey, MinKey, ObjectId, encode
+from bson import MaxKey, MinKey, ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import DuplicateKeyError
 
-from persistence.codec import CODEC_OPTIONS, Document, from_document, to_document
+from persistence.codec import Document, from_document, to_document
 from persistence.documents import Rebalance, RebalancedPortfolio
 from persistence.errors import DatabaseUnavailable, RebalanceNotFound, StorageLost, VersionConflict
+from persistence.portfolio_record import PortfolioRecord, portfolio_of
 from persistence.schema import REBALANCE_PORTFOLIOS, REBALANCES, Access
 from persistence.sorting import RebalanceField, SortKey, sort_specification
 
@@ -46,17 +47,16 @@ class RebalanceStorage:
         self._batch_bytes = 0
         self.finished = False
 
-    async def add(self, portfolio: RebalancedPortfolio) -> None:
+    async def add(self, record: PortfolioRecord) -> None:
         """Takes one portfolio, in any order of places; several tasks may add at once.
 
         Raises:
             DatabaseUnavailable: as everywhere.
             pymongo.errors.DocumentTooLarge: more than 16 MB, or about 60,000 positions.
         """
-        self._portfolio_ids[portfolio.place] = portfolio.portfolio_id
-        encoded = encode(_portfolio_document(portfolio), codec_options=CODEC_OPTIONS)
-        self._batch.append(RawBSONDocument(encoded))
-        self._batch_bytes += len(encoded)
+        self._portfolio_ids[record.place] = record.portfolio_id
+        self._batch.append(RawBSONDocument(record.document))
+        self._batch_bytes += len(record.document)
         if self._batch_bytes >= _BATCH_BYTES or len(self._batch) >= _BATCH_PORTFOLIOS:
             await self._flush()
 
@@ -158,7 +158,7 @@ class RebalanceRepository:
             ) as found,
         ):
             async for document in found:
-                yield _portfolio(document)
+                yield portfolio_of(document)
                 count += 1
         if count != header.number_of_portfolios:
             raise RebalanceNotFound(header.id)
@@ -179,7 +179,7 @@ class RebalanceRepository:
             document = await self._portfolios.find_one({"_id": {"rebalanceId": rebalance_id, "place": place}})
         if document is None:
             raise RebalanceNotFound(rebalance_id)
-        return _portfolio(document)
+        return portfolio_of(document)
 
     async def delete(self, rebalance_id: ObjectId, version: int) -> None:
         """Removes the rebalance and its portfolios if `version` is still its version.
@@ -249,13 +249,3 @@ def _all_places(rebalance_id: ObjectId) -> Document:
         "$gte": {"rebalanceId": rebalance_id, "place": MinKey()},
         "$lte": {"rebalanceId": rebalance_id, "place": MaxKey()},
     }
-
-
-def _portfolio_document(portfolio: RebalancedPortfolio) -> Document:
-    document = to_document(portfolio)
-    key = {"rebalanceId": document.pop("rebalanceId"), "place": document.pop("place")}
-    return {"_id": key, **document}
-
-
-def _portfolio(document: Document) -> RebalancedPortfolio:
-    return from_document({"positions": (), **document, **document["_id"]}, RebalancedPortfolio)

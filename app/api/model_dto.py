@@ -7,8 +7,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from app.errors import InvalidField
+from app.http.exact_json import plain
 from app.http.identifiers import external_id
-from app.http.wire import plain
 from app.models.rules import check_name, check_position, checked_portfolios, checked_positions
 from app.openapi.values import (
     ExternalId,

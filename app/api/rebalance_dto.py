@@ -1,12 +1,11 @@
-"""What the rebalance endpoints answer, each computed from what is stored, so that an answer and its replay agree."""
+"""What the endpoints that read stored rebalances answer."""
 
 from datetime import date
 from decimal import Decimal
 
 from msgspec import Struct
 
-from app.errors import Details, ErrorCode, with_decimals
-from app.http.wire import plain
+from app.http.exact_json import plain
 from app.openapi.values import (
     Actual,
     ActualDrift,
@@ -25,101 +24,9 @@ from app.openapi.values import (
     TransactionType,
     VersionNumber,
 )
+from app.rebalancing.answer import ErrorDTO, plain_or_none, trade_of
 from app.rebalancing.rounding import ZERO_SHARE, difference, product, share
-from persistence.documents import Failure, Rebalance, RebalancedPortfolio, RebalancedPosition
-
-
-class ErrorDTO(Struct, frozen=True, rename="camel"):
-    """The inner object of the error envelope."""
-
-    code: ErrorCode
-    message: str
-    details: Details
-    timestamp: Moment
-    trace_id: str
-
-    @classmethod
-    def of(cls, failure: Failure | None) -> "ErrorDTO | None":
-        """Show why a portfolio failed."""
-        if failure is None:
-            return None
-        code, details = ErrorCode(failure.code), with_decimals(failure.details, plain)
-        return cls(code, failure.message, details, failure.timestamp, failure.trace_id)
-
-
-class TransactionDTO(Struct, frozen=True, rename="camel"):
-    """An order to buy or sell whole shares."""
-
-    transaction_type: TransactionType
-    security_id: ExternalId
-    quantity: Shares
-    trade_date: date
-
-
-class DriftDTO(Struct, frozen=True, rename="camel"):
-    """Where a security stands before and after."""
-
-    security_id: ExternalId
-    original_quantity: OriginalQuantity
-    adjusted_quantity: FinalQuantity
-    target: Target
-    high_drift: HighDrift
-    low_drift: LowDrift
-    actual: Actual
-
-
-class RebalanceDTO(Struct, frozen=True, rename="camel"):
-    """What a rebalance asks of one portfolio, or why it could not be rebalanced."""
-
-    portfolio_id: ExternalId
-    portfolio_name: str | None
-    rebalance_id: ResourceId
-    status: Status
-    market_value: Decimal | None
-    cash_before_rebalance: Decimal | None
-    cash_after_rebalance: Decimal | None
-    transactions: list[TransactionDTO]
-    drifts: list[DriftDTO]
-    error: ErrorDTO | None
-
-    @classmethod
-    def of(cls, portfolio: RebalancedPortfolio) -> "RebalanceDTO":
-        """Show a stored portfolio of a rebalance."""
-        market_value = portfolio.market_value or Decimal(0)
-        trade_date = date.fromisoformat(portfolio.trade_date)
-        trades = [(position, trade_of(position)) for position in portfolio.positions]
-        return cls(
-            portfolio_id=portfolio.portfolio_id,
-            portfolio_name=portfolio.portfolio_name,
-            rebalance_id=str(portfolio.rebalance_id),
-            status=portfolio.status,
-            market_value=plain_or_none(portfolio.market_value),
-            cash_before_rebalance=plain_or_none(portfolio.cash_before),
-            cash_after_rebalance=plain_or_none(portfolio.cash_after),
-            transactions=[
-                TransactionDTO("SELL", position.security_id, -trade, trade_date)
-                for position, trade in trades
-                if trade < 0
-            ]
-            + [
-                TransactionDTO("BUY", position.security_id, trade, trade_date)
-                for position, trade in trades
-                if trade > 0
-            ],
-            drifts=[
-                DriftDTO(
-                    security_id=position.security_id,
-                    original_quantity=plain(position.original_quantity),
-                    adjusted_quantity=plain(position.adjusted_quantity),
-                    target=plain(position.target),
-                    high_drift=plain(position.high_drift),
-                    low_drift=plain(position.low_drift),
-                    actual=share(product(position.adjusted_quantity, position.price), market_value),
-                )
-                for position in portfolio.positions
-            ],
-            error=ErrorDTO.of(portfolio.failure),
-        )
+from persistence.documents import Rebalance, RebalancedPortfolio, RebalancedPosition
 
 
 class PositionResultDTO(Struct, frozen=True, rename="camel"):
@@ -220,13 +127,3 @@ class RebalanceResultDTO(Struct, frozen=True, rename="camel"):
             created_at=rebalance.created_at,
             portfolios=portfolios,
         )
-
-
-def trade_of(position: RebalancedPosition) -> int:
-    """Whole shares traded: positive bought, negative sold."""
-    return int(difference(position.adjusted_quantity, position.original_quantity))
-
-
-def plain_or_none(value: Decimal | None) -> Decimal | None:
-    """Prepare a decimal that may be missing for the encoder."""
-    return None if value is None else plain(value)

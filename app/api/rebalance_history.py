@@ -14,9 +14,9 @@ from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, Rebalan
 from app.api.rebalances import PortfolioId
 from app.errors import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
+from app.http.exact_json import encode
 from app.http.identifiers import OBJECT_ID_PATTERN, external_id, object_id
 from app.http.listing import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
-from app.http.wire import encode
 from app.openapi.responses import answers, errors
 from app.openapi.values import ResourceId
 from persistence.database import Database

@@ -3,16 +3,18 @@
 from typing import Annotated
 
 from bson import ObjectId
-from litestar import Controller, post
+from litestar import Controller, MediaType, Response, post
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from litestar.response import Stream
 
-from app import failures
 from app.api.models import ModelId
-from app.api.rebalance_dto import RebalanceDTO
 from app.errors import ErrorCode, OrderGenerationError
+from app.http.dialect import Dialect
 from app.http.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN, external_id, object_id
-from app.openapi.responses import REBALANCE_ERRORS, errors
+from app.openapi.responses import REBALANCE_ERRORS, answers, errors
 from app.rebalancing import idempotency
+from app.rebalancing.answer import RebalanceDTO
+from app.rebalancing.answers import BLOCK_BYTES, Answers
 from app.rebalancing.rebalance import Rebalanced, Rebalancer
 from persistence.database import Database
 from persistence.documents import Model
@@ -49,15 +51,16 @@ class RebalanceController(Controller):
         operation_id="rebalanceModel",
         summary="Rebalance every portfolio of a model",
         status_code=200,
-        responses=errors(ErrorCode.MODEL_NOT_FOUND, *REBALANCE_ERRORS),
+        responses=errors(ErrorCode.MODEL_NOT_FOUND, *REBALANCE_ERRORS) | answers(list[RebalanceDTO]),
     )
     async def rebalance_model(
         self,
         model_id: ModelId,
         database: Database,
         rebalancer: Rebalancer,
+        dialect: Dialect,
         idempotency_key: IdempotencyKey = None,
-    ) -> list[RebalanceDTO]:
+    ) -> Response[bytes] | Stream:
         """Give each portfolio's orders in the model's order; portfolios that fail say why."""
         wanted = object_id("modelId", model_id)
 
@@ -65,8 +68,13 @@ class RebalanceController(Controller):
             model = await database.models.get(wanted)
             return await rebalancer.rebalance(model, model.portfolios, rebalance_id) if model.portfolios else None
 
-        rebalanced = await idempotency.once(database, idempotency_key, f"model/{wanted}", work)
-        return answer(rebalanced) if rebalanced else []
+        rebalanced = await idempotency.once(database, idempotency_key, f"model/{wanted}", dialect, work)
+        if rebalanced is None:
+            return Response(b"[]", media_type=MediaType.JSON)
+        collected = answers_of(rebalanced)
+        if len(collected) < BLOCK_BYTES:
+            return Response(b"".join(collected.array()), media_type=MediaType.JSON)
+        return Stream(collected.array(), media_type=MediaType.JSON)
 
     @post(
         "/portfolio/{portfolio_id:str}/rebalance",
@@ -75,17 +83,19 @@ class RebalanceController(Controller):
         status_code=200,
         responses=errors(
             ErrorCode.MODEL_NOT_FOUND, ErrorCode.PORTFOLIO_NOT_FOUND, ErrorCode.AMBIGUOUS_MODEL, *REBALANCE_ERRORS
-        ),
+        )
+        | answers(RebalanceDTO),
     )
     async def rebalance_portfolio(
         self,
         portfolio_id: PortfolioId,
         database: Database,
         rebalancer: Rebalancer,
+        dialect: Dialect,
         model_id: Annotated[str | None, _chosen_model("modelId")] = None,
         model_id_in_snake_case: Annotated[str | None, _chosen_model("model_id")] = None,
         idempotency_key: IdempotencyKey = None,
-    ) -> RebalanceDTO:
+    ) -> Response[bytes]:
         """Give one portfolio's orders."""
         portfolio_id = external_id("portfolioId", portfolio_id)
         model_id = model_id if model_id is not None else model_id_in_snake_case
@@ -96,20 +106,21 @@ class RebalanceController(Controller):
             return await rebalancer.rebalance(model, [portfolio_id], rebalance_id)
 
         target = f"portfolio/{portfolio_id}" + (f"/model/{wanted}" if wanted else "")
-        rebalanced = await idempotency.once(database, idempotency_key, target, work)
+        rebalanced = await idempotency.once(database, idempotency_key, target, dialect, work)
         assert rebalanced is not None, "there is always one portfolio to rebalance"
-        return answer(rebalanced)[0]
+        return Response(b"".join(answers_of(rebalanced).parts()), media_type=MediaType.JSON)
 
 
-def answer(rebalanced: Rebalanced) -> list[RebalanceDTO]:
-    """Show a rebalance.
+def answers_of(rebalanced: Rebalanced) -> Answers:
+    """Give the answers of a rebalance.
 
     Raises:
         OrderGenerationError: every portfolio failed.
     """
-    if error := failures.of_all(rebalanced.portfolios, str(rebalanced.header.id)):
+    if error := idempotency.all_failed(rebalanced):
+        rebalanced.answers.close()
         raise error
-    return [RebalanceDTO.of(portfolio) for portfolio in rebalanced.portfolios]
+    return rebalanced.answers
 
 
 async def model_of(database: Database, portfolio_id: str, model_id: ObjectId | None) -> Model:

@@ -16,8 +16,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from app.api.rebalance_dto import PortfolioResultDTO, RebalanceDTO, RebalanceResultDTO
+from app.api.rebalance_dto import PortfolioResultDTO, RebalanceResultDTO
 from app.commands.stack import Stack, StackFailed, running_stack
+from app.rebalancing.answer import RebalanceDTO
 from integrations.simulator import SimulatorSettings, SpecialCase, World
 from persistence.database import open_database
 from persistence.documents import RebalancedPortfolio

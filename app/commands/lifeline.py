@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 
+REPEAT_SECONDS = 0.5
+
 
 def end_with_stdin() -> None:
     """Terminate this process when standard input ends, which it does however the parent that holds it ends."""
@@ -25,8 +27,13 @@ def end_with_server() -> None:
     if server is not None:
         loop = asyncio.get_running_loop()
 
-        def ended() -> None:
-            loop.remove_reader(server.sentinel)
+        def end() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
+            # A signal that comes as the loop's first run ends is not heard; see the server.
+            loop.call_later(REPEAT_SECONDS, end)
 
-        loop.add_reader(server.sentinel, ended)
+        def server_gone() -> None:
+            loop.remove_reader(server.sentinel)
+            end()
+
+        loop.add_reader(server.sentinel, server_gone)

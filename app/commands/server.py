@@ -3,10 +3,13 @@
 import os
 import signal
 import socket
+import threading
+import time
+from types import FrameType
 
-from granian import Granian
 from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
+from granian.server import MPServer
 
 from app.errors import CannotListen
 from app.observability.collector import load_collector
@@ -15,6 +18,7 @@ from app.observability.stray_output import stray_output_logged
 from app.settings import Settings
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
+REPEAT_SECONDS = 0.5
 
 
 def run(settings: Settings) -> None:
@@ -27,7 +31,7 @@ def run(settings: Settings) -> None:
     load_collector()
     _check_free(settings)
     configure_logs(settings.log_level)
-    server = Granian(
+    server = MPServer(
         "app.main:create_app",
         factory=True,
         address=settings.host,
@@ -42,6 +46,7 @@ def run(settings: Settings) -> None:
         log_dictconfig=log_configuration(settings.log_level),
     )
     os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_begin_worker)
+    server.on_startup(lambda: _repeat_stops(server))
     with stray_output_logged():
         server.serve()
 
@@ -59,6 +64,31 @@ def _begin_worker() -> None:
     for number in STOPPING:
         signal.signal(number, signal.SIG_DFL)
     _release_signals()
+
+
+def _repeat_stops(server: MPServer) -> None:
+    """Have the worker told to stop until it does.
+
+    Granian runs the worker's event loop once for the start and once to serve. A signal between the two is taken by the
+    loop's handler, but wakes nothing: the loop looks at what it has taken when the next signal comes.
+    """
+
+    def repeat() -> None:
+        time.sleep(REPEAT_SECONDS)
+        while server.wrks:
+            for worker in tuple(server.wrks):
+                worker.inner.terminate()
+            time.sleep(REPEAT_SECONDS)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        if not server.interrupt_signal:
+            threading.Thread(target=repeat, name="repeat-stop", daemon=True).start()
+        server.interrupt_signal = True
+        server.main_loop_interrupt.set()
+
+    # Granian has set its own handlers by now, and has not yet started the worker.
+    for number in STOPPING:
+        signal.signal(number, stop)
 
 
 def _check_free(settings: Settings) -> None:

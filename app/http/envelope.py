@@ -10,13 +10,14 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from msgspec import Struct
 
-from app.api.rebalance_dto import ErrorDTO
 from app.clock import now
 from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid, with_decimals
 from app.failures import of_defect, of_persistence
 from app.http.correlation import trace_id
 from app.http.dialect import Dialect
-from app.http.wire import ExactResponse, plain
+from app.http.exact_json import plain
+from app.http.wire import ExactResponse
+from app.rebalancing.answer import ErrorDTO
 from persistence.errors import PersistenceError
 
 log = structlog.get_logger(__name__)

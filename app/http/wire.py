@@ -1,119 +1,13 @@
-"""JSON as it crosses the wire: decimals exact in both directions, request bodies decoded strictly into their types."""
+"""Requests and responses as the framework sees them: bodies decoded and answers encoded by `exact_json`."""
 
-import re
-from contextlib import suppress
-from decimal import Decimal
-from functools import cache
 from typing import Any, ClassVar, override
 
-import msgspec
 from litestar import Request, Response
 from litestar.types import Empty, Serializer
 
-from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid
+from app.errors import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
-
-MAXIMUM_DIGITS = 34
-"""As many as Decimal128 holds."""
-
-NUMBER_PATTERN = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
-_NUMBER = re.compile(NUMBER_PATTERN[1:-1])
-_LONGEST = 2 * MAXIMUM_DIGITS
-_NAMED_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
-_LONGEST_NAME = 100
-
-
-class Number(Decimal):
-    """A decimal as the wire has it: a JSON number, in a request also a string of one, digit for digit."""
-
-    __slots__ = ()
-
-    @classmethod
-    def read(cls, value: object) -> "Number":
-        """Take a decoded JSON value exactly, or refuse it.
-
-        Args:
-            value: an int, or the text of a number, whether it was a literal or a string.
-
-        Raises:
-            ValueError: it is no number, or has more digits than can be stored.
-        """
-        text = str(value) if isinstance(value, int | str) else ""
-        # The length first: nothing that is refused may take long to read.
-        if len(text) <= _LONGEST:
-            written = _NUMBER.fullmatch(text)
-            if written is None:
-                raise ValueError("must be a number, or a string that holds one")
-            if len(text) <= MAXIMUM_DIGITS and written[3] is None:
-                return cls(text)
-            with suppress(ArithmeticError):
-                number = cls(text)
-                _, digits, exponent = number.as_tuple()
-                if isinstance(exponent, int) and len(digits) <= MAXIMUM_DIGITS and abs(exponent) <= MAXIMUM_DIGITS:
-                    return number
-        raise ValueError(f"must be a number of at most {MAXIMUM_DIGITS} digits and {MAXIMUM_DIGITS} decimals")
-
-
-def plain(value: Decimal) -> Decimal:
-    """Prepare a decimal for the encoder, which writes what `str` writes: exponents must not reach the wire."""
-    return Number(value) if "E" in str(value) else value
-
-
-def decode_hook(kind: type, value: object) -> object:
-    """Decode the types that msgspec does not know."""
-    if kind is Number:
-        return Number.read(value)
-    raise NotImplementedError
-
-
-def encode_hook(value: object) -> object:
-    """Encode the types that msgspec does not know."""
-    if isinstance(value, Decimal):
-        return msgspec.Raw(format(value, "f").encode())
-    raise NotImplementedError
-
-
-_ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=encode_hook)
-
-
-@cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    # Literals stay text until `Number` reads them.
-    return msgspec.json.Decoder(kind, dec_hook=decode_hook, float_hook=str)
-
-
-def encode(content: object) -> bytes:
-    """Encode an answer's content as JSON."""
-    return _ENCODER.encode(content)
-
-
-def decode(body: bytes, kind: Any, dialect: Dialect) -> Any:
-    """Decode a request's body strictly into a type of the standard dialect.
-
-    Raises:
-        OrderGenerationError: `VALIDATION_ERROR`, with the field's path and the rule.
-    """
-    try:
-        return dialect.understand(_decoder(dialect.type_of(kind)).decode(body), kind)
-    except msgspec.ValidationError as error:
-        raise _broken_rule(error, dialect) from None
-    except UnicodeDecodeError:
-        raise invalid("body", "must be JSON in UTF-8") from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise invalid("body", f"must be JSON: {error}") from None
-
-
-def _broken_rule(error: msgspec.ValidationError, dialect: Dialect) -> OrderGenerationError:
-    """Tell field and rule apart in what the decoder says."""
-    rule, _, path = str(error).partition(" - at `$")
-    field = path.removesuffix("`")
-    if isinstance(error.__cause__, InvalidField):
-        field += "." + dialect.field_name(error.__cause__.field)
-        rule = error.__cause__.rule
-    elif named := _NAMED_FIELD.fullmatch(rule):
-        field += "." + named[2][:_LONGEST_NAME]
-        rule = "is required" if named[1] == "missing required" else "is not a field of this request"
-    return invalid(field.removeprefix(".") or "body", rule)
+from app.http.exact_json import decode, encode, encode_hook
 
 
 class ExactRequest(Request[Any, Any, Any]):

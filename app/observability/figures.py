@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import structlog
@@ -19,7 +20,9 @@ log = structlog.get_logger(__name__)
 BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
-def register_figures(metrics: Metrics, solvers: SolverPool, neighbours: Integrations, readiness: Readiness) -> None:
+def register_figures(
+    metrics: Metrics, solvers: SolverPool[Any, Any], neighbours: Integrations, readiness: Readiness
+) -> None:
     """Add the figures of these parts, and of this process, to what is collected."""
     metrics.expect_services(neighbours.states())
     ProcessCollector(registry=metrics.registry)
@@ -35,7 +38,7 @@ def tell_loss(pid: int | None, reason: str) -> None:
 class SolverFigures(Collector):
     """The solver pool, its processes by their place in it, and beside them the process that serves HTTP."""
 
-    def __init__(self, solvers: SolverPool) -> None:
+    def __init__(self, solvers: SolverPool[Any, Any]) -> None:
         self._solvers = solvers
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:

@@ -3,71 +3,29 @@
 with observer.rebalance(rebalance_id, model_id) as observed:
     with observed.portfolio(portfolio_id) as one:
         one.solved(...)
-        one.ended(...)
+        one.completed(...) or one.failed(...)
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 
 import structlog
 from bson import ObjectId
-from msgspec import Struct
 from structlog.contextvars import bound_contextvars
 
 from app.errors import ErrorCode
 from app.observability.metrics import NO_SOLUTION, Metrics, SolverOutcome
 from app.observability.tracing import Attribute, Span, Tracing
-from persistence.documents import RebalancedPortfolio
-from solver import Crashed, Infeasible, NoWholeShare, Outcome, Solution, TimeLimit
+from app.rebalancing.calculation import Calculated, Calculation, Unstorable
+from persistence.documents import Failure
+from solver import Crashed, Infeasible, NoWholeShare, TimeLimit
 from solver.pool import Solved
 
 log = structlog.get_logger(__name__)
 
 NAMED_REASONS = 5
 """Of an infeasible portfolio's reasons, as many are named in the log."""
-
-
-class Movement(Struct, frozen=True):
-    """How far a rebalance moves a portfolio.
-
-    Attributes:
-        drift_before, drift_after: distance from the model, `sum |target - weight|`, a share of the market value.
-        turnover: value traded, a share of the market value.
-        bought, sold: number of orders.
-        bought_value, sold_value: money.
-    """
-
-    drift_before: Decimal
-    drift_after: Decimal
-    turnover: Decimal
-    bought: int
-    sold: int
-    bought_value: Decimal
-    sold_value: Decimal
-
-
-def movement(portfolio: RebalancedPortfolio) -> Movement:
-    """Measure a rebalanced portfolio. A portfolio worth nothing has no drift and no turnover."""
-    market_value = portfolio.market_value or Decimal(0)
-    before = after = bought_value = sold_value = Decimal(0)
-    bought = sold = 0
-    for position in portfolio.positions:
-        wanted = market_value * position.target
-        held, kept = position.original_quantity * position.price, position.adjusted_quantity * position.price
-        before += abs(wanted - held)
-        after += abs(wanted - kept)
-        if kept > held:
-            bought += 1
-            bought_value += kept - held
-        elif kept < held:
-            sold += 1
-            sold_value += held - kept
-    whole = market_value or Decimal("Infinity")
-    return Movement(
-        before / whole, after / whole, (bought_value + sold_value) / whole, bought, sold, bought_value, sold_value
-    )
 
 
 class RebalanceObserver:
@@ -134,18 +92,17 @@ class ObservedPortfolio:
         self._tracing = tracing
         self._span = span
         self._started = time.perf_counter()
-        self._solved: Solved | None = None
+        self._solved: Solved[Calculation] | None = None
 
-    def solved(self, solved: Solved) -> None:
+    def solved(self, solved: Solved[Calculation]) -> None:
         """Take what the solver pool answered."""
         self._solved = solved
-        outcome, path, gap = _described(solved.outcome)
-        seconds = solved.ended - solved.began
+        outcome, path, seconds = _described(solved)
         self._metrics.solver_queue_seconds.observe(solved.queued_seconds)
         self._metrics.solver_outcomes.labels(outcome).inc()
         self._metrics.solver_seconds.labels(path).observe(seconds)
-        if gap is not None:
-            self._metrics.solver_gap.observe(float(gap))
+        if isinstance(solved.outcome, Calculated | TimeLimit) and solved.outcome.gap is not None:
+            self._metrics.solver_gap.observe(float(solved.outcome.gap))
         self._tracing.record("wait for solver", solved.asked, solved.began)
         if solved.pid is not None:
             where: dict[str, Attribute] = {
@@ -153,20 +110,15 @@ class ObservedPortfolio:
                 "solver.outcome": outcome.value,
                 "solver.path": path,
             }
-            self._tracing.record("solve", solved.began, solved.ended, **where)
+            self._tracing.record("solve", solved.began, solved.began + seconds, **where)
+            self._tracing.record("record", solved.began + seconds, solved.ended)
 
-    def ended(self, portfolio: RebalancedPortfolio) -> None:
-        """Take what became of the portfolio."""
-        self._metrics.portfolio_seconds.observe(time.perf_counter() - self._started)
-        if portfolio.failure is None:
-            self._completed(portfolio)
-        else:
-            self._failed(portfolio.failure.code, portfolio.failure.message)
-
-    def _completed(self, portfolio: RebalancedPortfolio) -> None:
+    def completed(self, calculated: Calculated) -> None:
+        """Take how the portfolio was rebalanced."""
         self._rebalance.completed += 1
-        moved = movement(portfolio)
+        moved = calculated.movement
         metrics = self._metrics
+        metrics.portfolio_seconds.observe(time.perf_counter() - self._started)
         metrics.portfolios_rebalanced.inc()
         metrics.portfolio_drift.labels("before").observe(float(moved.drift_before))
         metrics.portfolio_drift.labels("after").observe(float(moved.drift_after))
@@ -179,46 +131,52 @@ class ObservedPortfolio:
         self._span.note(trades=trades)
         log.info(
             "portfolio rebalanced",
-            path=portfolio.solve and portfolio.solve.path,
-            gap=portfolio.solve and portfolio.solve.gap,
+            path=calculated.path,
+            gap=calculated.gap,
             **self._times(),
             trades=trades,
             drift_before=round(moved.drift_before, 6),
             drift_after=round(moved.drift_after, 6),
         )
 
-    def _failed(self, code: str, message: str) -> None:
+    def failed(self, failure: Failure) -> None:
+        """Take why the portfolio was not rebalanced."""
         self._rebalance.failed += 1
-        self._metrics.portfolios_failed.labels(code).inc()
-        self._span.note(code=code)
+        self._metrics.portfolio_seconds.observe(time.perf_counter() - self._started)
+        self._metrics.portfolios_failed.labels(failure.code).inc()
+        self._span.note(code=failure.code)
         # What the solver says of a portfolio has its money in it.
-        of_solver = code == ErrorCode.OPTIMIZATION_FAILED and self._solved is not None
-        reason = _without_money(self._solved.outcome) if of_solver and self._solved else message
-        log.warning("portfolio failed", code=code, reason=reason, **self._times())
-        log.debug("portfolio failed because", message=message)
+        of_solver = failure.code == ErrorCode.OPTIMIZATION_FAILED and self._solved is not None
+        reason = _without_money(self._solved.outcome) if of_solver and self._solved else failure.message
+        log.warning("portfolio failed", code=failure.code, reason=reason, **self._times())
+        log.debug("portfolio failed because", message=failure.message)
 
     def _times(self) -> dict[str, float | None]:
         solved = self._solved
         return {
             "milliseconds": _since(self._started),
             "queue_milliseconds": None if solved is None else round(1000 * solved.queued_seconds, 3),
-            "solver_milliseconds": None if solved is None else round(1000 * (solved.ended - solved.began), 3),
+            "solver_milliseconds": None if solved is None else round(1000 * _described(solved)[2], 3),
         }
 
 
-def _described(outcome: Outcome) -> tuple[SolverOutcome, str, Decimal | None]:
-    match outcome:
-        case Solution():
-            return SolverOutcome.SOLVED, outcome.path, outcome.gap
+def _described(solved: Solved[Calculation]) -> tuple[SolverOutcome, str, float]:
+    """Give the outcome, the path that led to it, and the seconds it took."""
+    all_of_it = solved.ended - solved.began
+    match solved.outcome:
+        case Calculated(path=path, seconds=seconds):
+            return SolverOutcome.SOLVED, path, seconds
+        case Unstorable():
+            return SolverOutcome.SOLVED, NO_SOLUTION, all_of_it
         case Infeasible():
-            return SolverOutcome.INFEASIBLE, NO_SOLUTION, None
+            return SolverOutcome.INFEASIBLE, NO_SOLUTION, all_of_it
         case TimeLimit():
-            return SolverOutcome.TIME_LIMIT, NO_SOLUTION, outcome.gap
+            return SolverOutcome.TIME_LIMIT, NO_SOLUTION, all_of_it
         case Crashed():
-            return SolverOutcome.CRASHED, NO_SOLUTION, None
+            return SolverOutcome.CRASHED, NO_SOLUTION, all_of_it
 
 
-def _without_money(outcome: Outcome) -> str:
+def _without_money(outcome: Calculation) -> str:
     if not isinstance(outcome, Infeasible):
         return "TIME_LIMIT"
     named = [

@@ -13,7 +13,7 @@ from litestar.openapi.spec import Contact, License, Tag
 from litestar.static_files import create_static_files_router
 
 from app.http.dialect import Dialect
-from app.http.wire import encode
+from app.http.exact_json import encode
 from app.openapi.document import finished
 
 TITLE = "GlobeCo Order Generation Service"

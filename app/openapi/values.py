@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from app.http.exact_json import Number
 from app.http.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN
-from app.http.wire import Number
 from app.models.rules import MAXIMUM_NAME_LENGTH, MAXIMUM_PORTFOLIOS, MAXIMUM_TARGET, TARGET_STEP
 
 # The limits are text of the document, which their shortest float spells right.

@@ -8,7 +8,10 @@ from http import HTTPStatus
 from bson import ObjectId
 
 from app import failures
-from app.errors import InvalidField
+from app.errors import InvalidField, OrderGenerationError
+from app.http.dialect import Dialect
+from app.rebalancing.answer import answer_of
+from app.rebalancing.answers import Answers
 from app.rebalancing.rebalance import Rebalanced
 from persistence.database import Database
 from persistence.errors import DatabaseUnavailable, RebalanceNotFound
@@ -22,7 +25,7 @@ type Work = Callable[[ObjectId], Awaitable[Rebalanced | None]]
 """Rebalances under a given id; None where there was nothing to do and nothing was stored."""
 
 
-async def once(database: Database, key: str | None, target: str, work: Work) -> Rebalanced | None:
+async def once(database: Database, key: str | None, target: str, dialect: Dialect, work: Work) -> Rebalanced | None:
     """Do the work, or give what it stored when it was done under the same key.
 
     A rebalance that failed because a neighbour was away is answered but does not use up its key: a retry is what
@@ -32,6 +35,7 @@ async def once(database: Database, key: str | None, target: str, work: Work) -> 
         database: where keys are kept.
         key: the caller's, None for no protection.
         target: what the request is about; a key serves one target.
+        dialect: of a repeated answer.
         work: what to do.
 
     Raises:
@@ -45,8 +49,7 @@ async def once(database: Database, key: str | None, target: str, work: Work) -> 
         raise InvalidField(HEADER, "must be 1 to 255 visible ASCII characters")
     claim = await database.idempotency.claim(key, target, ObjectId())
     if isinstance(claim, Answered):
-        header = await database.rebalances.get(claim.rebalance_id)
-        return Rebalanced(header, [portfolio async for portfolio in database.rebalances.portfolios(header)])
+        return await _stored(database, claim.rebalance_id, dialect)
     try:
         rebalanced = await work(claim.rebalance_id)
     except BaseException:
@@ -61,6 +64,20 @@ async def once(database: Database, key: str | None, target: str, work: Work) -> 
     return rebalanced
 
 
+async def _stored(database: Database, rebalance_id: ObjectId, dialect: Dialect) -> Rebalanced:
+    header = await database.rebalances.get(rebalance_id)
+    rebalanced = Rebalanced(header, [], Answers())
+    try:
+        async for portfolio in database.rebalances.portfolios(header):
+            rebalanced.answers.add(portfolio.place, answer_of(portfolio, dialect))
+            if portfolio.failure:
+                rebalanced.failures.append((portfolio.portfolio_id, portfolio.failure))
+    except BaseException:
+        rebalanced.answers.close()
+        raise
+    return rebalanced
+
+
 async def _settle(database: Database, claim: Claimed) -> None:
     """Free the key of work that failed, unless its rebalance was stored before the failure."""
     with suppress(DatabaseUnavailable):
@@ -72,6 +89,12 @@ async def _settle(database: Database, claim: Claimed) -> None:
             await database.idempotency.complete(claim)
 
 
+def all_failed(rebalanced: Rebalanced) -> OrderGenerationError | None:
+    """Tell that every portfolio failed; None where one completed."""
+    header = rebalanced.header
+    return failures.of_all(rebalanced.failures, header.number_of_portfolios, str(header.id))
+
+
 def _mendable(rebalanced: Rebalanced) -> bool:
-    error = failures.of_all(rebalanced.portfolios, str(rebalanced.header.id))
+    error = all_failed(rebalanced)
     return error is not None and error.status is HTTPStatus.SERVICE_UNAVAILABLE

@@ -9,23 +9,28 @@ from zoneinfo import ZoneInfo
 import structlog
 from bson import ObjectId
 from msgspec import Struct
-from msgspec.structs import replace
 
 from app import failures
 from app.clock import deadline_in, now, today
 from app.errors import OrderGenerationError, with_decimals
 from app.http.correlation import trace_id
+from app.http.dialect import Dialect
 from app.observability.rebalances import ObservedPortfolio, ObservedRebalance, RebalanceObserver
-from app.rebalancing.portfolio_problem import portfolio_problem, securities_of
-from app.rebalancing.rounding import is_storable, storable
+from app.rebalancing.answer import answer_of
+from app.rebalancing.answers import Answers
+from app.rebalancing.assignment import Assignment
+from app.rebalancing.calculation import Calculated, Calculation, Unstorable
+from app.rebalancing.problem import assignment, encoded_terms, require_prices, securities_of
+from app.rebalancing.rounding import storable
 from integrations.errors import Cause, ServiceError
 from integrations.market_data import PriceSnapshot
 from integrations.neighbours import Integrations
 from persistence.database import Database
-from persistence.documents import Failure, Model, Rebalance, RebalancedPortfolio, RebalancedPosition, Solve
+from persistence.documents import Failure, Model, Rebalance, RebalancedPortfolio
 from persistence.errors import DatabaseUnavailable
-from solver import Portfolio, Solution, TimeLimit
-from solver.pool import Overloaded, SolverPool
+from persistence.portfolio_record import PortfolioRecord, record_of
+from solver import TimeLimit
+from solver.pool import Overloaded, Solved, SolverPool
 
 log = structlog.get_logger(__name__)
 
@@ -42,20 +47,40 @@ class RebalanceLimits(Struct, frozen=True):
 
 
 class Rebalanced(Struct, frozen=True):
-    """A rebalance as it was stored."""
+    """A rebalance as it was stored.
+
+    Attributes:
+        failures: portfolios that failed, by id, and why.
+        answers: the answer's part for every portfolio, whoever gets it to close it.
+    """
 
     header: Rebalance
-    portfolios: list[RebalancedPortfolio]
+    failures: list[tuple[str, Failure]]
+    answers: Answers
 
 
-class _Run(Struct, frozen=True):
-    """What the portfolios of one rebalance share."""
+class _Run(Struct):
+    """What the portfolios of one rebalance share, and what has come of them so far.
+
+    Attributes:
+        names: of the portfolios, as far as they are to be had.
+        terms: encoded; None before the first portfolio has been priced.
+        failures: by place.
+    """
 
     id: ObjectId
     model: Model
     asked_at: datetime
     trade_date: date
     deadline: float
+    names: asyncio.Task[dict[str, str | None]]
+    terms: bytes | None
+    failures: dict[int, tuple[str, Failure]]
+    answers: Answers
+
+    async def name(self, portfolio_id: str) -> str | None:
+        """Give a portfolio's name; a portfolio that is given up while it waits does not cost the others theirs."""
+        return (await asyncio.shield(self.names)).get(portfolio_id)
 
 
 class Rebalancer:
@@ -65,14 +90,16 @@ class Rebalancer:
         self,
         database: Database,
         neighbours: Integrations,
-        solvers: SolverPool,
+        solvers: SolverPool[Assignment, Calculation],
         limits: RebalanceLimits,
+        dialect: Dialect,
         observer: RebalanceObserver,
     ) -> None:
         self._database = database
         self._neighbours = neighbours
         self._solvers = solvers
         self._limits = limits
+        self._dialect = dialect
         self._observer = observer
 
     async def rebalance(
@@ -96,32 +123,35 @@ class Rebalancer:
             asked_at=now(),
             trade_date=today(self._limits.timezone),
             deadline=deadline_in(self._limits.deadline_seconds),
+            names=asyncio.create_task(self._neighbours.portfolio_names.names(portfolio_ids)),
+            terms=None,
+            failures={},
+            answers=Answers(),
         )
-        with self._observer.rebalance(run.id, model.id) as observed:
-            return await self._rebalance(run, portfolio_ids, observed)
-
-    async def _rebalance(self, run: _Run, portfolio_ids: Sequence[str], observed: ObservedRebalance) -> Rebalanced:
-        names = asyncio.create_task(self._neighbours.portfolio_names.names(portfolio_ids))
         try:
-            async with self._database.rebalances.storing(run.id) as storage:
-                prices = await self._price_snapshot(run)
-
-                async def one(place: int, portfolio_id: str) -> RebalancedPortfolio:
-                    with observed.portfolio(portfolio_id) as seen:
-                        portfolio = await self._rebalance_portfolio(run, prices, place, portfolio_id, seen)
-                        seen.ended(portfolio)
-                    portfolio = replace(portfolio, portfolio_name=(await names).get(portfolio_id))
-                    await storage.add(portfolio)
-                    return portfolio
-
-                portfolios = await _each(one, portfolio_ids, at_a_time=self._limits.concurrency)
-                header = _header(run, prices, len(portfolios))
-                await storage.finish(header)
+            with self._observer.rebalance(run.id, model.id) as observed:
+                header = await self._rebalance(run, portfolio_ids, observed)
+        except BaseException:
+            run.answers.close()
+            raise
         finally:
-            names.cancel()
-        if any(portfolio.status == "COMPLETED" for portfolio in portfolios):
+            run.names.cancel()
+        return Rebalanced(header, [failure for _, failure in sorted(run.failures.items())], run.answers)
+
+    async def _rebalance(self, run: _Run, portfolio_ids: Sequence[str], observed: ObservedRebalance) -> Rebalance:
+        async with self._database.rebalances.storing(run.id) as storage:
+            prices = await self._price_snapshot(run)
+
+            async def one(place: int, portfolio_id: str) -> None:
+                with observed.portfolio(portfolio_id) as seen:
+                    await storage.add(await self._rebalance_portfolio(run, prices, place, portfolio_id, seen))
+
+            await _each(one, portfolio_ids, at_a_time=self._limits.concurrency)
+            header = _header(run, prices, len(portfolio_ids))
+            await storage.finish(header)
+        if len(run.failures) < len(portfolio_ids):
             await self._touch(run)
-        return Rebalanced(header, portfolios)
+        return header
 
     async def _price_snapshot(self, run: _Run) -> PriceSnapshot | ServiceError:
         try:
@@ -143,36 +173,75 @@ class Rebalancer:
         place: int,
         portfolio_id: str,
         seen: ObservedPortfolio,
-    ) -> RebalancedPortfolio:
-        """Take one portfolio all the way to its trades; whatever goes wrong becomes its own failure."""
+    ) -> PortfolioRecord:
+        """Take one portfolio all the way to its record and its answer, be they of its trades or of its failure."""
         try:
-            if isinstance(prices, ServiceError):
-                raise prices
-            async with asyncio.timeout_at(_on_the_loops_clock(run.deadline)):
-                holdings = await self._neighbours.accounting.holdings(portfolio_id, deadline=run.deadline)
-                quote = await prices.quote(securities_of(run.model, holdings), deadline=run.deadline)
-                problem = portfolio_problem(run.model, holdings, quote)
-                solved = await self._solvers.solve(problem, lane=run.id, deadline=run.deadline)
-            seen.solved(solved)
-            if isinstance(solved.outcome, TimeLimit) and time.monotonic() >= run.deadline - CLOCK_TOLERANCE_SECONDS:
-                raise self._missed_deadline(portfolio_id)
-            if not isinstance(solved.outcome, Solution):
-                raise failures.of_refusal(portfolio_id, solved.outcome)
-            return _completed(run, place, portfolio_id, problem, solved.outcome)
+            calculated = await self._calculate(run, prices, place, portfolio_id, seen)
         except OrderGenerationError as error:
-            return _failed(run, place, portfolio_id, error)
+            failed = _failed(run, place, portfolio_id, await run.name(portfolio_id), error)
+            assert failed.failure is not None
+            seen.failed(failed.failure)
+            run.failures[place] = portfolio_id, failed.failure
+            run.answers.add(place, answer_of(failed, self._dialect))
+            return record_of(failed)
+        seen.completed(calculated)
+        run.answers.add(place, calculated.answer)
+        return calculated.record
+
+    async def _calculate(
+        self,
+        run: _Run,
+        prices: PriceSnapshot | ServiceError,
+        place: int,
+        portfolio_id: str,
+        seen: ObservedPortfolio,
+    ) -> Calculated:
+        """Take one portfolio all the way to its trades.
+
+        Raises:
+            OrderGenerationError: whatever went wrong.
+        """
+        try:
+            solved = await self._solve(run, prices, place, portfolio_id)
         except ServiceError as error:
             if error.cause is Cause.DEADLINE:
-                return _failed(run, place, portfolio_id, self._missed_deadline(portfolio_id))
-            return _failed(run, place, portfolio_id, failures.of_service(error))
+                raise self._missed_deadline(portfolio_id) from error
+            raise failures.of_service(error) from error
         except Overloaded as error:
-            return _failed(run, place, portfolio_id, failures.of_overload(error))
+            raise failures.of_overload(error) from error
         except TimeoutError:
-            return _failed(run, place, portfolio_id, self._missed_deadline(portfolio_id))
-        except Exception:
+            raise self._missed_deadline(portfolio_id) from None
+        except OrderGenerationError:
+            raise
+        except Exception as defect:
             # A defect met by one portfolio must not cost the others; the log keeps what the answer must not show.
             log.exception("portfolio failed unexpectedly")
-            return _failed(run, place, portfolio_id, failures.of_defect({"portfolioId": portfolio_id}))
+            raise failures.of_defect({"portfolioId": portfolio_id}) from defect
+        seen.solved(solved)
+        match solved.outcome:
+            case Calculated() as calculated:
+                return calculated
+            case Unstorable():
+                raise failures.of_unstorable(portfolio_id)
+            case TimeLimit() if time.monotonic() >= run.deadline - CLOCK_TOLERANCE_SECONDS:
+                raise self._missed_deadline(portfolio_id)
+            case refusal:
+                raise failures.of_refusal(portfolio_id, refusal)
+
+    async def _solve(
+        self, run: _Run, prices: PriceSnapshot | ServiceError, place: int, portfolio_id: str
+    ) -> Solved[Calculation]:
+        if isinstance(prices, ServiceError):
+            raise prices
+        async with asyncio.timeout_at(_on_the_loops_clock(run.deadline)):
+            holdings = await self._neighbours.accounting.holdings(portfolio_id, deadline=run.deadline)
+            quote = await prices.quote(securities_of(run.model, holdings), deadline=run.deadline)
+            require_prices(portfolio_id, quote)
+            if run.terms is None:
+                run.terms = encoded_terms(run.id, run.trade_date, self._dialect, run.model, quote)
+            name = await run.name(portfolio_id)
+            assigned = assignment(run.terms, run.model, place, name, holdings, quote)
+            return await self._solvers.solve(assigned, lane=run.id, deadline=run.deadline)
 
     def _missed_deadline(self, portfolio_id: str) -> OrderGenerationError:
         return failures.of_missed_deadline(portfolio_id, self._limits.deadline_seconds)
@@ -191,47 +260,14 @@ def _header(run: _Run, prices: PriceSnapshot | ServiceError, number_of_portfolio
     )
 
 
-def _completed(run: _Run, place: int, portfolio_id: str, problem: Portfolio, solution: Solution) -> RebalancedPortfolio:
-    """Record a solution.
-
-    Raises:
-        OrderGenerationError: its numbers are longer than the database holds, which no real book's are.
-    """
-    if not all(map(is_storable, (solution.market_value, solution.cash_after, *solution.quantities))):
-        raise failures.of_unstorable(portfolio_id)
+def _failed(
+    run: _Run, place: int, portfolio_id: str, portfolio_name: str | None, error: OrderGenerationError
+) -> RebalancedPortfolio:
     return RebalancedPortfolio(
         rebalance_id=run.id,
         place=place,
         portfolio_id=portfolio_id,
-        portfolio_name=None,
-        status="COMPLETED",
-        failure=None,
-        market_value=solution.market_value,
-        cash_before=problem.cash,
-        cash_after=solution.cash_after,
-        trade_date=run.trade_date.isoformat(),
-        positions=tuple(
-            RebalancedPosition(
-                security_id=security.security_id,
-                price=security.price,
-                original_quantity=security.quantity,
-                adjusted_quantity=quantity,
-                target=security.target,
-                high_drift=security.high_drift,
-                low_drift=security.low_drift,
-            )
-            for security, quantity in zip(problem.securities, solution.quantities, strict=True)
-        ),
-        solve=Solve(solution.path, solution.gap, solution.tie_proven, solution.seconds),
-    )
-
-
-def _failed(run: _Run, place: int, portfolio_id: str, error: OrderGenerationError) -> RebalancedPortfolio:
-    return RebalancedPortfolio(
-        rebalance_id=run.id,
-        place=place,
-        portfolio_id=portfolio_id,
-        portfolio_name=None,
+        portfolio_name=portfolio_name,
         status="FAILED",
         failure=Failure(error.code, error.message, dict(with_decimals(error.details, storable)), now(), trace_id()),
         market_value=None,
@@ -243,16 +279,13 @@ def _failed(run: _Run, place: int, portfolio_id: str, error: OrderGenerationErro
     )
 
 
-async def _each[T](
-    work: Callable[[int, str], Awaitable[T]], portfolio_ids: Sequence[str], *, at_a_time: int
-) -> list[T]:
-    """Do the work for each portfolio, a bounded number at a time, and keep their order."""
+async def _each(work: Callable[[int, str], Awaitable[None]], portfolio_ids: Sequence[str], *, at_a_time: int) -> None:
+    """Do the work for each portfolio, a bounded number at a time."""
     waiting = iter(enumerate(portfolio_ids))
-    done: dict[int, T] = {}
 
     async def worker() -> None:
         for place, portfolio_id in waiting:
-            done[place] = await work(place, portfolio_id)
+            await work(place, portfolio_id)
 
     try:
         async with asyncio.TaskGroup() as workers:
@@ -261,7 +294,6 @@ async def _each[T](
     except BaseExceptionGroup as failed:
         # Only what ends the whole rebalance gets here, and the first of it says why.
         raise failed.exceptions[0] from None
-    return [done[place] for place in range(len(portfolio_ids))]
 
 
 def _on_the_loops_clock(deadline: float) -> float:

@@ -3,5 +3,17 @@
 from solver.pool.backlog import PoolClosed, Solved, SolverFault
 from solver.pool.pool import Overloaded, PoolFigures, SolverPool
 from solver.pool.process import ProcessLost
+from solver.pool.slot import EXAMPLE, Work, solving
 
-__all__ = ["Overloaded", "PoolClosed", "PoolFigures", "ProcessLost", "Solved", "SolverFault", "SolverPool"]
+__all__ = [
+    "EXAMPLE",
+    "Overloaded",
+    "PoolClosed",
+    "PoolFigures",
+    "ProcessLost",
+    "Solved",
+    "SolverFault",
+    "SolverPool",
+    "Work",
+    "solving",
+]

@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 
 from solver.pool import slot
 from solver.pool.lanes import Lanes
-from solver.problem import Outcome, Portfolio, TimeLimit
+from solver.problem import Crashed, Outcome, TimeLimit
 
 CHUNK_PORTFOLIOS = 32
 """At most so many portfolios are shipped at once; to ship a small one costs as much as to solve it."""
@@ -23,16 +23,17 @@ class SolverFault(Exception):
     """Solving raised an exception: a defect of the solver. Its traceback in the solver process is a note to this."""
 
 
-class Solved(Struct, frozen=True):
+class Solved[Answer = Outcome](Struct, frozen=True):
     """What became of a portfolio, where and when; moments are those of `time.monotonic()`.
 
     Attributes:
+        outcome: the answer of a process, or why there is none.
         pid: the process that answered; None where none did, in time or at all.
         asked: when the portfolio came to the pool.
         began, ended: the attempt that answered it, as the process itself saw it where it could say so.
     """
 
-    outcome: Outcome
+    outcome: Answer | TimeLimit | Crashed
     pid: int | None
     asked: float
     began: float
@@ -44,7 +45,7 @@ class Solved(Struct, frozen=True):
         return self.began - self.asked
 
 
-class Job:
+class Job[Answer]:
     """One portfolio that a caller waits for.
 
     Attributes:
@@ -56,10 +57,10 @@ class Job:
 
     __slots__ = ("_asked", "answer", "crashed", "lane", "task")
 
-    def __init__(self, portfolio: Portfolio, lane: Hashable, deadline: float | None) -> None:
-        self.task = slot.Task(Raw(slot.encode(portfolio)), deadline)
+    def __init__(self, question: object, lane: Hashable, deadline: float | None) -> None:
+        self.task = slot.Task(Raw(slot.encode(question)), deadline)
         self.lane = lane
-        self.answer: asyncio.Future[Solved] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[Solved[Answer]] = asyncio.get_running_loop().create_future()
         self.crashed = False
         self._asked = time.monotonic()
 
@@ -67,7 +68,7 @@ class Job:
         """From that moment until its deadline; negative when it has passed."""
         return math.inf if self.task.deadline is None else self.task.deadline - now
 
-    def settle(self, outcome: Outcome, pid: int | None, began: float, ended: float) -> None:
+    def settle(self, outcome: Answer | TimeLimit | Crashed, pid: int | None, began: float, ended: float) -> None:
         """Answers the caller, unless he is gone or has an answer already."""
         if not self.answer.done():
             self.answer.set_result(Solved(outcome, pid, self._asked, began, ended))
@@ -83,23 +84,23 @@ class Job:
         self.settle(TimeLimit(objective=None, bound=None, seconds=0.0), None, now, now)
 
 
-class Backlog:
+class Backlog[Answer]:
     """The queue in front of the processes, and the wait of idle processes for it."""
 
     def __init__(self) -> None:
-        self._lanes: Lanes[Job] = Lanes()
+        self._lanes: Lanes[Job[Answer]] = Lanes()
         self._arrival: asyncio.Future[None] | None = None
         self._idle = 0
 
     def __len__(self) -> int:
         return len(self._lanes)
 
-    def put(self, job: Job) -> None:
+    def put(self, job: Job[Answer]) -> None:
         """Queues a portfolio behind those of its lane."""
         self._lanes.append(job.lane, job)
         self._wake()
 
-    def give_back(self, jobs: Iterable[Job]) -> None:
+    def give_back(self, jobs: Iterable[Job[Answer]]) -> None:
         """Puts portfolios that were taken but not solved back to the front, in the order they were taken.
 
         Those whose caller is gone are dropped, and those whose deadline has passed are answered.
@@ -112,7 +113,7 @@ class Backlog:
                 self._lanes.restore(job.lane, job)
         self._wake()
 
-    def discard(self, job: Job) -> bool:
+    def discard(self, job: Job[Answer]) -> bool:
         """Drops a portfolio; False when it is not queued."""
         return self._lanes.discard(job.lane, job)
 
@@ -127,7 +128,7 @@ class Backlog:
             finally:
                 self._idle -= 1
 
-    def take_chunk(self) -> list[Job]:
+    def take_chunk(self) -> list[Job[Answer]]:
         """The next portfolios for one process, which leaves other idle processes their share of the queue.
 
         A portfolio under which a process has died travels alone. The queue must not be empty.

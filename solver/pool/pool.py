@@ -8,11 +8,10 @@ from typing import Self
 
 from msgspec import Struct
 
-from solver.cascade import solve as solve_exactly
 from solver.pool import slot
 from solver.pool.backlog import Backlog, Job, PoolClosed, Solved
 from solver.pool.worker import Worker
-from solver.problem import Portfolio, SolverStrategy
+from solver.problem import Outcome, Portfolio, SolverStrategy
 
 _LONGEST_RETRY_SECONDS = 60
 
@@ -52,14 +51,14 @@ class PoolFigures(Struct, frozen=True):
         return tuple(pid for pid in self.slots if pid is not None)
 
 
-class SolverPool:
+class SolverPool[Question = Portfolio, Answer = Outcome]:
     """A number of solver processes, and the queue in front of them.
 
     A process that hangs, crashes, is killed or runs out of memory is replaced. That costs the portfolio it was solving
     one more attempt, or ends it at its time limit; no other portfolio notices. No process outlives the pool, however
     the process that owns the pool ends.
 
-        async with SolverPool(processes=2) as pool:
+        async with SolverPool(processes=2, work=solving(solve)) as pool:
             solved = await pool.solve(portfolio, lane="request 1")
     """
 
@@ -70,7 +69,7 @@ class SolverPool:
         strategy: SolverStrategy = SolverStrategy.AUTO,
         time_limit_seconds: float = 30.0,
         queue_limit: int = 10_000,
-        solve: slot.Solve = solve_exactly,
+        work: slot.Work[Question, Answer],
         on_loss: Callable[[int | None, str], None] = lambda _pid, _reason: None,
     ) -> None:
         """Describes a pool; `async with` opens it.
@@ -80,7 +79,7 @@ class SolverPool:
             strategy: how they solve.
             time_limit_seconds: for one portfolio, kept by the solver and, a second later, by the pool.
             queue_limit: portfolios that may wait before the next one is refused.
-            solve: the function they run.
+            work: what they do with a portfolio.
             on_loss: told of every process that is lost, by its number, or that does not start, and why; must return at
                 once and not raise.
         """
@@ -88,17 +87,17 @@ class SolverPool:
         self._strategy = strategy
         self._time_limit_seconds = time_limit_seconds
         self._queue_limit = queue_limit
-        self._solve = solve
+        self._work = work
         self._on_loss = on_loss
-        self._backlog = Backlog()
-        self._workers: dict[Worker, asyncio.Task[None]] = {}
-        self._unanswered: set[Job] = set()
+        self._backlog: Backlog[Answer] = Backlog()
+        self._workers: dict[Worker[Question, Answer], asyncio.Task[None]] = {}
+        self._unanswered: set[Job[Answer]] = set()
         self._open = False
 
     async def __aenter__(self) -> Self:
         """Starts and warms every process. Raises ProcessLost, and leaves none, when one of them does not start."""
         for _ in range(self._processes):
-            worker = Worker(self._backlog, self._solve, self._strategy, self._time_limit_seconds, self._on_loss)
+            worker = Worker(self._backlog, self._work, self._strategy, self._time_limit_seconds, self._on_loss)
             self._workers[worker] = asyncio.create_task(worker.run(), name="solver-worker")
         try:
             await asyncio.gather(*(worker.started for worker in self._workers))
@@ -112,11 +111,11 @@ class SolverPool:
         """Kills every process, busy or not. Callers that wait for an answer get PoolClosed."""
         await self._close()
 
-    async def solve(self, portfolio: Portfolio, *, lane: Hashable, deadline: float | None = None) -> Solved:
+    async def solve(self, question: Question, *, lane: Hashable, deadline: float | None = None) -> Solved[Answer]:
         """Solves a portfolio in one of the processes. A caller that is cancelled withdraws it.
 
         Args:
-            portfolio: what to solve.
+            question: the portfolio, as the pool's work wants it.
             lane: whose it is; the lanes that wait are served in turn.
             deadline: moment on `time.monotonic()` by which the answer is wanted, where that is before the time limit.
                 A portfolio still queued then is answered TimeLimit, one being solved about a second later.
@@ -132,7 +131,7 @@ class SolverPool:
         queued = len(self._backlog)
         if queued >= self._queue_limit:
             raise Overloaded(queued, self._seconds_to_work_off(queued))
-        job = Job(portfolio, lane, deadline)
+        job: Job[Answer] = Job(question, lane, deadline)
         self._unanswered.add(job)
         self._backlog.put(job)
         try:

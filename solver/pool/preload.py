@@ -1,6 +1,5 @@
 """What the fork server imports once, for all solver processes to share; nothing else may import this module."""
 
-import gc
 import os
 import signal
 from importlib import import_module
@@ -19,7 +18,3 @@ os.dup2(2, 1)
 
 for module in ("solver.pool.slot", "solver.cascade", "solver.milp", "highspy"):
     import_module(module)
-
-# A collection would write to the pages of these modules, and so copy them into every solver process.
-gc.collect()
-gc.freeze()

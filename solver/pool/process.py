@@ -39,17 +39,19 @@ class SolverProcess:
         """Done when the process can no longer be heard."""
 
     @classmethod
-    async def start(cls, solve: slot.Solve, strategy: SolverStrategy, time_limit_seconds: float) -> "SolverProcess":
+    async def start[Question, Answer](
+        cls, work: slot.Work[Question, Answer], strategy: SolverStrategy, time_limit_seconds: float
+    ) -> "SolverProcess":
         """Forks a process and waits until it has solved a portfolio of its own.
 
         Raises ProcessLost when it dies over that or takes longer than START_SECONDS. A cancelled start leaves nothing.
         """
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["solver.pool.preload"])
+        context.set_forkserver_preload(["solver.pool.preload", work.run.__module__, "solver.pool.preloaded"])
         ours, theirs = socket.socketpair()
         with theirs:
             process = context.Process(
-                target=slot.serve, args=(theirs, solve, strategy, time_limit_seconds), name="solver", daemon=True
+                target=slot.serve, args=(theirs, work, strategy, time_limit_seconds), name="solver", daemon=True
             )
             started = cls(process, *await asyncio.open_unix_connection(sock=ours))
             try:

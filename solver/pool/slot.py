@@ -1,4 +1,8 @@
-"""What runs inside a solver process: chunks of portfolios come in on a socket, each answer goes out when it is done."""
+"""What runs inside a solver process: chunks of portfolios come in on a socket, each answer goes out when it is done.
+
+What a process does with a portfolio is its `Work`: to solve it, and what the pool's owner wants done with the solution
+where there is a core to do it.
+"""
 
 import multiprocessing
 import os
@@ -6,15 +10,15 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from multiprocessing.connection import wait
 from threading import Thread
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from msgspec import Raw, Struct, msgpack
 
-from solver.problem import InvalidPortfolio, Outcome, Portfolio, Security, SolverStrategy, TimeLimit
+from solver.problem import InvalidPortfolio, Outcome, Portfolio, Security, SolverStrategy
 
 CHUNK_SECONDS = 0.05
 """No portfolio of a chunk is begun later than this after the first: one hard portfolio must not hold up the others."""
@@ -28,26 +32,47 @@ LENGTH_BYTES = 4
 WARM_UP_SECONDS = 30.0
 """For the first portfolio of a process, however short the limit of those that follow."""
 
-_WARM_UP = Portfolio(
+EXAMPLE = Portfolio(
     securities=(
         Security("A", Decimal("3.01"), target=Decimal("0.5"), low_drift=Decimal("0.1"), high_drift=Decimal("0.1")),
         Security("B", Decimal("2.99"), target=Decimal("0.4"), low_drift=Decimal("0.1"), high_drift=Decimal("0.1")),
     ),
     cash=Decimal(100),
 )
+"""A portfolio that takes every strategy some work."""
+
+
+class Work[Question, Answer](Struct, frozen=True):
+    """What solver processes do. A process gets it by reference: function and types must be importable by name.
+
+    Attributes:
+        run: takes a question, and by name `strategy`, a SolverStrategy, and `time_limit_seconds`; gives its answer.
+        question, answer: the types of both, as msgspec encodes and decodes them.
+        example: a question that a new process answers before it is ready.
+    """
+
+    run: Callable[..., Answer]
+    question: type[Question]
+    answer: Any
+    example: Question
 
 
 class Solve(Protocol):
-    """The function a solver process runs on each portfolio. It must be importable by name: it crosses by reference."""
+    """A function that solves portfolios, such as `solver.solve`."""
 
     def __call__(self, portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_seconds: float) -> Outcome: ...
 
 
-class Task(Struct, frozen=True, array_like=True):
-    """One portfolio of a chunk, already encoded, and the moment on `time.monotonic()`, one clock for all processes
-    of a machine, at which its answer loses its value."""
+def solving(solve: Solve) -> Work[Portfolio, Outcome]:
+    """The work of solving portfolios, and nothing else."""
+    return Work(solve, Portfolio, Outcome, EXAMPLE)
 
-    portfolio: Raw
+
+class Task(Struct, frozen=True, array_like=True):
+    """One portfolio of a chunk, its question already encoded, and the moment on `time.monotonic()`, one clock for all
+    processes of a machine, at which its answer loses its value."""
+
+    question: Raw
     deadline: float | None
 
 
@@ -62,9 +87,13 @@ class Begun(Struct, frozen=True, tag=True):
 class Answered(Struct, frozen=True, tag=True):
     """The answer to the next portfolio of the chunk, worked on between two moments of `time.monotonic()`."""
 
-    outcome: Outcome
+    answer: Raw
     began: float
     ended: float
+
+
+class Late(Struct, frozen=True, tag=True):
+    """The next portfolio of the chunk had lost its value before its turn came."""
 
 
 class Refused(Struct, frozen=True, tag=True):
@@ -84,14 +113,15 @@ class NotBegun(Struct, frozen=True, tag=True):
     """The chunk had its time before the turn of its next portfolio came."""
 
 
-type Message = Ready | Begun | Answered | Refused | Failed | NotBegun
+type Message = Ready | Begun | Answered | Late | Refused | Failed | NotBegun
 
 encode = msgpack.Encoder().encode
 _decode_chunk = msgpack.Decoder(list[Task]).decode
-_decode_portfolio = msgpack.Decoder(Portfolio).decode
 
 
-def serve(connection: socket.socket, solve: Solve, strategy: SolverStrategy, time_limit_seconds: float) -> None:
+def serve[Question, Answer](
+    connection: socket.socket, work: Work[Question, Answer], strategy: SolverStrategy, time_limit_seconds: float
+) -> None:
     """Serves chunks until the socket closes: the life of a solver process.
 
     Each chunk, a list of Task, is answered with one Begun and then, in order, one message for each of its portfolios.
@@ -99,7 +129,25 @@ def serve(connection: socket.socket, solve: Solve, strategy: SolverStrategy, tim
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     # The first integer program of a process is slower by far, and shows that the solver works here at all.
-    solve(_WARM_UP, strategy=SolverStrategy.MILP, time_limit_seconds=WARM_UP_SECONDS)
+    work.run(work.example, strategy=SolverStrategy.MILP, time_limit_seconds=WARM_UP_SECONDS)
+    decode = msgpack.Decoder(work.question).decode
+
+    def answer(task: Task) -> Message:
+        began = time.monotonic()
+        limit = time_limit_seconds if task.deadline is None else min(time_limit_seconds, task.deadline - began)
+        if limit <= 0:
+            return Late()
+        try:
+            answer = work.run(decode(task.question), strategy=strategy, time_limit_seconds=limit)
+            return Answered(Raw(encode(answer)), began, time.monotonic())
+        except InvalidPortfolio as invalid:
+            return Refused(str(invalid))
+        except MemoryError:
+            # What is left of this process is not to be trusted with another portfolio.
+            os._exit(OUT_OF_MEMORY)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this portfolio and not to its neighbours
+            return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+
     try:
         with connection, connection.makefile("rb") as stream:
             _send(connection, Ready())
@@ -110,28 +158,9 @@ def serve(connection: socket.socket, solve: Solve, strategy: SolverStrategy, tim
                     if number > 0 and time.monotonic() - started > CHUNK_SECONDS:
                         _send(connection, NotBegun())
                     else:
-                        _send(connection, _answer(task, solve, strategy, time_limit_seconds))
+                        _send(connection, answer(task))
     except ConnectionError:
         return  # the server is gone, and with it whoever could use an answer or a complaint
-
-
-def _answer(task: Task, solve: Solve, strategy: SolverStrategy, time_limit_seconds: float) -> Message:
-    began = time.monotonic()
-    try:
-        if task.deadline is not None:
-            time_limit_seconds = min(time_limit_seconds, task.deadline - began)
-        if time_limit_seconds <= 0:
-            return Answered(TimeLimit(objective=None, bound=None, seconds=0.0), began, began)
-        portfolio = _decode_portfolio(task.portfolio)
-        outcome = solve(portfolio, strategy=strategy, time_limit_seconds=time_limit_seconds)
-        return Answered(outcome, began, time.monotonic())
-    except InvalidPortfolio as invalid:
-        return Refused(str(invalid))
-    except MemoryError:
-        # What is left of this process is not to be trusted with another portfolio.
-        os._exit(OUT_OF_MEMORY)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this portfolio and not to its neighbours
-        return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
 def _receive(stream: BinaryIO) -> Sequence[Task]:

@@ -6,6 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from msgspec import Raw, msgpack
+
 from solver.pool import slot
 from solver.pool.backlog import Backlog, Job, SolverFault
 from solver.pool.process import ProcessLost, SolverProcess
@@ -23,7 +25,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 _PACE_WEIGHT = 0.05
 
 
-class Worker:
+class Worker[Question, Answer]:
     """One slot of a pool.
 
     Attributes:
@@ -35,8 +37,8 @@ class Worker:
 
     def __init__(
         self,
-        backlog: Backlog,
-        solve: slot.Solve,
+        backlog: Backlog[Answer],
+        work: slot.Work[Question, Answer],
         strategy: SolverStrategy,
         time_limit_seconds: float,
         on_loss: Callable[[int | None, str], None],
@@ -46,11 +48,12 @@ class Worker:
         self.restarts = 0
         self.pace = 0.0
         self._backlog = backlog
-        self._solve = solve
+        self._work = work
+        self._decode: Callable[[Raw], Answer] = msgpack.Decoder(work.answer).decode
         self._strategy = strategy
         self._time_limit_seconds = time_limit_seconds
         self._on_loss = on_loss
-        self._jobs: deque[Job] = deque()
+        self._jobs: deque[Job[Answer]] = deque()
         self._began: float | None = None
 
     @property
@@ -63,7 +66,7 @@ class Worker:
         pause, failures = _FIRST_PAUSE_SECONDS, 0
         while True:
             try:
-                process = await SolverProcess.start(self._solve, self._strategy, self._time_limit_seconds)
+                process = await SolverProcess.start(self._work, self._strategy, self._time_limit_seconds)
             except ProcessLost as lost:
                 failures += 1
                 # A process that was killed is an accident, and no reason for a server not to start.
@@ -102,7 +105,7 @@ class Worker:
                 raise ProcessLost("a solver process has ended")
             await self._solve_chunk(process, self._backlog.take_chunk())
 
-    async def _solve_chunk(self, process: SolverProcess, chunk: Sequence[Job]) -> None:
+    async def _solve_chunk(self, process: SolverProcess, chunk: Sequence[Job[Answer]]) -> None:
         """Sees a chunk through; each answer goes to its caller as it comes.
 
         Raises ProcessLost when the process has to be replaced, the jobs left over being in `_jobs`.
@@ -139,12 +142,14 @@ class Worker:
             self.pace += (now - since - self.pace) * _PACE_WEIGHT
             self._began = since = now
 
-    def _answer(self, job: Job, message: slot.Message, pid: int) -> None:
+    def _answer(self, job: Job[Answer], message: slot.Message, pid: int) -> None:
         # Where process and pool disagree by a moment on who begins a portfolio, two of them do.
         self._backlog.discard(job)
         match message:
-            case slot.Answered(outcome, began, ended):
-                job.settle(outcome, pid, began, ended)
+            case slot.Answered(answer, began, ended):
+                job.settle(self._decode(answer), pid, began, ended)
+            case slot.Late():
+                job.expire()
             case slot.Refused(text):
                 job.fail(InvalidPortfolio(text))
             case slot.Failed(text, trace):

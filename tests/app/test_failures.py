@@ -1,41 +1,32 @@
 """Failures that no neighbour, database or client can be brought to cause in a test, told as they would be."""
 
-from datetime import UTC, date, datetime
+import subprocess
+import sys
+from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 from bson import ObjectId
 from litestar.exceptions import HTTPException
 
 from app import failures
-from app.errors import STATUS, Details, ErrorCode, OrderGenerationError
+from app.errors import STATUS, Details, ErrorCode
 from app.http.dialect import Dialect
 from app.http.envelope import told
-from app.rebalancing import rebalance
-from persistence.documents import Failure, Model, RebalancedPortfolio
+from app.rebalancing.assignment import Assignment, Terms
+from app.rebalancing.calculation import Unstorable, calculate
+from persistence.documents import Failure
 from persistence.errors import KeyInProgress, KeyReused, PersistenceError, StorageLost
-from solver import Crashed, Portfolio, Security, Solution, solve
+from solver import Crashed, Security, SolverStrategy
 from solver.pool import Overloaded
 
 NOW = datetime(2024, 12, 19, 10, 30, tzinfo=UTC)
 
 
-def failed(code: str, details: Details, place: int = 0) -> RebalancedPortfolio:
+def failed(code: str, details: Details, place: int = 0) -> tuple[str, Failure]:
     """A portfolio that failed with this code."""
-    return RebalancedPortfolio(
-        rebalance_id=ObjectId(),
-        place=place,
-        portfolio_id=f"{place:024d}",
-        portfolio_name=None,
-        status="FAILED",
-        failure=Failure(code, f"{code} happened.", dict(details), NOW, "trace"),
-        market_value=None,
-        cash_before=None,
-        cash_after=None,
-        trade_date="2024-12-19",
-        positions=(),
-        solve=None,
-    )
+    return f"{place:024d}", Failure(code, f"{code} happened.", dict(details), NOW, "trace")
 
 
 def test_every_code_has_a_status() -> None:
@@ -44,7 +35,7 @@ def test_every_code_has_a_status() -> None:
 
 def test_a_full_queue_is_told_with_the_time_after_which_to_come_back() -> None:
     error = failures.of_overload(Overloaded(10_000, 17))
-    told_of_all = failures.of_all([failed(error.code, error.details)], "id")
+    told_of_all = failures.of_all([failed(error.code, error.details)], 1, "id")
     assert told_of_all is not None
     assert (told_of_all.status, told_of_all.code) == (503, ErrorCode.OVERLOADED)
     assert told_of_all.headers == {"Retry-After": "17"}
@@ -65,7 +56,7 @@ def test_of_several_failures_the_one_that_a_retry_may_mend_speaks_then_the_one_t
     codes: list[ErrorCode], speaks: ErrorCode
 ) -> None:
     portfolios = [failed(code, {"retryAfterSeconds": 1}, place) for place, code in enumerate(codes)]
-    error = failures.of_all(portfolios, "id")
+    error = failures.of_all(portfolios, len(portfolios), "id")
     assert error is not None
     assert error.code == speaks
 
@@ -76,22 +67,22 @@ def test_a_solver_that_dies_twice_under_a_portfolio_is_an_internal_error() -> No
     assert "signal" not in error.message
 
 
-def test_numbers_longer_than_the_database_holds_fail_their_portfolio_alone() -> None:
+def test_numbers_longer_than_the_database_holds_are_not_stored() -> None:
     """Twelve digits of shares with eight decimals, at a price of seven digits with eight decimals."""
-    security = Security("a" * 24, price=Decimal("9999999.99999999"), quantity=Decimal("999999999999.99999999"))
-    problem = Portfolio((security,), cash=Decimal(0))
-    solution = solve(problem)
-    assert isinstance(solution, Solution)
-    run = rebalance._Run(
-        id=ObjectId(),
-        model=Model(ObjectId(), "Model", (), (), None, 1),
-        asked_at=NOW,
-        trade_date=date(2024, 12, 19),
-        deadline=0,
+    security = Security("a" * 24, price=Decimal("9999999.99999999"))
+    terms = Terms("0" * 24, "2024-12-19", Dialect.STANDARD, (security,))
+    assignment = Assignment(
+        msgspec.msgpack.encode(terms), 0, "p" * 24, None, Decimal(0), (Decimal("999999999999.99999999"),), ()
     )
-    with pytest.raises(OrderGenerationError, match="more than 34 digits") as raised:
-        rebalance._completed(run, 0, "p", problem, solution)
-    assert raised.value.code == ErrorCode.EXTERNAL_SERVICE_ERROR
+    assert calculate(assignment, strategy=SolverStrategy.AUTO, time_limit_seconds=30) == Unstorable()
+    assert "more than 34 digits" in failures.of_unstorable("p").message
+
+
+def test_what_solver_processes_calculate_needs_neither_the_web_framework_nor_the_database_driver() -> None:
+    """They would cost each of them memory and a second of start-up."""
+    loaded = "import sys, app.rebalancing.calculation; print(*{name.partition('.')[0] for name in sys.modules})"
+    modules = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True, text=True).stdout.split()
+    assert set(modules).isdisjoint({"litestar", "pymongo", "aiohttp", "opentelemetry", "structlog", "cvxpy"})
 
 
 @pytest.mark.parametrize(

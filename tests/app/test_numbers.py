@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.http.wire import MAXIMUM_DIGITS, Number, encode, plain
+from app.http.exact_json import MAXIMUM_DIGITS, Number, encode, plain
 from persistence.codec import CODEC_OPTIONS, from_document, to_document
 from persistence.documents import Position
 from tests.app.api import Api, Literal

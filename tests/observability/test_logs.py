@@ -131,12 +131,12 @@ PRINTING = """
 import asyncio, os, sys
 from app.observability.logs import configure_logs
 from app.observability.stray_output import stray_output_logged
-from solver import Portfolio
-from solver.pool import SolverPool
+from solver import Portfolio, solve
+from solver.pool import SolverPool, solving
 from tests.observability.printing import solve
 
 async def main():
-    async with SolverPool(processes=1, solve=solve) as pool:
+    async with SolverPool(processes=1, work=solving(solve)) as pool:
         await pool.solve(Portfolio((), cash=1), lane=1)
 
 configure_logs("INFO")

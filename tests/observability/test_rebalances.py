@@ -1,5 +1,6 @@
 """What is measured of a rebalance, where a running service cannot be made to show it exactly."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -7,9 +8,10 @@ from bson import ObjectId
 from prometheus_client import generate_latest
 
 from app.observability.metrics import Metrics
-from app.observability.rebalances import Movement, RebalanceObserver, movement
+from app.observability.rebalances import RebalanceObserver
 from app.observability.tracing import NO_TRACING
-from persistence.documents import RebalancedPortfolio, RebalancedPosition, Solve
+from app.rebalancing.movement import Movement, movement
+from persistence.documents import Failure, RebalancedPosition
 from persistence.errors import DatabaseUnavailable
 from tests.observability.service import Scrape
 
@@ -19,32 +21,15 @@ def position(price: str, before: str, after: str, target: str) -> RebalancedPosi
     return RebalancedPosition("S" * 24, Decimal(price), Decimal(before), Decimal(after), Decimal(target), drift, drift)
 
 
-def portfolio(market_value: str, *positions: RebalancedPosition) -> RebalancedPortfolio:
-    return RebalancedPortfolio(
-        rebalance_id=ObjectId(),
-        place=0,
-        portfolio_id="P" * 24,
-        portfolio_name=None,
-        status="COMPLETED",
-        failure=None,
-        market_value=Decimal(market_value),
-        cash_before=Decimal(0),
-        cash_after=Decimal(0),
-        trade_date="2026-01-02",
-        positions=positions,
-        solve=Solve("ROUNDING", Decimal(0), tie_proven=True, seconds=0.0),
-    )
-
-
 def test_movement_adds_up() -> None:
     """One security bought, one sold, one kept that the model does not want."""
     moved = movement(
-        portfolio(
-            "1000",
+        Decimal(1000),
+        [
             position("10", "0", "30", "0.3"),
             position("20", "25", "20", "0.45"),
             position("5", "10", "10", "0"),
-        )
+        ],
     )
     assert moved == Movement(
         drift_before=Decimal("0.4"),  # 300 missing, 50 too much, 50 unwanted
@@ -58,7 +43,7 @@ def test_movement_adds_up() -> None:
 
 
 def test_a_portfolio_worth_nothing_has_moved_nothing() -> None:
-    moved = movement(portfolio("0", position("10", "0", "0", "0.3")))
+    moved = movement(Decimal(0), [position("10", "0", "0", "0.3")])
     assert {moved.drift_before, moved.drift_after, moved.turnover} == {Decimal(0)}
 
 
@@ -70,7 +55,7 @@ def test_a_rebalance_that_is_not_stored_is_counted_as_such() -> None:
     def rebalance() -> None:
         with observer.rebalance(ObjectId(), ObjectId()) as observed:
             with observed.portfolio("P" * 24) as one:
-                one.ended(portfolio("1000", position("10", "0", "30", "0.3")))
+                one.failed(Failure("INTERNAL_ERROR", "message", {}, datetime.now(UTC), "trace"))
             raise DatabaseUnavailable("gone")
 
     with pytest.raises(DatabaseUnavailable):

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from persistence.database import Database, open_database
 from persistence.documents import ModelAction
 from persistence.errors import KeyInProgress
+from persistence.portfolio_record import record_of
 from tests.persistence import examples
 
 PORTFOLIOS: Final = 450
@@ -80,7 +81,7 @@ async def life_of_a_rebalance(database: Database, rebalance_id: str) -> None:
     header = replace(examples.rebalance(PORTFOLIOS), id=ObjectId(rebalance_id))
     async with database.rebalances.storing(header.id) as storage:
         for place in range(PORTFOLIOS):
-            await storage.add(examples.portfolio(header.id, place))
+            await storage.add(record_of(examples.portfolio(header.id, place)))
         await storage.finish(header)
     await database.rebalances.delete(header.id, 1)
 
@@ -91,7 +92,7 @@ async def largest_rebalance(database: Database) -> str:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     async with database.rebalances.storing(header.id) as storage:
         for place in range(100):
-            await storage.add(examples.portfolio(header.id, place, positions=500))
+            await storage.add(record_of(examples.portfolio(header.id, place, positions=500)))
         await storage.finish(header)
     came_back = 0
     async for portfolio in database.rebalances.portfolios(header):
@@ -113,7 +114,7 @@ async def work_until_killed(database: Database, model_id: str) -> None:
         header = examples.rebalance(3)
         async with database.rebalances.storing(header.id) as storage:
             for place in range(3):
-                await storage.add(examples.portfolio(header.id, place))
+                await storage.add(record_of(examples.portfolio(header.id, place)))
             await storage.finish(header)
         print("rebalance", header.id, flush=True)
 

@@ -18,6 +18,7 @@ from persistence.codec import Document
 from persistence.database import Database, open_database
 from persistence.embedded import EmbeddedMongod
 from persistence.errors import DatabaseUnavailable, PersistenceError
+from persistence.portfolio_record import record_of
 from persistence.schema import INDEXES
 from tests.persistence.conftest import on_one_server, survives_lost_sockets
 from tests.persistence.examples import NOON, change, model, portfolio, rebalance, security
@@ -220,7 +221,7 @@ async def test_a_mongod_that_is_stopped_and_continued_is_away_and_back() -> None
         async with open_database(mongod.url, "test") as database:
             header = rebalance(1)
             async with database.rebalances.storing(header.id) as storage:
-                await storage.add(portfolio(header.id, 0))
+                await storage.add(record_of(portfolio(header.id, 0)))
                 await storage.finish(header)
             server.suspend()
             while server.status() != psutil.STATUS_STOPPED:  # noqa: ASYNC110 - another process's event

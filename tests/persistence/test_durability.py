@@ -11,6 +11,7 @@ from persistence.database import Database, open_database
 from persistence.documents import Model, Rebalance
 from persistence.embedded import EmbeddedMongod
 from persistence.errors import DatabaseUnavailable
+from persistence.portfolio_record import record_of
 from tests.persistence.conftest import survives_lost_sockets
 from tests.persistence.examples import change, model, portfolio, rebalance
 
@@ -39,7 +40,7 @@ async def test_a_mongod_killed_under_load_loses_nothing_that_was_acknowledged(
                 header = rebalance(3)
                 async with database.rebalances.storing(header.id) as storage:
                     for place in range(3):
-                        await storage.add(portfolio(header.id, place))
+                        await storage.add(record_of(portfolio(header.id, place)))
                     await storage.finish(header)
                 rebalances.append(header)
                 if len(models) >= _ACKNOWLEDGED_BEFORE_THE_KILL:

@@ -13,6 +13,7 @@ from persistence.codec import Document
 from persistence.database import Database
 from persistence.errors import KeyInProgress, KeyReused, StorageLost
 from persistence.idempotency import Answered, Claimed
+from persistence.portfolio_record import record_of
 from tests.persistence.examples import NOON, portfolio, rebalance
 from tests.persistence.pod import Pod, ten_claims
 
@@ -22,7 +23,7 @@ TARGET = "model/1"
 async def _store(database: Database, rebalance_id: ObjectId) -> None:
     header = replace(rebalance(1), id=rebalance_id)
     async with database.rebalances.storing(rebalance_id) as storage:
-        await storage.add(portfolio(rebalance_id, 0))
+        await storage.add(record_of(portfolio(rebalance_id, 0)))
         await storage.finish(header)
 
 
@@ -118,7 +119,7 @@ async def test_a_request_that_lost_its_key_cannot_store_a_second_rebalance(
         async def store_slowly() -> None:
             async with database.rebalances.storing(former.rebalance_id) as storage:
                 await take_over()
-                await storage.add(portfolio(former.rebalance_id, 0))
+                await storage.add(record_of(portfolio(former.rebalance_id, 0)))
                 await storage.finish(replace(rebalance(1), id=former.rebalance_id))
 
         with pytest.raises(StorageLost):

@@ -11,6 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from persistence.codec import Document
 from persistence.database import Database
+from persistence.portfolio_record import record_of
 from persistence.sorting import ModelField, RebalanceField, SortKey
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, change, model, portfolio, rebalance, security
@@ -57,7 +58,7 @@ async def _fill(database: Database) -> list[ObjectId]:
         header = rebalance(1 + number % 3, f"Model {number}", NOON + timedelta(minutes=number % 7))
         async with database.rebalances.storing(header.id) as storage:
             for place in range(header.number_of_portfolios):
-                await storage.add(portfolio(header.id, place))
+                await storage.add(record_of(portfolio(header.id, place)))
             await storage.finish(header)
         ids.append(header.id)
     return ids

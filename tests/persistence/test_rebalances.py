@@ -14,6 +14,7 @@ from persistence.codec import Document
 from persistence.database import Database, open_database
 from persistence.documents import Failure, Rebalance, RebalancedPortfolio
 from persistence.errors import DatabaseUnavailable, RebalanceNotFound, StorageLost, VersionConflict
+from persistence.portfolio_record import record_of
 from persistence.sorting import RebalanceField, SortKey
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, portfolio, rebalance, security
@@ -24,7 +25,7 @@ from tests.persistence.proxy import Proxy
 async def _store(database: Database, header: Rebalance, *portfolios: RebalancedPortfolio) -> Rebalance:
     async with database.rebalances.storing(header.id) as storage:
         for each in portfolios or [portfolio(header.id, place) for place in range(header.number_of_portfolios)]:
-            await storage.add(each)
+            await storage.add(record_of(each))
         await storage.finish(header)
     return header
 
@@ -101,7 +102,7 @@ async def test_a_rebalance_is_invisible_until_it_is_finished(database: Database)
     header = rebalance(450)
     async with database.rebalances.storing(header.id) as storage:
         for place in range(450):
-            await storage.add(portfolio(header.id, place))
+            await storage.add(record_of(portfolio(header.id, place)))
         with pytest.raises(RebalanceNotFound):
             await database.rebalances.get(header.id)
         with pytest.raises(RebalanceNotFound):
@@ -119,7 +120,7 @@ async def test_a_rebalance_that_is_given_up_leaves_nothing(database: Database, s
         header = rebalance(450)
         async with database.rebalances.storing(header.id) as storage:
             for place in range(450):
-                await storage.add(portfolio(header.id, place))
+                await storage.add(record_of(portfolio(header.id, place)))
             await asyncio.sleep(10)
 
     with pytest.raises(TimeoutError):
@@ -138,7 +139,7 @@ async def test_a_header_that_counts_wrongly_is_refused(database: Database, store
 async def test_several_tasks_add_at_once(database: Database) -> None:
     header = rebalance(450)
     async with database.rebalances.storing(header.id) as storage:
-        await asyncio.gather(*(storage.add(portfolio(header.id, place)) for place in range(450)))
+        await asyncio.gather(*(storage.add(record_of(portfolio(header.id, place))) for place in range(450)))
         await storage.finish(header)
     assert [each.place for each in await _all_portfolios(database, header)] == list(range(450))
 
@@ -212,7 +213,7 @@ async def test_the_sweep_leaves_a_rebalance_that_another_pod_is_storing(database
     header = rebalance(300)
     async with database.rebalances.storing(header.id) as storage:
         for place in range(300):
-            await storage.add(portfolio(header.id, place))
+            await storage.add(record_of(portfolio(header.id, place)))
         await database.rebalances.sweep(timedelta(minutes=1))
         await storage.finish(header)
     await database.rebalances.sweep(timedelta(0))
@@ -228,7 +229,7 @@ async def test_a_writer_that_was_taken_for_dead_cannot_finish(
         header = rebalance(450)
         async with database.rebalances.storing(header.id) as storage:
             for place in range(450):
-                await storage.add(portfolio(header.id, place))
+                await storage.add(record_of(portfolio(header.id, place)))
                 if place == 300:
                     await database.rebalances.sweep(timedelta(0))
             await storage.finish(header)
@@ -249,7 +250,7 @@ async def test_a_writer_cannot_finish_what_a_sweep_has_begun_to_remove(
 
     async def store_slowly() -> None:
         async with database.rebalances.storing(header.id) as storage:
-            await storage.add(portfolio(header.id, 0))
+            await storage.add(record_of(portfolio(header.id, 0)))
             async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as sweeping:
                 await sweeping.ping(5)
                 proxy.before_write = lambda number: number >= 1

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from solver import cascade
-from solver.pool import Overloaded, PoolClosed, ProcessLost, SolverFault, SolverPool
+from solver import cascade, solve
+from solver.pool import Overloaded, PoolClosed, ProcessLost, SolverFault, SolverPool, solving
 from solver.problem import Infeasible, InvalidPortfolio, Portfolio, Security, Solution, SolverStrategy, TimeLimit
 from tests.solver import misbehaviour
 from tests.solver.misbehaviour import fork_server, portfolio, solver_processes
@@ -21,14 +21,14 @@ from tests.solver.misbehaviour import fork_server, portfolio, solver_processes
 
 @pytest.fixture
 async def pool() -> AsyncIterator[SolverPool]:
-    async with SolverPool(processes=2, time_limit_seconds=20, solve=misbehaviour.solve) as pool:
+    async with SolverPool(processes=2, time_limit_seconds=20, work=solving(misbehaviour.solve)) as pool:
         yield pool
 
 
 @pytest.fixture
 async def single() -> AsyncIterator[SolverPool]:
     """A pool of one process."""
-    async with SolverPool(processes=1, time_limit_seconds=20, solve=misbehaviour.solve) as pool:
+    async with SolverPool(processes=1, time_limit_seconds=20, work=solving(misbehaviour.solve)) as pool:
         yield pool
 
 
@@ -75,7 +75,7 @@ async def test_answers_larger_than_any_buffer_arrive_whole(single: SolverPool) -
 
 
 async def test_the_milp_strategy_reaches_the_processes() -> None:
-    async with SolverPool(processes=1, strategy=SolverStrategy.MILP) as pool:
+    async with SolverPool(processes=1, strategy=SolverStrategy.MILP, work=solving(solve)) as pool:
         outcome = (await pool.solve(realistic(random.Random(1), 5), lane=1)).outcome
     assert isinstance(outcome, Solution)
     assert outcome.path == "FULL_MILP"
@@ -136,7 +136,7 @@ async def test_a_deadline_in_the_past_is_answered_at_once(pool: SolverPool) -> N
 
 
 async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
-    async with SolverPool(processes=1, queue_limit=3, time_limit_seconds=2, solve=misbehaviour.solve) as pool:
+    async with SolverPool(processes=1, queue_limit=3, time_limit_seconds=2, work=solving(misbehaviour.solve)) as pool:
         running = [asyncio.create_task(pool.solve(portfolio(misbehaviour.spend), lane=1))]
         await asyncio.sleep(0.1)
         queued = [asyncio.create_task(pool.solve(portfolio(), lane=1)) for _ in range(3)]
@@ -223,7 +223,7 @@ async def test_figures_tell_what_the_pool_does(single: SolverPool) -> None:
 
 
 async def test_closing_a_busy_pool_leaves_no_process_and_no_caller() -> None:
-    async with SolverPool(processes=2, solve=misbehaviour.solve) as pool:
+    async with SolverPool(processes=2, work=solving(misbehaviour.solve)) as pool:
         tasks = [asyncio.create_task(pool.solve(portfolio(misbehaviour.hang), lane=1)) for _ in range(5)]
         await asyncio.sleep(0.2)
         figures = pool.figures()
@@ -238,7 +238,7 @@ async def test_closing_a_busy_pool_leaves_no_process_and_no_caller() -> None:
 
 async def test_a_pool_that_cannot_start_says_so_and_leaves_nothing() -> None:
     with pytest.raises(ProcessLost, match="ended with exit code 9"):
-        async with SolverPool(processes=2, solve=misbehaviour.broken_solve):
+        async with SolverPool(processes=2, work=solving(misbehaviour.broken_solve)):
             pytest.fail("the pool opened")
     assert solver_processes() == []
 
@@ -253,7 +253,7 @@ async def first_solver_process() -> psutil.Process:
 
 async def test_a_process_killed_while_the_pool_opens_is_started_again() -> None:
     """Twice; a pool whose processes all end is not kept waiting for ever."""
-    opening = asyncio.create_task(SolverPool(processes=1, solve=misbehaviour.stuck_solve).__aenter__())
+    opening = asyncio.create_task(SolverPool(processes=1, work=solving(misbehaviour.stuck_solve)).__aenter__())
     for _ in range(3):
         assert not opening.done()
         process = await first_solver_process()
@@ -267,7 +267,7 @@ async def test_a_process_killed_while_the_pool_opens_is_started_again() -> None:
 async def test_opening_can_be_cancelled() -> None:
     """A server that is stopped while it starts leaves no solver process, however far they have come."""
     for pause in (0, 0.005, 0.02, 0.2):
-        opening = asyncio.create_task(SolverPool(processes=2, solve=misbehaviour.stuck_solve).__aenter__())
+        opening = asyncio.create_task(SolverPool(processes=2, work=solving(misbehaviour.stuck_solve)).__aenter__())
         await asyncio.sleep(pause)
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -286,7 +286,7 @@ from solver.problem import Portfolio, Security, SolverStrategy
 async def main():
     half = Decimal("0.5")
     portfolio = Portfolio((Security("A", Decimal(3), target=half, low_drift=half, high_drift=half),), Decimal(100))
-    async with SolverPool(processes=1, strategy=SolverStrategy.MILP) as pool:
+    async with SolverPool(processes=1, strategy=SolverStrategy.MILP, work=solving(solve)) as pool:
         print((await pool.solve(portfolio, lane=1)).outcome.trades)
 
 asyncio.run(main())

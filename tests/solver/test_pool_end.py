@@ -13,11 +13,11 @@ import pytest
 
 SERVER = """
 import asyncio, sys
-from solver.pool import SolverPool
+from solver.pool import SolverPool, solving
 from tests.solver import misbehaviour
 
 async def main():
-    async with SolverPool(processes=2, solve=misbehaviour.solve) as pool:
+    async with SolverPool(processes=2, work=solving(misbehaviour.solve)) as pool:
         portfolios = [misbehaviour.portfolio(misbehaviour.BEHAVIOURS[name]) for name in sys.argv[1:]]
         asked = asyncio.gather(*(pool.solve(one, lane=1) for one in portfolios), return_exceptions=True)
         await asyncio.sleep(0.3)

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from solver.pool import Solved, SolverPool
+from solver import solve
+from solver.pool import Solved, SolverPool, solving
 from solver.pool.worker import Worker
 from solver.problem import Crashed, Portfolio, Security, Solution, TimeLimit
 from tests.solver import misbehaviour
@@ -20,14 +21,14 @@ from tests.solver.misbehaviour import Behaviour, fork_server, portfolio, solver_
 @pytest.fixture
 async def pool() -> AsyncIterator[SolverPool]:
     """Two processes, one second for a portfolio, and a grace of another before the pool acts."""
-    async with SolverPool(processes=2, time_limit_seconds=1, solve=misbehaviour.solve) as pool:
+    async with SolverPool(processes=2, time_limit_seconds=1, work=solving(misbehaviour.solve)) as pool:
         yield pool
 
 
 @pytest.fixture
 async def single() -> AsyncIterator[SolverPool]:
     """One process, which has a long time for each portfolio."""
-    async with SolverPool(processes=1, time_limit_seconds=60, solve=misbehaviour.solve) as pool:
+    async with SolverPool(processes=1, time_limit_seconds=60, work=solving(misbehaviour.solve)) as pool:
         yield pool
 
 
@@ -123,7 +124,9 @@ async def test_an_idle_process_that_dies_is_replaced_unasked(pool: SolverPool) -
 
 async def test_a_lost_process_is_reported_with_its_number_and_its_end() -> None:
     reports: list[tuple[int | None, str]] = []
-    async with SolverPool(processes=1, on_loss=lambda pid, reason: reports.append((pid, reason))) as pool:
+    async with SolverPool(
+        processes=1, on_loss=lambda pid, reason: reports.append((pid, reason)), work=solving(solve)
+    ) as pool:
         (lost,) = pool.figures().slots
         assert lost is not None
         os.kill(lost, signal.SIGTERM)

@@ -12,8 +12,8 @@ from decimal import Decimal
 import psutil
 import pytest
 
-from solver import cascade
-from solver.pool import SolverPool
+from solver import cascade, solve
+from solver.pool import SolverPool, solving
 from solver.problem import Crashed, Portfolio, Security, Solution, TimeLimit
 from tests.solver.misbehaviour import fork_server, solver_processes
 
@@ -90,7 +90,7 @@ async def test_answers_stay_right_and_memory_flat_while_processes_are_killed() -
             await asyncio.sleep(SECONDS / 60)
             memory.append(this.memory_info().rss / MEGABYTE)
 
-    async with SolverPool(processes=2, time_limit_seconds=2) as pool:
+    async with SolverPool(processes=2, time_limit_seconds=2, work=solving(solve)) as pool:
         async with asyncio.TaskGroup() as tasks:
             for caller in range(CALLERS):
                 tasks.create_task(ask(caller, pool))

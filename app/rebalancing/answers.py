@@ -1,0 +1,50 @@
+"""The parts of a large answer, collected in any order and given in the right one, in bounded memory."""
+
+from collections.abc import Iterator
+from tempfile import SpooledTemporaryFile
+
+MEMORY_BYTES = 16 * 1024 * 1024
+"""Of one answer this much is kept in memory, a thousand portfolios of 50 positions; more goes to a temporary file."""
+
+BLOCK_BYTES = 64 * 1024
+
+
+class Answers:
+    """The JSON of each portfolio of a rebalance. To be closed by whoever does not read it to its end."""
+
+    def __init__(self) -> None:
+        self._file = SpooledTemporaryFile[bytes](MEMORY_BYTES)
+        self._extents: dict[int, tuple[int, int]] = {}
+        self._end = 0
+
+    def __len__(self) -> int:
+        """How many bytes there are."""
+        return self._end
+
+    def add(self, place: int, part: bytes) -> None:
+        """Take the part that belongs to a place."""
+        self._extents[place] = self._end, len(part)
+        self._end += self._file.write(part)
+
+    def parts(self) -> Iterator[bytes]:
+        """Give the parts by place; once, as it closes the collection."""
+        with self._file as file:
+            for _, (start, length) in sorted(self._extents.items()):
+                file.seek(start)
+                yield file.read(length)
+
+    def array(self) -> Iterator[bytes]:
+        """Give the parts as a JSON array, in blocks worth sending; once."""
+        block = bytearray()
+        opening = b"["
+        for part in self.parts():
+            block += opening + part
+            opening = b","
+            if len(block) >= BLOCK_BYTES:
+                yield bytes(block)
+                block.clear()
+        yield bytes(block) + (b"]" if self._extents else b"[]")
+
+    def close(self) -> None:
+        """Give up what was collected."""
+        self._file.close()

@@ -1,0 +1,70 @@
+"""From a model, what a portfolio holds and what everything costs, to the assignment of a solver process."""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+
+import msgspec
+from bson import ObjectId
+
+from app.errors import ErrorCode, OrderGenerationError
+from app.http.dialect import Dialect
+from app.rebalancing.assignment import Assignment, Terms
+from integrations.market_data import Quote
+from integrations.portfolio_accounting import Holdings
+from persistence.documents import Model
+from solver import Security
+
+ZERO = Decimal(0)
+
+
+def securities_of(model: Model, holdings: Holdings) -> list[str]:
+    """List the model's securities in its order, then those held outside it by id."""
+    in_model = [position.security_id for position in model.positions]
+    return in_model + sorted({holding.security_id for holding in holdings.positions}.difference(in_model))
+
+
+def require_prices(portfolio_id: str, quote: Quote) -> None:
+    """Refuse a portfolio some of whose securities have no price.
+
+    Raises:
+        OrderGenerationError: `SECURITY_NOT_FOUND` or `PRICE_UNAVAILABLE`, naming the securities.
+    """
+    if quote.unknown:
+        raise OrderGenerationError(
+            ErrorCode.SECURITY_NOT_FOUND,
+            f"The Security Service does not know {named(quote.unknown)}.",
+            {"portfolioId": portfolio_id, "securityIds": list(quote.unknown)},
+        )
+    if quote.unpriced:
+        raise OrderGenerationError(
+            ErrorCode.PRICE_UNAVAILABLE,
+            f"The Pricing Service has no price for {named(quote.unpriced)}.",
+            {"portfolioId": portfolio_id, "securityIds": list(quote.unpriced)},
+        )
+
+
+def encoded_terms(rebalance_id: ObjectId, trade_date: date, dialect: Dialect, model: Model, quote: Quote) -> bytes:
+    """Encode the terms of a rebalance, all of whose securities have a price."""
+    securities = tuple(
+        Security(each.security_id, quote.prices[each.security_id], ZERO, each.target, each.low_drift, each.high_drift)
+        for each in model.positions
+    )
+    return msgspec.msgpack.encode(Terms(str(rebalance_id), trade_date.isoformat(), dialect, securities))
+
+
+def assignment(
+    terms: bytes, model: Model, place: int, portfolio_name: str | None, holdings: Holdings, quote: Quote
+) -> Assignment:
+    """Tell of a portfolio, all of whose securities have a price."""
+    held = {holding.security_id: holding.quantity for holding in holdings.positions}
+    quantities = tuple(held.pop(position.security_id, ZERO) for position in model.positions)
+    others = tuple(Security(each, quote.prices[each], held[each]) for each in sorted(held))
+    return Assignment(terms, place, holdings.portfolio_id, portfolio_name, holdings.cash, quantities, others)
+
+
+def named(security_ids: Sequence[str]) -> str:
+    """Name securities in a sentence, the first few of many."""
+    more = len(security_ids) - 5
+    listed = ", ".join(security_ids[:5]) + (f" and {more} more" if more > 0 else "")
+    return f"{'security' if len(security_ids) == 1 else 'securities'} {listed}"
