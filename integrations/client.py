@@ -144,6 +144,11 @@ class ServiceClient:
 
         try:
             async with asyncio.timeout(None if deadline is None else _left(deadline)):
+                # To set up retries takes as long as all else that is done here to a call, and few calls need them.
+                try:
+                    return await self._attempt(request, expect)
+                except ServiceError as error:
+                    first: ServiceError | None = error
                 async for attempt in stamina.retry_context(
                     on=wait_before_retry,
                     attempts=self._retries + 1,
@@ -154,6 +159,9 @@ class ServiceClient:
                     wait_jitter=0.0,
                 ):
                     with attempt:
+                        if first is not None:
+                            failed, first = first, None
+                            raise failed
                         return await self._attempt(request, expect)
         except TimeoutError:
             before = f"; before that: {last.reason}" if last is not None else ""

@@ -32,6 +32,8 @@ def check_quantity(field: str, value: Decimal) -> None:
 
     That is: finite, at most 8 decimals, below 10^12 either way.
     """
+    if not value:
+        return  # as one of the two quantities of nearly every balance is
     _check_within(field, value, -_QUANTITY_LIMIT, _QUANTITY_LIMIT)
 
 

@@ -15,7 +15,9 @@ from msgspec import Struct
 
 from integrations.client import ServiceClient
 from integrations.errors import Cause, ServiceError
-from integrations.payload import ENTITY_ID, EntityId, check_quantity
+from integrations.payload import ENTITY_ID, check_quantity
+
+_ENTITY_ID = re.compile(ENTITY_ID)
 
 PAGE_ROWS = 1000
 MAX_PAGES = 100
@@ -45,7 +47,7 @@ class Holdings(Struct, frozen=True):
 
 
 class _Balance(Struct, frozen=True, rename="camel"):
-    portfolio_id: EntityId
+    portfolio_id: str
     quantity_long: Decimal
     quantity_short: Decimal
     security_id: str | None = None
@@ -53,7 +55,7 @@ class _Balance(Struct, frozen=True, rename="camel"):
     def __post_init__(self) -> None:
         check_quantity("quantityLong", self.quantity_long)
         check_quantity("quantityShort", self.quantity_short)
-        if self.security_id and not re.match(ENTITY_ID, self.security_id):
+        if self.security_id and not _ENTITY_ID.match(self.security_id):
             raise ValueError("securityId is not 24 letters or digits")
 
     @property
