@@ -280,7 +280,8 @@ def test_the_server_process_never_loads_the_numerical_libraries() -> None:
     program = """
 import asyncio, sys
 from decimal import Decimal
-from solver.pool import SolverPool
+from solver.cascade import solve
+from solver.pool import SolverPool, solving
 from solver.problem import Portfolio, Security, SolverStrategy
 
 async def main():
