@@ -5,29 +5,22 @@
 Everything shares this machine's cores, the client, MongoDB and the simulator included.
 """
 
-import statistics
-import tempfile
-import time
-from pathlib import Path
-
 import click
-import httpx
-import psutil
+import uvloop
 from msgspec import Struct
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from app.commands.stack import Stack, running_stack
-from benchmarks.models import create_model
+from benchmarks.clients import Call, take_turns
+from benchmarks.models import Size, create_model, rebalance_url
+from benchmarks.processes import proportional_memory, service_processes
+from benchmarks.stack import benchmark_stack
+from benchmarks.tables import MARKDOWN_OPTION, progress, show, table
 
 PROCESSES = (1, 2, 4)
-PORTFOLIOS, POSITIONS = 100, 50
+SIZE = Size(100, 50)
 ROUNDS = 20
-MEBIBYTE = 2**20
 
 
-class Size(Struct, frozen=True):
+class Pod(Struct, frozen=True):
     """Proportional memory of server, worker and solver processes in MiB, and portfolios a second in one request."""
 
     at_rest: float
@@ -36,42 +29,22 @@ class Size(Struct, frozen=True):
 
 
 @click.command()
-def main() -> None:
-    """Measure and print the table."""
-    console = Console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("solver processes", "portfolios a second", "MiB at rest", "MiB after work"):
-        table.add_column(heading, justify="right")
+@MARKDOWN_OPTION
+def main(*, markdown: bool) -> None:
+    """Measure a pod with one, two and four solver processes."""
+    headings = ("portfolios a second", "MiB at rest", "MiB after work")
+    results = table(f"A pod that rebalances {SIZE}", "solver processes", *headings)
     for processes in PROCESSES:
-        with console.status(f"{processes} solver processes"):
-            size = _measure(processes)
-        row = (f"{size.portfolios_a_second:.0f}", f"{size.at_rest:.0f}", f"{size.at_work:.0f}")
-        table.add_row(str(processes), *row)
-    console.print(table)
+        pod = _measure(processes)
+        results.add_row(str(processes), f"{pod.portfolios_a_second:,.0f}", f"{pod.at_rest:.0f}", f"{pod.at_work:.0f}")
+    show(results, markdown=markdown)
 
 
-def _measure(processes: int) -> Size:
-    settings = {"SOLVER_PROCESSES": str(processes), "LOG_LEVEL": "WARNING"}
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        running_stack(log=Path(directory) / "log", settings=settings) as stack,
-    ):
-        at_rest = _memory(stack)
-        url = f"{stack.service_url}/api/v1/model/{create_model(stack, PORTFOLIOS, POSITIONS)}/rebalance"
-        seconds = []
-        with httpx.Client(timeout=120) as client:
-            for _ in range(ROUNDS):
-                started = time.perf_counter()
-                client.post(url).raise_for_status()
-                seconds.append(time.perf_counter() - started)
-        return Size(at_rest, _memory(stack), PORTFOLIOS / statistics.median(seconds))
-
-
-def _memory(stack: Stack) -> float:
-    server = psutil.Process(stack.service.pid)
-    total: int = sum(process.memory_full_info().pss for process in (server, *server.children(recursive=True)))
-    return total / MEBIBYTE
-
-
-if __name__ == "__main__":
-    main()
+def _measure(processes: int) -> Pod:
+    with benchmark_stack({"SOLVER_PROCESSES": str(processes)}) as stack:
+        at_rest = proportional_memory(service_processes(stack.service.pid))
+        call = Call("POST", rebalance_url(stack, create_model(stack, SIZE)))
+        with progress.status(f"{processes} solver processes"):
+            (seconds,) = uvloop.run(take_turns(ROUNDS, call))
+        at_work = proportional_memory(service_processes(stack.service.pid))
+        return Pod(at_rest, at_work, SIZE.portfolios / seconds)

@@ -1,0 +1,127 @@
+"""Clients that call a service: in turn, many at once, or at a steady pace."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+
+import aiohttp
+from msgspec import Struct
+
+from benchmarks.latencies import Latencies, latencies
+
+CLIENTS = 32
+TURN_SECONDS = 3.0
+ANSWER_SECONDS = 300
+
+
+class Call(Struct, frozen=True):
+    """A request without a body."""
+
+    method: str
+    url: str
+
+
+class Turn(Struct, frozen=True):
+    """What many clients did for a while: answered calls, failed ones, and seconds of each that was answered."""
+
+    answered: int
+    failed: int
+    seconds: list[float]
+
+
+def client_session(connections: int = CLIENTS) -> aiohttp.ClientSession:
+    """Connections of so many clients."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections), timeout=aiohttp.ClientTimeout(ANSWER_SECONDS)
+    )
+
+
+async def timed(session: aiohttp.ClientSession, call: Call) -> tuple[float, int]:
+    """Make a call; give its seconds and the bytes of the answer.
+
+    Raises:
+        aiohttp.ClientResponseError: it is no success.
+    """
+    started = time.perf_counter()
+    async with session.request(call.method, call.url) as response:
+        body = await response.read()
+        response.raise_for_status()
+    return time.perf_counter() - started, len(body)
+
+
+async def take_turns(rounds: int, *calls: Call) -> list[float]:
+    """Make calls in turn, round after round; give each one's median seconds."""
+    seconds: list[list[float]] = [[] for _ in calls]
+    async with client_session() as session:
+        for turn in range(rounds + 1):
+            for place, call in enumerate(calls):
+                taken, _ = await timed(session, call)
+                if turn:  # the first warms up
+                    seconds[place].append(taken)
+    return [statistics.median(each) for each in seconds]
+
+
+async def compete(rounds: int, *calls: Call) -> tuple[list[float], int]:
+    """Let many clients make each call for a while, in turns; give the median rates, and how many calls failed."""
+    rates: list[list[float]] = [[] for _ in calls]
+    failed = 0
+    async with client_session() as session:
+        for turn in range(rounds + 1):
+            for place, call in enumerate(calls):
+                done = await storm(session, [call])
+                if turn:
+                    rates[place].append(done.answered / TURN_SECONDS)
+                    failed += done.failed
+    return [statistics.median(each) for each in rates], failed
+
+
+async def storm(
+    session: aiohttp.ClientSession, calls: Sequence[Call], clients: int = CLIENTS, seconds: float = TURN_SECONDS
+) -> Turn:
+    """Let many clients call as fast as they are answered; the calls are dealt to them in turn."""
+    until = time.perf_counter() + seconds
+    taken: list[float] = []
+    failed = 0
+
+    async def client(call: Call) -> None:
+        nonlocal failed
+        while time.perf_counter() < until:
+            try:
+                taken.append((await timed(session, call))[0])
+            except aiohttp.ClientError:
+                failed += 1
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(clients):
+            group.create_task(client(calls[number % len(calls)]))
+    return Turn(len(taken), failed, taken)
+
+
+async def pace(session: aiohttp.ClientSession, call: Call, every: float, ended: Callable[[], bool]) -> Turn:
+    """Make a call every so many seconds until it is ended, whether or not those before it are answered."""
+    taken: list[float] = []
+    failed = 0
+
+    async def one() -> None:
+        nonlocal failed
+        try:
+            taken.append((await timed(session, call))[0])
+        except aiohttp.ClientError:
+            failed += 1
+
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with asyncio.TaskGroup() as group:
+        for number in count():
+            await asyncio.sleep(began + number * every - loop.time())
+            if ended():
+                break
+            group.create_task(one())
+    return Turn(len(taken), failed, taken)
+
+
+def summed_up(turns: Sequence[Turn]) -> Latencies:
+    """The latencies of several turns together."""
+    return latencies([each for turn in turns for each in turn.seconds], sum(turn.failed for turn in turns))

@@ -1,0 +1,29 @@
+"""Medians and tails of measured times."""
+
+import statistics
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+PERCENT = 100
+
+
+class Latencies(Struct, frozen=True):
+    """Of one kind of call: median, 99th percentile and longest in seconds, and how many were answered and failed."""
+
+    median: float
+    p99: float
+    longest: float
+    answered: int
+    failed: int
+
+
+def latencies(seconds: Sequence[float], failed: int = 0) -> Latencies:
+    """Sum up the seconds of the calls that were answered, one at least."""
+    return Latencies(statistics.median(seconds), percentile(seconds, 99), max(seconds), len(seconds), failed)
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The smallest value that at least so many percent of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-len(ordered) * percent // PERCENT) - 1)]

@@ -1,0 +1,102 @@
+"""The processes of a stack, seen from the outside: what each part uses of processors and memory."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+
+import psutil
+from msgspec import Struct
+
+MEBIBYTE = 2**20
+LOOK_SECONDS = 0.02
+
+
+class Part(StrEnum):
+    """A part of a stack."""
+
+    API = "API process"
+    SOLVERS = "solver processes"
+    MONGODB = "mongod"
+    SIMULATOR = "simulator"
+
+
+def service_processes(server: int) -> list[psutil.Process]:
+    """Every process of the service whose server process has this number, the server first."""
+    process = psutil.Process(server)
+    return [process, *process.children(recursive=True)]
+
+
+def api_process(server: int) -> psutil.Process:
+    """The process that answers HTTP: the one that the server process starts."""
+    return psutil.Process(server).children()[0]
+
+
+def solver_processes(server: int) -> list[psutil.Process]:
+    """What the API process has started: the solvers and what forks them."""
+    return api_process(server).children(recursive=True)
+
+
+def neighbours() -> dict[Part, list[psutil.Process]]:
+    """The database and the simulator that this process has started."""
+    family = psutil.Process().children(recursive=True)
+    return {
+        Part.MONGODB: [process for process in family if process.name() == "mongod"],
+        Part.SIMULATOR: [process for process in family if "simulator" in process.cmdline()],
+    }
+
+
+def parts(*servers: int) -> dict[Part, list[psutil.Process]]:
+    """The processes of a stack with these services, by part."""
+    return {
+        Part.API: [api_process(server) for server in servers],
+        Part.SOLVERS: [process for server in servers for process in solver_processes(server)],
+        **neighbours(),
+    }
+
+
+def cpu_seconds(some: Mapping[Part, list[psutil.Process]]) -> dict[Part, float]:
+    """Processor time that each part has used so far, to a hundredth of a second."""
+    return {part: sum(_cpu_seconds(process) for process in processes) for part, processes in some.items()}
+
+
+def proportional_memory(processes: list[psutil.Process]) -> float:
+    """Memory of them together in MiB, each shared page counted once: what a pod is billed."""
+    total = 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_full_info().pss
+    return total / MEBIBYTE
+
+
+class Peak(Struct):
+    """The most memory that was seen in MiB: resident of the API process, proportional of the whole service."""
+
+    api: float = 0.0
+    service: float = 0.0
+
+
+@contextmanager
+def peak_memory(server: int) -> Iterator[Peak]:
+    """Look at the service's memory for as long as the block lasts, fifty times a second."""
+    peak, ended = Peak(), threading.Event()
+
+    def watch() -> None:
+        while True:
+            peak.api = max(peak.api, api_process(server).memory_info().rss / MEBIBYTE)
+            peak.service = max(peak.service, proportional_memory(service_processes(server)))
+            if ended.wait(LOOK_SECONDS):
+                return
+
+    watching = threading.Thread(target=watch, daemon=True)
+    watching.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        watching.join()
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)

@@ -1,0 +1,62 @@
+"""Runs the server of `benchmarks.floor`, which repeats one recorded rebalance of the service."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from bson import ObjectId
+from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient
+
+from app.commands.stack import Stack, free_port
+from benchmarks.models import ANSWER_SECONDS, rebalance_url
+from benchmarks.stack import DATABASE_NAME
+
+OPTIONS = ("--interface", "asgi", "--factory", "--workers", "1", "--loop", "uvloop", "--no-ws", "--no-log")
+START_SECONDS = 20
+
+
+@contextmanager
+def running_floor(stack: Stack, model_id: str) -> Iterator[str]:
+    """Record one rebalance of the model, and run the floor server that repeats it; gives its URL."""
+    answer = httpx.post(rebalance_url(stack, model_id), timeout=ANSWER_SECONDS).raise_for_status()
+    rebalance_id = ObjectId(answer.json()[0]["rebalanceId"])
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        with MongoClient[RawBSONDocument](stack.mongodb_url, document_class=RawBSONDocument) as client:
+            documents = client[DATABASE_NAME]["rebalance_portfolios"].find({"_id.rebalanceId": rebalance_id})
+            (directory / "documents.bson").write_bytes(b"".join(each.raw for each in documents))
+        (directory / "answer.json").write_bytes(answer.content)
+        port = free_port()
+        server = subprocess.Popen(
+            [sys.executable, "-m", "granian", *OPTIONS, "--port", str(port), "benchmarks.floor:create_app"],
+            env={
+                **os.environ,
+                "FLOOR_RECORDING": str(directory),
+                "MONGODB_URL": stack.mongodb_url,
+                "PORTFOLIO_ACCOUNTING_SERVICE_URL": stack.simulator.portfolio_accounting,
+            },
+        )
+        try:
+            _await_listening(port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _await_listening(port: int) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError("the floor did not start")
