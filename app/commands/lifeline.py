@@ -6,8 +6,6 @@ import os
 import signal
 import threading
 
-REPEAT_SECONDS = 0.5
-
 
 def end_with_stdin() -> None:
     """Terminate this process when standard input ends, which it does however the parent that holds it ends."""
@@ -22,18 +20,19 @@ def end_with_stdin() -> None:
 
 
 def end_with_server() -> None:
-    """Terminate this worker when the server process that started it is gone; nothing to do in the server itself."""
+    """Terminate this worker when the server process that started it is gone; nothing to do in the server itself.
+
+    Only the server tells its worker to stop: an interrupt at the terminal reaches both, and Granian drops the requests
+    under way where it is told twice.
+    """
     server = multiprocessing.parent_process()
     if server is not None:
         loop = asyncio.get_running_loop()
 
-        def end() -> None:
-            os.kill(os.getpid(), signal.SIGTERM)
-            # A signal that comes as the loop's first run ends is not heard; see the server.
-            loop.call_later(REPEAT_SECONDS, end)
-
-        def server_gone() -> None:
+        def ended() -> None:
             loop.remove_reader(server.sentinel)
-            end()
+            os.kill(os.getpid(), signal.SIGTERM)
 
-        loop.add_reader(server.sentinel, server_gone)
+        loop.add_reader(server.sentinel, ended)
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -5,7 +5,6 @@ import signal
 import socket
 import threading
 import time
-from types import FrameType
 
 from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
@@ -18,7 +17,7 @@ from app.observability.stray_output import stray_output_logged
 from app.settings import Settings
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
-REPEAT_SECONDS = 0.5
+REPEAT_SECONDS = 0.1
 
 
 def run(settings: Settings) -> None:
@@ -46,7 +45,6 @@ def run(settings: Settings) -> None:
         log_dictconfig=log_configuration(settings.log_level),
     )
     os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_begin_worker)
-    server.on_startup(lambda: _repeat_stops(server))
     with stray_output_logged():
         server.serve()
 
@@ -63,32 +61,27 @@ def _begin_worker() -> None:
     """Let a worker that still starts simply end when it is told to: the server's handlers mean nothing in it."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_DFL)
+    _raise_unheard_signals()
     _release_signals()
 
 
-def _repeat_stops(server: MPServer) -> None:
-    """Have the worker told to stop until it does.
+def _raise_unheard_signals() -> None:
+    """Repeat, once the event loop runs, a signal that comes while it does not.
 
-    Granian runs the worker's event loop once for the start and once to serve. A signal between the two is taken by the
-    loop's handler, but wakes nothing: the loop looks at what it has taken when the next signal comes.
+    Granian sets the loop's handlers before it runs the loop, and runs it twice: to start, and to serve. While it does
+    not run, a signal is taken and wakes nothing. The loop uses a wake-up descriptor of its own as long as it runs; this
+    one is there for the rest.
     """
+    unheard, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)
 
     def repeat() -> None:
-        time.sleep(REPEAT_SECONDS)
-        while server.wrks:
-            for worker in tuple(server.wrks):
-                worker.inner.terminate()
+        while number := os.read(unheard, 1):
             time.sleep(REPEAT_SECONDS)
+            os.kill(os.getpid(), number[0])
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        if not server.interrupt_signal:
-            threading.Thread(target=repeat, name="repeat-stop", daemon=True).start()
-        server.interrupt_signal = True
-        server.main_loop_interrupt.set()
-
-    # Granian has set its own handlers by now, and has not yet started the worker.
-    for number in STOPPING:
-        signal.signal(number, stop)
+    threading.Thread(target=repeat, name="unheard-signals", daemon=True).start()
 
 
 def _check_free(settings: Settings) -> None:

@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
@@ -72,6 +73,29 @@ def test_a_request_to_stop_is_heard_while_it_starts() -> None:
         command.process.terminate()
         assert command.finish(20) == 0
         assert command.await_end_of_family() == []
+
+
+def stop_after_start(mongodb_url: str, seconds: float) -> int:
+    """Start a server, ask it to stop so long after its worker says that it has started, and give the exit code."""
+    environment = {
+        "HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+        "MONGODB_URL": mongodb_url,
+        "SOLVER_PROCESSES": "1",
+        "DRAIN_SECONDS": "300",
+    }
+    with running("serve", environment=environment) as command:
+        command.read_until("Started worker-1")
+        time.sleep(seconds)
+        command.process.terminate()
+        return command.finish(20)
+
+
+def test_a_request_to_stop_is_heard_whenever_the_worker_has_just_started(mongodb_url: str) -> None:
+    """The worker's loop is between two runs when it says so, and hears no signal for about a millisecond."""
+    moments = [0, 0, 0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.003]
+    with ThreadPoolExecutor(2) as two:
+        assert set(two.map(lambda moment: stop_after_start(mongodb_url, moment), moments)) == {0}
 
 
 def test_a_killed_worker_is_replaced_and_leaves_no_solver_process() -> None:
