@@ -22,7 +22,7 @@ from rich.table import Table
 from app.commands.stack import Stack
 from benchmarks.clients import Call, client_session, timed
 from benchmarks.models import Size, create_model, rebalance_url
-from benchmarks.processes import Part, cpu_seconds, parts, solver_processes
+from benchmarks.processes import Part, cpu_seconds, parts, solver_count
 from benchmarks.stack import another_service, benchmark_stack
 from benchmarks.stages import STAGES, stage_seconds
 from benchmarks.tables import MARKDOWN_OPTION, milliseconds, progress, show, table
@@ -98,7 +98,7 @@ class Comparison:
                 wall = time.perf_counter() - began
                 used = {part: after - before[part] for part, after in cpu_seconds(measured).items()}
                 cpu.append({part: seconds / requests for part, seconds in used.items()})
-                solvers = sum("forkserver" in " ".join(one.cmdline()) for one in solver_processes(self._server)) - 1
+                solvers = solver_count(self._server)
                 busy.append({part: used[part] / wall / (solvers if part is Part.SOLVERS else 1) for part in used})
         return Breakdown(
             statistics.median(untraced),

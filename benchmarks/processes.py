@@ -37,6 +37,12 @@ def solver_processes(server: int) -> list[psutil.Process]:
     return api_process(server).children(recursive=True)
 
 
+def solver_count(server: int) -> int:
+    """How many of them solve: those that the API process has not started itself."""
+    api = api_process(server)
+    return sum(process.ppid() != api.pid for process in api.children(recursive=True))
+
+
 def neighbours() -> dict[Part, list[psutil.Process]]:
     """The database and the simulator that this process has started."""
     family = psutil.Process().children(recursive=True)

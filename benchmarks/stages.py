@@ -26,7 +26,7 @@ OTHER = "other"
 STAGES = (READ, UPSTREAM, BUILD, QUEUE, SOLVE, RECORD, STORE, ANSWER, OTHER)
 """In the order of a rebalance; stages that are not among them come last."""
 
-NAMES = {"wait for solver": QUEUE}
+NAMES = {"wait for solver": QUEUE, "record": RECORD}
 READS = frozenset({"find", "aggregate", "getMore"})
 NANOSECONDS = 1e-9
 
@@ -82,7 +82,7 @@ def _between(before: str, after: str) -> str:
     """What goes on between two stages of one span; the empty text is its beginning or its end."""
     if after == QUEUE:
         return BUILD
-    if before in {SOLVE, "portfolio"}:
+    if before in {SOLVE, RECORD, "portfolio"}:
         return RECORD
     if before == after == STORE:
         return STORE
