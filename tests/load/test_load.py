@@ -1,0 +1,173 @@
+"""The load users for some seconds each: nothing they do fails that should not, and what is told of them is right."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pymongo import MongoClient
+
+from app.commands.stack import running_service_process, running_simulator_process
+from app.http.dialect import Dialect
+from integrations.simulator import SimulatorUrls
+from tests.load.calls import Call
+from tests.load.market import Market, Neighbours, read_market
+from tests.load.plan import WARM_UP_SECONDS, Profile, Step
+from tests.load.plot import draw_ramp
+from tests.load.runs import Run, RunFailed, Target, run_locust
+from tests.load.search import search
+from tests.load.service_level import Judged, judge
+
+RATE = 1.5
+"""Low enough for a machine that does other things too."""
+SECONDS = 2
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[SimulatorUrls]:
+    with running_simulator_process() as urls:
+        yield urls
+
+
+@pytest.fixture(scope="module")
+def neighbours(simulator: SimulatorUrls) -> Neighbours:
+    return Neighbours(simulator.security, simulator.pricing, simulator.portfolio)
+
+
+@pytest.fixture(scope="module", params=Dialect)
+def target(
+    request: pytest.FixtureRequest,
+    simulator: SimulatorUrls,
+    neighbours: Neighbours,
+    mongodb_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Target]:
+    """A service of each dialect."""
+    name = f"test_load_{uuid4().hex}"
+    environment = {
+        "MONGODB_URL": mongodb_url,
+        "DATABASE_NAME": name,
+        "API_DIALECT": request.param,
+        "SOLVER_PROCESSES": "1",
+        "PORTFOLIO_ACCOUNTING_SERVICE_URL": simulator.portfolio_accounting,
+        "PRICING_SERVICE_URL": simulator.pricing,
+        "PORTFOLIO_SERVICE_URL": simulator.portfolio,
+        "SECURITY_SERVICE_URL": simulator.security,
+    }
+    log = tmp_path_factory.mktemp("load") / "service.log"
+    with running_service_process(environment, log) as (url, _):
+        yield Target(url, request.param, neighbours)
+    with MongoClient[dict[str, object]](mongodb_url) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def market(neighbours: Neighbours) -> Market:
+    return read_market(neighbours)
+
+
+def failed(run: Run) -> set[tuple[str, str]]:
+    return {(call.kind, call.failure) for call in run.calls if call.failure is not None}
+
+
+def test_the_flow_runs_without_a_failure_at_the_rate_asked_for(target: Target, tmp_path: Path) -> None:
+    run = run_locust(Profile.FLOW, target, tmp_path, rate=RATE, seconds=SECONDS)
+    assert failed(run) == set()
+    assert {call.kind for call in run.calls} == {"create model", "read model", "rebalance", "read rebalance"}
+    rebalances = sum(call.kind == "rebalance" for call in run.calls)
+    # Each of the six users calls once in every four seconds, at a moment of its own.
+    assert RATE * WARM_UP_SECONDS <= rebalances <= 2 * RATE * WARM_UP_SECONDS
+
+
+def test_the_mixed_profile_does_everything_without_a_failure(target: Target, tmp_path: Path) -> None:
+    run = run_locust(Profile.MIXED, target, tmp_path, rate=RATE, seconds=SECONDS)
+    assert failed(run) == set()
+    assert {call.kind for call in run.calls} == {
+        *("list models", "create model", "read model", "read model history", "change position", "delete model"),
+        *("list rebalances", "list summaries", "rebalance", "rebalance 100 x 50", "read rebalance", "delete rebalance"),
+    }
+
+
+@pytest.mark.parametrize("target", [Dialect.GLOBECO], indirect=True)
+def test_a_ramp_goes_up_and_down_and_is_drawn(target: Target, tmp_path: Path) -> None:
+    run = run_locust(Profile.RAMP, target, tmp_path, rate=0.5, seconds=0.4)
+    assert failed(run) == set()
+    assert [step.rate for step in run.steps] == [0.5, 1, 2, 4, 8, 4, 2, 1, 0.5]
+    assert sum(call.kind == "rebalance" for call in run.calls) > 2 * 0.5 * run.steps[-1].ends, (
+        "more than the first step's"
+    )
+    picture = tmp_path / "ramp.png"
+    draw_ramp(run, picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("target", [Dialect.GLOBECO], indirect=True)
+def test_a_service_of_the_other_dialect_fails_every_flow(target: Target, tmp_path: Path) -> None:
+    (other,) = set(Dialect) - {target.dialect}
+    wrong = Target(target.host, other, target.neighbours)
+    run = run_locust(Profile.FLOW, wrong, tmp_path, rate=0.5, seconds=SECONDS)
+    assert failed(run) == {("create model", "400 VALIDATION_ERROR")}
+    assert all(call.failure for call in run.calls)
+    assert judge(run.steps[0], run.calls).broken
+
+
+def test_nothing_is_measured_where_the_neighbours_cannot_be_asked(tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:1"
+    target = Target(nowhere, Dialect.STANDARD, Neighbours(nowhere, nowhere, nowhere))
+    with pytest.raises(RunFailed, match=r"could not be read: .*refused"):
+        run_locust(Profile.FLOW, target, tmp_path, rate=RATE, seconds=SECONDS)
+
+
+def test_targets_are_multiples_of_half_a_point_and_sum_to_exactly_95_points(market: Market) -> None:
+    for positions in (1, 10, 50):
+        model = market.model(positions=positions)
+        targets = [Decimal(str(position.target)) for position in model.positions]
+        assert sum(targets) == Decimal("0.95")
+        assert all(target > 0 and target % Decimal("0.005") == 0 for target in targets)
+        assert len({position.security_id for position in model.positions}) == positions
+        assert len(set(model.portfolios)) == 3
+
+
+STEP = Step(rate=2.0, begins=4, ends=14)
+
+
+def rebalances(*, count: int = 20, milliseconds: float = 50, failures: int = 0) -> list[Call]:
+    return [
+        Call(4 + number * 10 / count, "rebalance", milliseconds, "503" if number < failures else None)
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("calls", "broken"),
+    [
+        (rebalances(milliseconds=100), []),
+        (rebalances(milliseconds=101), ["mean of all calls 101 ms", "mean of rebalances 101 ms"]),
+        (rebalances(count=100, failures=1), []),
+        (rebalances(count=100, failures=2), ["2.0% failed"]),
+        (rebalances(count=17), ["only 1.7 of 2 rebalances a second"]),
+        ([], ["only 0.0 of 2 rebalances a second"]),
+        (
+            [*rebalances(milliseconds=120), *(Call(5, "read model", 10, None) for _ in range(20))],
+            ["mean of rebalances 120 ms"],
+        ),
+        ([Call(3.9, "rebalance", 5000, "slow"), *rebalances(), Call(14, "rebalance", 5000, "slow")], []),
+    ],
+    ids=["at the limit", "slow", "few fail", "many fail", "late", "nothing", "behind cheap reads", "outside the step"],
+)
+def test_a_step_is_judged_by_the_service_level(calls: list[Call], broken: list[str]) -> None:
+    assert judge(STEP, calls).broken == broken
+
+
+@pytest.mark.parametrize(
+    ("breaks_above", "measured"),
+    [(23.0, [2.5, 5, 10, 20, 40, 30, 25, 22.5, 23.75]), (2.0, [2.5])],
+    ids=["between steps", "at once"],
+)
+def test_a_search_closes_in_on_the_highest_rate_that_holds(breaks_above: float, measured: list[float]) -> None:
+    def measure(rate: float) -> Judged:
+        milliseconds = 50 if rate <= breaks_above else 200
+        return judge(Step(rate, 4, 14), rebalances(count=int(rate * 10), milliseconds=milliseconds))
+
+    assert [judged.step.rate for judged in search(measure, 2.5)] == measured
