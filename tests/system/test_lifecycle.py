@@ -73,12 +73,14 @@ def test_a_rebalance_under_way_is_finished_and_stored_before_the_server_stops(mo
         assert [each["status"] for each in request.answer.json()] == ["COMPLETED"] * 3
 
 
-def test_an_interrupt_at_the_terminal_finishes_what_is_under_way(mongodb_url: str, tmp_path: Path) -> None:
+def test_an_interrupt_that_is_repeated_at_the_terminal_cuts_nothing_off(mongodb_url: str, tmp_path: Path) -> None:
     """It reaches every process of the group: the server, its worker and the solver processes."""
     with slow_stack(mongodb_url, tmp_path / "log", 2.0) as stack:
         model_id = create_model(stack.service_url, 3)
         request = InBackground("POST", f"{stack.service_url}/api/v1/model/{model_id}/rebalance")
         time.sleep(0.7)
+        os.killpg(stack.service.pid, signal.SIGINT)
+        time.sleep(0.5)
         os.killpg(stack.service.pid, signal.SIGINT)
         request.join()
         assert stack.service.wait(10) == 0
