@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 import yaml
 
 from tests.deployment.containerfile import REPOSITORY, read_stages
+from tests.deployment.locked_packages import development_packages, production_packages
 from tests.deployment.manifests import NAME, find, read, service_container
-from tests.deployment.tools import find_tool, run_tool
+from tests.deployment.tools import find_tool, find_uv, run_tool
 from tests.deployment.workflows import FILES, GITHUB, commands, jobs, load, scripts, step_using, workflow
 
 ACTION_FILES = [*FILES, GITHUB / "actions/deploy/action.yml"]
@@ -112,6 +114,23 @@ def test_the_projects_own_commands_exist() -> None:
     tasks = set(re.findall(r"^  (\w+) ", (REPOSITORY / "run").read_text(), re.MULTILINE))
     used = {match for job in jobs().values() for run in commands(job) for match in re.findall(r"\./run (\w+)", run)}
     assert {"check", "test", "bench"} <= used <= tasks
+
+
+def test_the_performance_smoke_fails_where_a_request_fails() -> None:
+    """Of the benchmarks, the soak ends with an exit code that says so."""
+    assert any(run.startswith("./run bench soak ") for run in commands(workflow("ci")["jobs"]["performance"]))
+
+
+def test_the_audit_reads_every_package_of_the_image_and_none_of_development(tmp_path: Path) -> None:
+    export, audit = commands(workflow("ci")["jobs"]["audit"])
+    uv, *options = shlex.split(export.replace("locked.txt", str(tmp_path / "locked.txt")))
+    assert uv == "uv"
+    assert subprocess.run([find_uv(), *options], cwd=REPOSITORY, check=False).returncode == 0
+    audited = set(re.findall(r"^([a-z0-9.-]+)==", (tmp_path / "locked.txt").read_text(), re.MULTILINE))
+    for machine in ("x86_64", "aarch64"):
+        assert audited >= production_packages(machine)
+        assert not audited & development_packages(machine)
+    assert {"--strict", "locked.txt"} <= set(shlex.split(audit))
 
 
 def test_one_version_of_uv_builds_and_checks() -> None:
