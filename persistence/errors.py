@@ -23,6 +23,7 @@ from bson import ObjectId
 from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure, PyMongoError
 
 # What a server that is shutting down, changing its primary, unsure of its writes or refusing the login answers.
+_DUPLICATE_KEY: Final = 11000
 _UNAVAILABLE_CODES: Final = frozenset(
     {
         *(6, 7, 89, 9001),  # the server's own network trouble
@@ -131,6 +132,15 @@ def unavailability() -> Iterator[None]:
         if _is_unavailability(error):
             raise DatabaseUnavailable("The database is not available.") from error
         raise
+
+
+def duplicates(error: BulkWriteError) -> set[int]:
+    """Which documents of an insert were there already, by index; an error that has other causes is raised again."""
+    details = error.details or {}
+    faults = details.get("writeErrors", [])
+    if details.get("writeConcernErrors") or any(fault["code"] != _DUPLICATE_KEY for fault in faults):
+        raise error
+    return {fault["index"] for fault in faults}
 
 
 def _is_unavailability(error: PyMongoError) -> bool:

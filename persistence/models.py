@@ -17,19 +17,19 @@ from typing import Any, Final
 
 import msgspec
 from bson import ObjectId
-from pymongo import DESCENDING, ReturnDocument
+from pymongo import DESCENDING, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
+from persistence.batching import Batching
 from persistence.codec import Document, from_document, to_document
 from persistence.documents import Change, Model, ModelContent, ModelHistoryEntry
-from persistence.errors import DatabaseUnavailable, DuplicateName, ModelNotFound, VersionConflict
+from persistence.errors import DatabaseUnavailable, DuplicateName, ModelNotFound, VersionConflict, duplicates
 from persistence.schema import MODEL_HISTORY, MODELS, Access
 from persistence.sorting import ModelField, SortKey, sort_specification
 
 _ALIVE: Final[Mapping[str, Any]] = {"deletedAt": {"$exists": False}}
 _ATTEMPTS: Final = 200
 _LONGEST_WAIT_SECONDS: Final = 0.05
-_DUPLICATE_KEY: Final = 11000
 
 
 class ModelRepository:
@@ -42,6 +42,8 @@ class ModelRepository:
         self._access = access
         self._models = access.database[MODELS]
         self._history = access.database[MODEL_HISTORY]
+        self._find: Batching[ObjectId, Model] = Batching(self._find_together)
+        self._touch: Batching[tuple[ObjectId, datetime], None] = Batching(self._touch_together)
 
     async def insert(self, model: Model, change: Change) -> None:
         """Adds a model at its first version.
@@ -64,11 +66,7 @@ class ModelRepository:
         Raises:
             ModelNotFound: there is none, or it was deleted.
         """
-        async with self._access():
-            document = await self._models.find_one({"_id": model_id, **_ALIVE})
-        if document is None:
-            raise ModelNotFound(model_id)
-        return from_document(document, Model)
+        return await self._find(model_id)
 
     async def page(
         self, *, offset: int = 0, limit: int | None = None, sort: Sequence[SortKey[ModelField]] = ()
@@ -148,8 +146,7 @@ class ModelRepository:
 
     async def touch_last_rebalance_date(self, model_id: ObjectId, date: datetime) -> None:
         """Moves `last_rebalance_date` up to `date`, never back; not a change of version. A deleted model is left."""
-        async with self._access():
-            await self._models.update_one({"_id": model_id, **_ALIVE}, {"$max": {"lastRebalanceDate": date}})
+        await self._touch((model_id, date))
 
     async def history(self, model_id: ObjectId, *, offset: int = 0, limit: int) -> list[ModelHistoryEntry]:
         """The model's audit entries, newest first; also those of a deleted model.
@@ -171,6 +168,24 @@ class ModelRepository:
         async with self._access():
             async for document in self._models.find({"pending.at": {"$lte": datetime.now(UTC) - pending_for}}):
                 await self._settle(document)
+
+    async def _find_together(self, model_ids: list[ObjectId]) -> list[Model | Exception]:
+        async with self._access():
+            found = self._models.find({"_id": {"$in": list(set(model_ids))}, **_ALIVE})
+            models = {document["_id"]: from_document(document, Model) async for document in found}
+        return [models.get(each) or ModelNotFound(each) for each in model_ids]
+
+    async def _touch_together(self, touches: list[tuple[ObjectId, datetime]]) -> list[None]:
+        latest: dict[ObjectId, datetime] = {}
+        for model_id, date in touches:
+            latest[model_id] = max(date, latest.get(model_id, date))
+        updates = [
+            UpdateOne({"_id": model_id, **_ALIVE}, {"$max": {"lastRebalanceDate": date}})
+            for model_id, date in latest.items()
+        ]
+        async with self._access():
+            await self._models.bulk_write(updates, ordered=False)
+        return [None] * len(touches)
 
     async def _write(
         self, model_id: ObjectId, alter: Callable[[Model], Model], change: Change, *, always: bool
@@ -221,7 +236,7 @@ class ModelRepository:
             try:
                 await self._history.insert_many(pending, ordered=False)
             except BulkWriteError as error:
-                _raise_unless_copied_before(error)
+                duplicates(error)  # copied before
         if "deletedAt" in document:
             await self._models.delete_one({"_id": document["_id"], "deletedAt": document["deletedAt"]})
         elif pending:
@@ -248,13 +263,6 @@ def _entry(
 
 def _content(model: Model) -> ModelContent:
     return ModelContent(model.name, model.positions, model.portfolios, model.last_rebalance_date)
-
-
-def _raise_unless_copied_before(error: BulkWriteError) -> None:
-    details = error.details or {}
-    others = [fault for fault in details.get("writeErrors", ()) if fault["code"] != _DUPLICATE_KEY]
-    if others or details.get("writeConcernErrors"):
-        raise error
 
 
 async def _wait_or_give_up(attempt: int, current: Model) -> None:

@@ -6,19 +6,23 @@ found: the sweep removes what has been hidden for longer than any request lasts.
 expects, so a sweep and a slow writer cannot both win.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any, Final
 
 import anyio
 from bson import MaxKey, MinKey, ObjectId
 from bson.raw_bson import RawBSONDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
+from persistence.batching import Batching
 from persistence.codec import Document, from_document, to_document
 from persistence.documents import Rebalance, RebalancedPortfolio
-from persistence.errors import DatabaseUnavailable, RebalanceNotFound, StorageLost, VersionConflict
+from persistence.errors import DatabaseUnavailable, RebalanceNotFound, StorageLost, VersionConflict, duplicates
 from persistence.portfolio_record import PortfolioRecord, portfolio_of
 from persistence.schema import REBALANCE_PORTFOLIOS, REBALANCES, Access
 from persistence.sorting import RebalanceField, SortKey, sort_specification
@@ -30,6 +34,8 @@ _NEWEST_FIRST: Final = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),
 # out; a portfolio of 500 positions is about 110,000 bytes.
 _BATCH_BYTES: Final = 500_000
 _BATCH_PORTFOLIOS: Final = 200
+# Less than this waits for the inserts of other rebalances; more is worth a round trip of its own.
+_SMALL_BYTES: Final = 100_000
 _READ_AHEAD_PORTFOLIOS: Final = 10
 _CLEANING_SECONDS: Final = 5
 
@@ -37,14 +43,13 @@ _CLEANING_SECONDS: Final = 5
 class RebalanceStorage:
     """One rebalance on its way into the database; made by `RebalanceRepository.storing`."""
 
-    def __init__(self, access: Access, rebalance_id: ObjectId) -> None:
-        self._access = access
-        self._rebalances = access.database[REBALANCES]
-        self._portfolios = access.database[REBALANCE_PORTFOLIOS]
+    def __init__(self, writes: "_Writes", rebalance_id: ObjectId) -> None:
+        self._writes = writes
         self._rebalance_id = rebalance_id
         self._portfolio_ids: dict[int, str] = {}
         self._batch: list[RawBSONDocument] = []
         self._batch_bytes = 0
+        self._inserting: set[asyncio.Future[list[None] | None]] = set()
         self.finished = False
 
     async def add(self, record: PortfolioRecord) -> None:
@@ -72,20 +77,73 @@ class RebalanceStorage:
         await self._flush()
         content = to_document(header)
         content["portfolioIds"] = [self._portfolio_ids[place] for place in range(header.number_of_portfolios)]
-        async with self._access():
-            shown = await self._rebalances.update_one(
-                {"_id": self._rebalance_id, "hiddenSince": {"$exists": True}, "doomed": {"$exists": False}},
-                {"$set": content, "$unset": {"hiddenSince": ""}},
-            )
-        if shown.matched_count == 0:
-            raise StorageLost(self._rebalance_id)
+        await self._writes.show((self._rebalance_id, content))
         self.finished = True
 
     async def _flush(self) -> None:
-        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        batch, size = self._batch, self._batch_bytes
+        self._batch, self._batch_bytes = [], 0
         if batch:
-            async with self._access():
-                await self._portfolios.insert_many(batch, ordered=False)
+            inserting = asyncio.ensure_future(
+                self._writes.insert(batch) if size < _SMALL_BYTES else self._writes.insert_together([batch])
+            )
+            self._inserting.add(inserting)
+            inserting.add_done_callback(self._inserting.discard)
+            await asyncio.shield(inserting)
+
+    async def settle(self) -> None:
+        """Waits until nothing is being inserted any more, which outlives a caller that was cancelled."""
+        await asyncio.gather(*self._inserting, return_exceptions=True)
+
+
+class _Writes:
+    """The writes that every rebalance takes, made together for all that are being stored."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._rebalances = access.database[REBALANCES]
+        self._portfolios = access.database[REBALANCE_PORTFOLIOS]
+        self.hide: Batching[ObjectId, None] = Batching(self._hide_together)
+        self.insert: Batching[list[RawBSONDocument], None] = Batching(self.insert_together)
+        self.show: Batching[tuple[ObjectId, Document], None] = Batching(self._show_together)
+
+    async def _hide_together(self, rebalance_ids: list[ObjectId]) -> list[Exception | None]:
+        """Inserts hidden headers."""
+        since = datetime.now(UTC)
+        lost: set[int] = set()
+        async with self._access():
+            try:
+                await self._rebalances.insert_many(
+                    [{"_id": each, "hiddenSince": since} for each in rebalance_ids], ordered=False
+                )
+            except BulkWriteError as error:
+                lost = duplicates(error)
+        return [StorageLost(each) if index in lost else None for index, each in enumerate(rebalance_ids)]
+
+    async def insert_together(self, batches: list[list[RawBSONDocument]]) -> list[None]:
+        """Inserts portfolios."""
+        async with self._access():
+            await self._portfolios.insert_many(list(chain.from_iterable(batches)), ordered=False)
+        return [None] * len(batches)
+
+    async def _show_together(self, headers: list[tuple[ObjectId, Document]]) -> list[Exception | None]:
+        """Makes hidden headers visible, unless they were given up."""
+        updates = [
+            UpdateOne(
+                {"_id": rebalance_id, "hiddenSince": {"$exists": True}, "doomed": {"$exists": False}},
+                {"$set": content, "$unset": {"hiddenSince": ""}},
+            )
+            for rebalance_id, content in headers
+        ]
+        async with self._access():
+            shown = await self._rebalances.bulk_write(updates, ordered=False)
+            if shown.matched_count == len(headers):
+                return [None] * len(headers)
+            # A rebalance has one writer, so of these no others can be visible than those that were shown just now.
+            ids = [rebalance_id for rebalance_id, _ in headers]
+            found = self._rebalances.find({"_id": {"$in": ids}, **_VISIBLE}, {"_id": True})
+            visible = {document["_id"] async for document in found}
+        return [None if each in visible else StorageLost(each) for each in ids]
 
 
 class RebalanceRepository:
@@ -98,6 +156,7 @@ class RebalanceRepository:
         self._access = access
         self._rebalances = access.database[REBALANCES]
         self._portfolios = access.database[REBALANCE_PORTFOLIOS]
+        self._writes = _Writes(access)
 
     @asynccontextmanager
     async def storing(self, rebalance_id: ObjectId) -> AsyncIterator[RebalanceStorage]:
@@ -106,17 +165,14 @@ class RebalanceRepository:
         Raises:
             StorageLost: the rebalance was given up before it began, or its id is in use.
         """
-        async with self._access():
-            try:
-                await self._rebalances.insert_one({"_id": rebalance_id, "hiddenSince": datetime.now(UTC)})
-            except DuplicateKeyError as error:
-                raise StorageLost(rebalance_id) from error
-        storage = RebalanceStorage(self._access, rebalance_id)
+        await self._writes.hide(rebalance_id)
+        storage = RebalanceStorage(self._writes, rebalance_id)
         try:
             yield storage
         finally:
             if not storage.finished:
                 with anyio.move_on_after(_CLEANING_SECONDS, shield=True), suppress(DatabaseUnavailable):
+                    await storage.settle()
                     await self.abandon(rebalance_id)
 
     async def get(self, rebalance_id: ObjectId) -> Rebalance:

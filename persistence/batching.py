@@ -1,0 +1,69 @@
+"""Calls that arrive while one is under way travel together in the next: one round trip for many requests."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context, copy_context
+from typing import Final
+
+from msgspec import Struct
+
+_LARGEST: Final = 50
+
+
+class _Waiting[Item, Result](Struct, frozen=True):
+    """A call that has not been made yet, and the context of its caller, whose trace shows the round trip."""
+
+    item: Item
+    answer: asyncio.Future[Result]
+    context: Context
+
+
+class Batching[Item, Result]:
+    """A function of one item, made of a function of many.
+
+    Alone, a call is made at once. Calls that come while one is under way wait for it, and are made together. No call
+    joins a round trip that began before it, so a read sees every write that was acknowledged before it was asked for.
+    A call that is cancelled before its turn is not made; one that is under way goes on to its end.
+    """
+
+    def __init__(self, together: Callable[[list[Item]], Awaitable[Sequence[Result | Exception]]]) -> None:
+        """Make it.
+
+        Args:
+            together: makes up to 50 calls at once and gives the result of each, or what it raises, in their order. What
+                it raises itself, each of the calls raises.
+        """
+        self._together = together
+        self._waiting: list[_Waiting[Item, Result]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: Item) -> Result:
+        """The result for one item."""
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(item, answer, copy_context()))
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        return await answer
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_LARGEST], self._waiting[_LARGEST:]
+                batch = [each for each in batch if not each.answer.done()]
+                if batch:
+                    await asyncio.create_task(self._make(batch), context=batch[0].context)
+        finally:
+            self._running = None
+
+    async def _make(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
+        try:
+            results = await self._together([each.item for each in batch])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is for the callers, who all wait for it
+            results = [error] * len(batch)
+        for each, result in zip(batch, results, strict=True):
+            if each.answer.done():
+                continue
+            if isinstance(result, Exception):
+                each.answer.set_exception(result)
+            else:
+                each.answer.set_result(result)
