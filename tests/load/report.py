@@ -45,7 +45,7 @@ def show_steps(console: Console, judged: Sequence[Judged]) -> None:
 
 
 def show_verdict(console: Console, judged: Sequence[Judged]) -> None:
-    """Say whether the service level held in every step, and what broke it."""
+    """Say whether the service level held in these steps, and what broke it."""
     limits = (
         f"mean at most {MEAN_MILLISECONDS:.0f} ms of all calls and of the rebalances, at most {FAILURES:.0%} failures"
     )
