@@ -39,6 +39,7 @@ from app.openapi.document import NumberSchemaPlugin
 from app.readiness import Readiness, watching
 from app.rebalancing.calculation import CALCULATION
 from app.rebalancing.rebalance import RebalanceLimits, Rebalancer
+from app.rebalancing.requests import RebalanceRequests
 from app.settings import Settings, load_settings
 from integrations.client import ServiceSettings
 from integrations.neighbours import IntegrationSettings, open_integrations
@@ -73,7 +74,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         ],
         lifespan=[lambda app: _parts(app, settings, metrics, tracing, collector)],
         dependencies={
-            name: _from_state(name) for name in ("database", "rebalancer", "readiness", "dialect", "metrics")
+            name: _from_state(name) for name in ("database", "rebalances", "readiness", "dialect", "metrics")
         },
         exception_handlers={Exception: envelope.answer},
         request_class=ExactRequest,
@@ -129,9 +130,10 @@ async def _parts(
         register_figures(metrics, solvers, neighbours, readiness)
         stack.enter_context(export_metrics(collector, metrics))
         app.state.database = database
-        app.state.rebalancer = Rebalancer(
+        rebalancer = Rebalancer(
             database, neighbours, solvers, limits, settings.api_dialect, RebalanceObserver(metrics, tracing)
         )
+        app.state.rebalances = RebalanceRequests(database, rebalancer, settings.api_dialect)
         app.state.readiness = readiness
         yield
 

@@ -188,5 +188,6 @@ def _show_links(console: Console, stack: Stack, shown: Shown, log: Path) -> None
     console.print(f"Swagger UI   {url}/docs")
     console.print(f"Redoc        {url}/redoc")
     console.print(f"Service log  {log}")
+    console.print(f"Simulator    {stack.simulator.control}  [dim](faults, holdings and prices, under /control)[/dim]")
     console.print("\nThe same rebalance again, at the prices of that moment:")
     console.print(f"  curl -X POST {url}/api/v1/model/{shown.model_id}/rebalance", soft_wrap=True)
