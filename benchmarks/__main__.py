@@ -52,4 +52,4 @@ def suite(context: click.Context, *, markdown: bool) -> None:
 
 
 if __name__ == "__main__":
-    suite()
+    suite(prog_name="./run bench")

@@ -7,6 +7,7 @@ there are. Database, simulator and clients share the same cores. So the rates sh
 other's way, and what a cluster carries is computed from processor time, by `benchmarks.capacity`.
 """
 
+import math
 import os
 import statistics
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ PLANNED = {Size(3, 10): 60, Size(100, 50): 8}
 """Rebalances that capacity is computed for, and how many of each are measured; the first is the load generator's."""
 RATES = (10, 100, 1000)
 DATABASE_CORES = 8
+NO_END = "no end"
 
 
 @click.command()
@@ -116,8 +118,8 @@ def _plans(size: Size, demand: Demand, database_cores: int) -> Table:
             f"{needed.pods:,}",
             f"{needed.pod_utilisation:.0%}",
             f"{needed.mongod_cores:.1f}",
-            milliseconds(needed.seconds),
-            f"{needed.in_flight:,.0f}",
+            milliseconds(needed.seconds) if math.isfinite(needed.seconds) else NO_END,
+            f"{needed.in_flight:,.1f}" if math.isfinite(needed.in_flight) else NO_END,
             needed.saturates_first,
         )
     return results
@@ -126,5 +128,5 @@ def _plans(size: Size, demand: Demand, database_cores: int) -> Table:
 def _law(database_cores: int) -> str:
     return (
         f"Utilisation law and Little's law; pods busy for {BUSIEST:.0%} at most, mongod on {database_cores} cores. "
-        "Where mongod would need more than it has, the time from request to answer has no end."
+        "Where mongod would need more than it has, the queue for it has no end."
     )
