@@ -1,0 +1,41 @@
+"""What the documents for operators name exists: files, metrics, settings."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings
+from tests.deployment.containerfile import REPOSITORY
+
+DOCUMENTS = [
+    REPOSITORY / f"docs/{name}.md" for name in ("deployment", "failures", "monitoring", "operations", "security")
+]
+EVERY_DOCUMENT = pytest.mark.parametrize("document", DOCUMENTS, ids=[document.stem for document in DOCUMENTS])
+SETTINGS = {field.upper() for field in Settings.__struct_fields__}
+ENDINGS = ("_SECONDS", "_PROCESSES", "_STRATEGY", "_CONCURRENCY", "_RETRIES", "_URL", "_DIALECT", "_LEVEL", "_ORIGINS")
+"""Of the names of settings."""
+
+
+@EVERY_DOCUMENT
+def test_each_file_it_names_is_there(document: Path) -> None:
+    text = document.read_text()
+    folders = "|".join(each.name for each in REPOSITORY.iterdir() if each.is_dir() and not each.name.startswith("."))
+    named = set(re.findall(rf"(?:{folders})/[\w./-]*\w", text)) - {"kustomize/overlays/NAME"}
+    linked = {link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link}
+    assert {each for each in named if not (REPOSITORY / each).exists()} == set()
+    assert {each for each in linked if not (document.parent / each).exists()} == set()
+
+
+@EVERY_DOCUMENT
+def test_each_metric_it_names_is_in_the_tables_of_metrics(document: Path) -> None:
+    """Those are compared with a scrape."""
+    listed = (REPOSITORY / "docs/monitoring.md").read_text()
+    tables = set(re.findall(r"^\| `((?:order_generation|http)_\w+)`", listed, re.MULTILINE))
+    assert set(re.findall(r"`((?:order_generation|http)_\w+)`", document.read_text())) <= tables
+
+
+@EVERY_DOCUMENT
+def test_each_setting_it_names_is_one(document: Path) -> None:
+    named = {name for name in re.findall(r"`([A-Z_]+)(?:=\w+)?`", document.read_text()) if name.endswith(ENDINGS)}
+    assert {name for name in named if not name.startswith("OTEL_")} <= SETTINGS
