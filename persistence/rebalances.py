@@ -46,6 +46,8 @@ class RebalanceStorage:
     def __init__(self, writes: "_Writes", rebalance_id: ObjectId) -> None:
         self._writes = writes
         self._rebalance_id = rebalance_id
+        # Nobody needs it before there is something to insert.
+        self._hidden = asyncio.ensure_future(writes.hide(rebalance_id))
         self._portfolio_ids: dict[int, str] = {}
         self._batch: list[RawBSONDocument] = []
         self._batch_bytes = 0
@@ -75,6 +77,7 @@ class RebalanceStorage:
         if sorted(self._portfolio_ids) != list(range(header.number_of_portfolios)):
             raise ValueError(f"{header.number_of_portfolios} portfolios were to be stored")
         await self._flush()
+        await asyncio.shield(self._hidden)
         content = to_document(header)
         content["portfolioIds"] = [self._portfolio_ids[place] for place in range(header.number_of_portfolios)]
         await self._writes.show((self._rebalance_id, content))
@@ -84,6 +87,7 @@ class RebalanceStorage:
         batch, size = self._batch, self._batch_bytes
         self._batch, self._batch_bytes = [], 0
         if batch:
+            await asyncio.shield(self._hidden)
             inserting = asyncio.ensure_future(
                 self._writes.insert(batch) if size < _SMALL_BYTES else self._writes.insert_together([batch])
             )
@@ -93,7 +97,7 @@ class RebalanceStorage:
 
     async def settle(self) -> None:
         """Waits until nothing is being inserted any more, which outlives a caller that was cancelled."""
-        await asyncio.gather(*self._inserting, return_exceptions=True)
+        await asyncio.gather(self._hidden, *self._inserting, return_exceptions=True)
 
 
 class _Writes:
@@ -162,18 +166,25 @@ class RebalanceRepository:
     async def storing(self, rebalance_id: ObjectId) -> AsyncIterator[RebalanceStorage]:
         """Stores a rebalance: `add` every portfolio, then `finish`; a block left before that stores nothing.
 
-        Raises:
-            StorageLost: the rebalance was given up before it began, or its id is in use.
+        What is given raises StorageLost where the rebalance was given up before it began, or its id is in use.
         """
-        await self._writes.hide(rebalance_id)
         storage = RebalanceStorage(self._writes, rebalance_id)
         try:
             yield storage
-        finally:
-            if not storage.finished:
-                with anyio.move_on_after(_CLEANING_SECONDS, shield=True), suppress(DatabaseUnavailable):
-                    await storage.settle()
-                    await self.abandon(rebalance_id)
+        except DatabaseUnavailable:
+            # The caller is told without waiting for another time-out; the sweep removes what there is to remove.
+            await storage.settle()
+            raise
+        except BaseException:
+            await self._give_up(storage, rebalance_id)
+            raise
+        if not storage.finished:
+            await self._give_up(storage, rebalance_id)
+
+    async def _give_up(self, storage: RebalanceStorage, rebalance_id: ObjectId) -> None:
+        with anyio.move_on_after(_CLEANING_SECONDS, shield=True), suppress(DatabaseUnavailable):
+            await storage.settle()
+            await self.abandon(rebalance_id)
 
     async def get(self, rebalance_id: ObjectId) -> Rebalance:
         """The header.

@@ -119,6 +119,7 @@ def _every_call(database: Database) -> list[Callable[[], Awaitable[object]]]:
 
     async def store() -> None:
         async with rebalances.storing(header.id) as storage:
+            await storage.add(record_of(portfolio(header.id, 0)))
             await storage.finish(header)
 
     async def read() -> None:

@@ -1,0 +1,47 @@
+"""A portfolio's record is the document that PyMongo would have written, byte for byte in its values."""
+
+from decimal import Decimal
+
+import pytest
+from bson import ObjectId, decode, encode
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from persistence.codec import CODEC_OPTIONS, to_document
+from persistence.documents import RebalancedPosition
+from persistence.portfolio_record import portfolio_of, record_of
+from tests.persistence.examples import portfolio
+
+decimals = st.one_of(
+    st.decimals(allow_nan=False, allow_infinity=False, places=8, min_value=-(10**12), max_value=10**12),
+    st.integers(-(10**33), 10**33).map(Decimal),
+    st.builds(
+        lambda digits, exponent: Decimal(digits).scaleb(exponent), st.integers(-(10**20), 10**20), st.integers(-30, 30)
+    ),
+    st.sampled_from([Decimal("-0.00"), Decimal("0E+3"), Decimal("1.500"), Decimal("9" * 34), Decimal("0." + "9" * 34)]),
+)
+rows = st.builds(
+    RebalancedPosition, st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=30), *[decimals] * 6
+)
+
+
+@given(st.lists(rows, max_size=12))
+def test_it_is_what_pymongo_would_write(some: list[RebalancedPosition]) -> None:
+    """But for the order of the last two fields, and to the last trailing zero."""
+    whole = replace(portfolio(ObjectId(), 3), positions=tuple(some))
+    record = record_of(whole)
+    document = to_document(whole)
+    key = {"rebalanceId": document.pop("rebalanceId"), "place": document.pop("place")}
+    positions = document.pop("positions")
+    document = {"_id": key, **document, "positions": positions}
+    assert record.document == encode(document, codec_options=CODEC_OPTIONS)
+    assert (record.place, record.portfolio_id) == (whole.place, whole.portfolio_id)
+    assert portfolio_of(decode(record.document, CODEC_OPTIONS)) == whole
+
+
+def test_more_digits_than_can_be_stored_are_refused() -> None:
+    one = portfolio(ObjectId(), 0)
+    for quantity in (Decimal("1" * 35), Decimal("-" + "1" * 35), Decimal("1." + "1" * 34)):
+        with pytest.raises(ValueError, match="more digits than the 34"):
+            record_of(replace(one, positions=(replace(one.positions[0], adjusted_quantity=quantity),)))
