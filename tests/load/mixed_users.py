@@ -132,20 +132,20 @@ class MixedUser(ServiceUser):
 
 
 SHARES: dict[Callable[[MixedUser], None], int] = {
-    MixedUser.read_model: 10,
-    MixedUser.list_models: 6,
-    MixedUser.read_rebalance: 6,
-    MixedUser.list_summaries: 4,
-    MixedUser.read_model_history: 3,
-    MixedUser.change_position: 3,
-    MixedUser.list_rebalances: 2,
+    MixedUser.read_model: 20,
+    MixedUser.list_models: 12,
+    MixedUser.read_rebalance: 12,
+    MixedUser.list_summaries: 8,
+    MixedUser.read_model_history: 6,
+    MixedUser.change_position: 6,
+    MixedUser.list_rebalances: 5,
     MixedUser.rebalance_large_model: 1,
     # These rebalance one portfolio each.
-    MixedUser.rebalance_portfolio: 3,
-    MixedUser.delete_rebalance: 1,
-    MixedUser.replace_model: 1,
+    MixedUser.rebalance_portfolio: 6,
+    MixedUser.delete_rebalance: 2,
+    MixedUser.replace_model: 2,
 }
-REBALANCING = 5
+REBALANCING = 10
 """How many of them rebalance a portfolio; shares out of `REBALANCING * ACTIONS_PER_REBALANCE`."""
 
 

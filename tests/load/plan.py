@@ -5,10 +5,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-PACING_SECONDS = 4.0
-"""Each user begins one action in so many seconds, so that the number of users sets the rate of arrivals."""
+PACING_SECONDS = 2.0
+"""Each user begins one action in so many seconds, so that the number of users sets the rate of arrivals.
+
+A step that lasts a multiple of it has exactly the arrivals it asked for, whatever moments the users draw.
+"""
 WARM_UP_SECONDS = 4
-"""Before the first step, at its rate; not judged. By then every user has begun once."""
+"""Before the first step, at its rate; not judged. By then every user has begun twice."""
 RAMP = (1, 2, 4, 8, 16, 8, 4, 2, 1)
 """The steps of a ramp, in multiples of its first."""
 ACTIONS_PER_REBALANCE = 8
