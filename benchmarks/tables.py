@@ -29,9 +29,12 @@ def show(*shown: Table | str, markdown: bool) -> None:
     console = Console(width=None if sys.stdout.isatty() else NARROWEST, highlight=False)
     for each in shown:
         if isinstance(each, Table) and markdown:
-            console.print(f"\n{each.title}:")
-            each.title, each.box, each.pad_edge = None, MARKDOWN, True
-        console.print(each)
+            title, each.title, each.box, each.pad_edge = each.title, None, MARKDOWN, True
+            with console.capture() as rows:
+                console.print(each)
+            print(f"\n{title}:\n", rows.get().strip(), "", sep="\n")
+        else:
+            console.print(each, soft_wrap=isinstance(each, str))
 
 
 def milliseconds(seconds: float) -> str:
