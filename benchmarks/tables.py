@@ -28,13 +28,15 @@ def show(*shown: Table | str, markdown: bool) -> None:
     """Print tables, and sentences between them."""
     console = Console(width=None if sys.stdout.isatty() else NARROWEST, highlight=False)
     for each in shown:
-        if isinstance(each, Table) and markdown:
+        if markdown and isinstance(each, Table):
             title, each.title, each.box, each.pad_edge = each.title, None, MARKDOWN, True
             with console.capture() as rows:
                 console.print(each)
-            print(f"\n{title}:\n", rows.get().strip(), "", sep="\n")
+            print(f"\n{title}:\n\n{rows.get().strip()}")
+        elif isinstance(each, Table):
+            console.print(each)
         else:
-            console.print(each, soft_wrap=isinstance(each, str))
+            print(f"\n{each}" if markdown else each)
 
 
 def milliseconds(seconds: float) -> str:
