@@ -9,7 +9,7 @@ CLOSE_ENOUGH = 1.1
 
 
 def search(measure: Callable[[float], Judged], first: float) -> Iterator[Judged]:
-    """Measure one rate after the other, each judged as it comes: doubling until one breaks, then halving the gap.
+    """Measure one rate after the other, each judged as it comes: doubling until one breaks twice, then halving the gap.
 
     Ends without a rate that held if the first does not.
     """
@@ -17,6 +17,10 @@ def search(measure: Callable[[float], Judged], first: float) -> Iterator[Judged]
     while not broken or (held and broken / held > CLOSE_ENOUGH):
         judged = measure(rate)
         yield judged
+        if judged.broken:
+            # A second look, since a machine that was busy with something else for a moment says nothing about the rate.
+            judged = measure(rate)
+            yield judged
         if judged.broken:
             broken = rate
         else:

@@ -160,9 +160,23 @@ def test_a_step_is_judged_by_the_service_level(calls: list[Call], broken: list[s
     assert judge(STEP, calls).broken == broken
 
 
+def test_a_rate_that_broke_once_gets_a_second_chance() -> None:
+    seen: list[float] = []
+
+    def measure(rate: float) -> Judged:
+        seen.append(rate)
+        hiccup = seen == [2.5, 5]
+        return judge(
+            Step(rate, 4, 14), rebalances(count=int(rate * 10), milliseconds=200 if hiccup or rate > 5 else 50)
+        )
+
+    held = [judged.step.rate for judged in search(measure, 2.5) if not judged.broken]
+    assert max(held) == 5
+
+
 @pytest.mark.parametrize(
     ("breaks_above", "measured"),
-    [(23.0, [2.5, 5, 10, 20, 40, 30, 25, 22.5, 23.75]), (2.0, [2.5])],
+    [(23.0, [2.5, 5, 10, 20, 40, 40, 30, 30, 25, 25, 22.5, 23.75, 23.75]), (2.0, [2.5, 2.5])],
     ids=["between steps", "at once"],
 )
 def test_a_search_closes_in_on_the_highest_rate_that_holds(breaks_above: float, measured: list[float]) -> None:
