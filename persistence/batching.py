@@ -7,6 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from persistence.errors import DatabaseUnavailable
+
 _LARGEST: Final = 50
 
 
@@ -31,7 +33,7 @@ class Batching[Item, Result]:
 
         Args:
             together: makes up to 50 calls at once and gives the result of each, or what it raises, in their order. What
-                it raises itself, each of the calls raises.
+                it raises itself, each of the calls raises; and DatabaseUnavailable, those that wait as well.
         """
         self._together = together
         self._waiting: list[_Waiting[Item, Result]] = []
@@ -58,6 +60,10 @@ class Batching[Item, Result]:
     async def _make(self, batch: Sequence[_Waiting[Item, Result]]) -> None:
         try:
             results = await self._together([each.item for each in batch])
+        except DatabaseUnavailable as error:
+            # Those that wait have waited as long as a call may take; trying again would take them as long once more.
+            batch, self._waiting = [*batch, *self._waiting], []
+            results = [error] * len(batch)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is for the callers, who all wait for it
             results = [error] * len(batch)
         for each, result in zip(batch, results, strict=True):

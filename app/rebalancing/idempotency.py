@@ -49,7 +49,13 @@ async def once(database: Database, key: str | None, target: str, dialect: Dialec
         raise InvalidField(HEADER, "must be 1 to 255 visible ASCII characters")
     claim = await database.idempotency.claim(key, target, ObjectId())
     if isinstance(claim, Answered):
-        return await _stored(database, claim.rebalance_id, dialect)
+        stored = await _stored(database, claim.rebalance_id, dialect)
+        if not _mendable(stored):
+            return stored
+        # Its server died before it could release the key.
+        stored.answers.close()
+        await database.idempotency.release(Claimed(key, claim.rebalance_id))
+        return await once(database, key, target, dialect, work)
     try:
         rebalanced = await work(claim.rebalance_id)
     except BaseException:

@@ -13,6 +13,7 @@ from uuid import uuid4
 import httpx
 import psutil
 import pytest
+from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
@@ -188,6 +189,27 @@ def test_a_retry_succeeds_after_the_server_that_held_the_key_was_killed(
     done = rebalance(standard, path(made), key).expect(200)
     assert rebalance(standard, path(made), key).text == done.text
     assert stored(standard, made) == [done.body[0]["rebalanceId"]]
+
+
+def test_a_key_whose_server_died_before_it_could_release_it_is_released(
+    standard: Api, neighbours: Neighbours, made: Any, keys: Documents
+) -> None:
+    """What was stored failed for a neighbour, and a retry is what the key is for."""
+    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, ErrorStatus(status=404))
+    failed = standard.post(path(made, "/rebalance")).expect(503, "EXTERNAL_SERVICE_ERROR")
+    neighbours.restore()
+    key, now = uuid4().hex, datetime.now(UTC)
+    keys.insert_one(
+        {
+            "_id": key,
+            "target": path(made).removeprefix("/"),
+            "rebalanceId": ObjectId(failed.body["error"]["details"]["rebalanceId"]),
+            "leaseUntil": now - timedelta(seconds=1),
+            "createdAt": now,
+        }
+    )
+    done = rebalance(standard, path(made), key).expect(200)
+    assert rebalance(standard, path(made), key).text == done.text
 
 
 def test_keys_are_forgotten_after_a_day(keys: Documents, standard: Api, made: Any) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from persistence.batching import Batching
+from persistence.errors import DatabaseUnavailable
 
 
 class Recorder:
@@ -21,6 +22,8 @@ class Recorder:
         await self.gate.wait()
         if 13 in items:
             raise RuntimeError("thirteen")
+        if 14 in items:
+            raise DatabaseUnavailable("fourteen")
         return [-item if item else ValueError("zero") for item in items]
 
 
@@ -60,9 +63,24 @@ async def test_no_more_than_fifty_go_together() -> None:
 async def test_what_goes_wrong_with_all_of_them_everybody_learns_and_nobody_after_them() -> None:
     recorder = Recorder()
     negated = Batching(recorder.together)
-    results = await asyncio.gather(negated(13), negated(14), return_exceptions=True)
+    results = await asyncio.gather(negated(13), negated(15), return_exceptions=True)
     assert [str(result) for result in results] == ["thirteen", "thirteen"]
-    assert await negated(15) == -15
+    assert await negated(16) == -16
+
+
+async def test_an_outage_is_told_to_those_that_waited_through_it_without_trying_again() -> None:
+    recorder = Recorder()
+    recorder.gate.clear()
+    negated = Batching(recorder.together)
+    first = asyncio.create_task(negated(14))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(negated(15))
+    await asyncio.sleep(0.01)
+    recorder.gate.set()
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    assert [str(result) for result in results] == ["fourteen", "fourteen"]
+    assert await negated(16) == -16
+    assert recorder.calls == [[14], [16]]
 
 
 async def test_a_call_cancelled_before_its_turn_is_not_made_and_one_under_way_does_not_take_the_others_along() -> None:

@@ -251,6 +251,7 @@ async def test_a_writer_cannot_finish_what_a_sweep_has_begun_to_remove(
     async def store_slowly() -> None:
         async with database.rebalances.storing(header.id) as storage:
             await storage.add(record_of(portfolio(header.id, 0)))
+            await storage.settle()
             async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as sweeping:
                 await sweeping.ping(5)
                 proxy.before_write = lambda number: number >= 1
