@@ -47,7 +47,6 @@ class PriceSnapshot:
         self.taken_at: datetime = price_list.taken_at
         self._tickers = tickers
         self._prices = price_list.prices
-        self._listed = {each: self._prices[ticker] for each, ticker in tickers.items() if ticker in self._prices}
         self._securities = Securities(security)
         self._pricing = Pricing(pricing)
         # Both live as long as the snapshot, and hold no more than the securities it is asked for.
@@ -65,7 +64,8 @@ class PriceSnapshot:
             ServiceError: a security or a price that the lists lack could not be asked for.
         """
         wanted = tuple(dict.fromkeys(security_ids))
-        prices = {each: self._listed[each] for each in wanted if each in self._listed}
+        tickers, listed = self._tickers, self._prices
+        prices = {each: listed[tickers[each]] for each in wanted if tickers.get(each) in listed}
         if len(prices) == len(wanted):
             return Quote(prices, (), ())
         with _first_failure():
