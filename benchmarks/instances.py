@@ -31,6 +31,8 @@ PLANNED = {Size(3, 10): 60, Size(100, 50): 8}
 """Rebalances that capacity is computed for, and how many of each are measured; the first is the load generator's."""
 RATES = (10, 100, 1000)
 DATABASE_CORES = 8
+TOGETHER = 8
+"""Rebalances at a time while their processor time is measured."""
 NO_END = "no end"
 
 
@@ -47,7 +49,7 @@ def main(*, seconds: float, turns: int, database_cores: int, markdown: bool) -> 
         cores = sorted(os.sched_getaffinity(0))
         fleet = [services.enter_context(_pinned(stack, cores[number % len(cores)])) for number in range(INSTANCES[-1])]
         rates = _rates(fleet, seconds, turns)
-        demands = {size: uvloop.run(_demand(fleet[0], size, count)) for size, count in PLANNED.items()}
+        demands = {size: uvloop.run(_demand(fleet[0], size, count, seconds)) for size, count in PLANNED.items()}
     plans = [_plans(size, demand, database_cores) for size, demand in demands.items()]
     show(_relative(rates, seconds), *plans, _law(database_cores), markdown=markdown)
 
@@ -83,15 +85,21 @@ def _rates(fleet: Sequence[Stack], seconds: float, turns: int) -> dict[int, list
     return rates
 
 
-async def _demand(instance: Stack, size: Size, count: int) -> Demand:
-    """What one rebalance takes, one after the other on one instance."""
+async def _demand(instance: Stack, size: Size, count: int, seconds: float) -> Demand:
+    """What one rebalance takes: its time when it is alone, its processor time when there are others.
+
+    Rebalances at the same time share writes and flushes of the journal, as they do at the rates to plan for.
+    """
     call = Call("POST", rebalance_url(instance, create_model(instance, size)))
     measured = parts(instance.service.pid)
     async with client_session() as session:
-        await timed(session, call)
-        before = cpu_seconds(measured)
-        elapsed = [(await timed(session, call))[0] for _ in range(count)]
-        used = {part: (after - before[part]) / count for part, after in cpu_seconds(measured).items()}
+        with progress.status(f"demand of {size}"):
+            await timed(session, call)
+            elapsed = [(await timed(session, call))[0] for _ in range(count)]
+            before = cpu_seconds(measured)
+            turn = await storm(session, [call], TOGETHER, seconds)
+            after = cpu_seconds(measured)
+    used = {part: (after[part] - before[part]) / turn.answered for part in measured}
     return Demand(used[Part.API], used[Part.SOLVERS], used[Part.MONGODB], statistics.median(elapsed))
 
 
