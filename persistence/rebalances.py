@@ -27,7 +27,7 @@ from persistence.portfolio_record import PortfolioRecord, portfolio_of
 from persistence.schema import REBALANCE_PORTFOLIOS, REBALANCES, Access
 from persistence.sorting import RebalanceField, SortKey, sort_specification
 
-_VISIBLE: Final[Mapping[str, Any]] = {"hiddenSince": {"$exists": False}}
+_VISIBLE: Final[Mapping[str, Any]] = {"visible": True}
 _WITHOUT_PORTFOLIO_IDS: Final = {"portfolioIds": False}
 _NEWEST_FIRST: Final = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
 # What may wait in memory for one insert, of one rebalance, and little enough to be on disk long before an insert times
@@ -135,7 +135,7 @@ class _Writes:
         updates = [
             UpdateOne(
                 {"_id": rebalance_id, "hiddenSince": {"$exists": True}, "doomed": {"$exists": False}},
-                {"$set": content, "$unset": {"hiddenSince": ""}},
+                {"$set": {**content, **_VISIBLE}, "$unset": {"hiddenSince": ""}},
             )
             for rebalance_id, content in headers
         ]
@@ -258,7 +258,7 @@ class RebalanceRepository:
         async with self._access():
             hidden = await self._rebalances.update_one(
                 {"_id": rebalance_id, "version": version, **_VISIBLE},
-                {"$set": {"hiddenSince": datetime.now(UTC), "doomed": True}},
+                {"$set": {"hiddenSince": datetime.now(UTC), "doomed": True}, "$unset": dict.fromkeys(_VISIBLE, "")},
             )
         if hidden.matched_count == 0:
             raise VersionConflict((await self.get(rebalance_id)).version)

@@ -73,12 +73,13 @@ def _by_index(records: list[dict[str, Any]]) -> None:
 
 
 async def test_every_order_of_rebalances_is_read_from_an_index(database: Database, profile: Profile) -> None:
+    """And of the documents no more than the page has, however far in it is."""
     await _fill(database)
     for field, descending in itertools.product(RebalanceField, (False, True)):
         sort = [SortKey(field, descending)]
         records = await profile.of(lambda: database.rebalances.page(offset=5, limit=10, sort=sort), "rebalances")  # noqa: B023
         _by_index(records)
-        assert sum(record["docsExamined"] for record in records) == 15, sort
+        assert sum(record["docsExamined"] for record in records) == 10, sort
 
 
 async def test_the_rebalances_of_portfolios_are_read_from_an_index_in_their_order(
