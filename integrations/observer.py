@@ -20,7 +20,7 @@ class Observer(Protocol):
     def breaker_changed(self, service: str, state: str) -> None:
         """A circuit breaker went to `closed`, `open` or `half_open`."""
 
-    def cache_read(self, cache: str, hit: bool) -> None:
+    def cache_read(self, cache: str, hit: bool, times: int = 1) -> None:
         """A cache was asked: `securities`, `prices`, `security_gaps`, `price_gaps` or `portfolio_names`."""
 
     def rows_refused(self, service: str, rows: int, reason: str) -> None:
@@ -42,7 +42,7 @@ class NoObserver:
     def breaker_changed(self, service: str, state: str) -> None:
         """See `Observer`."""
 
-    def cache_read(self, cache: str, hit: bool) -> None:
+    def cache_read(self, cache: str, hit: bool, times: int = 1) -> None:
         """See `Observer`."""
 
     def rows_refused(self, service: str, rows: int, reason: str) -> None:

@@ -6,6 +6,8 @@ own internal errors alike. A name is never needed, so it is asked for without re
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
+from itertools import batched
 from typing import Annotated
 from urllib.parse import quote
 
@@ -20,6 +22,8 @@ NAME_TTL_SECONDS = 600.0
 MAX_NAMES = 20_000
 MAX_QUESTIONS = 1_000
 """Names asked for at the same time; beyond it a name stays unknown until the service has caught up."""
+
+QUESTIONS_AT_ONCE = 64
 
 
 class _Portfolio(Struct, frozen=True, rename="camel"):
@@ -42,11 +46,16 @@ class PortfolioNames:
         """The name of each portfolio, None where it is unknown or not to be had within the budget. Never raises."""
         wanted = tuple(dict.fromkeys(portfolio_ids))
         missing = [each for each in wanted if each not in self._names]
-        for each in wanted:
-            self._client.observer.cache_read("portfolio_names", hit=each in self._names)
-        questions = [question for each in missing if (question := self._ask(each)) is not None]
-        if questions:
-            await asyncio.wait(questions, timeout=budget_seconds)
+        self._client.observer.cache_read("portfolio_names", hit=True, times=len(wanted) - len(missing))
+        self._client.observer.cache_read("portfolio_names", hit=False, times=len(missing))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(budget_seconds):
+                # Thousands of questions begun at once would hold up everything else.
+                for some in batched(missing, QUESTIONS_AT_ONCE):  # noqa: B911 - the last may be fewer
+                    questions = [question for each in some if (question := self._ask(each)) is not None]
+                    if not questions:
+                        break
+                    await asyncio.wait(questions)
         return {each: self._names.get(each) for each in wanted}
 
     async def close(self) -> None:

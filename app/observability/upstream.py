@@ -33,9 +33,9 @@ class UpstreamObserver:
         tell = log.info if state == "closed" else log.warning
         tell("circuit breaker changed", service=service, state=state)
 
-    def cache_read(self, cache: str, hit: bool) -> None:
+    def cache_read(self, cache: str, hit: bool, times: int = 1) -> None:
         """A cache was asked."""
-        self._metrics.cache_reads.labels(cache, "hit" if hit else "miss").inc()
+        self._metrics.cache_reads.labels(cache, "hit" if hit else "miss").inc(times)
 
     def rows_refused(self, service: str, rows: int, reason: str) -> None:
         """Rows of a list were unusable and left out."""

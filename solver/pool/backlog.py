@@ -11,7 +11,7 @@ from solver.pool import slot
 from solver.pool.lanes import Lanes
 from solver.problem import Crashed, Outcome, TimeLimit
 
-CHUNK_PORTFOLIOS = 32
+CHUNK_PORTFOLIOS = 8
 """At most so many portfolios are shipped at once; to ship a small one costs as much as to solve it."""
 
 

@@ -78,8 +78,8 @@ class Notebook:
     def breaker_changed(self, service: str, state: str) -> None:
         self.states.append(state)
 
-    def cache_read(self, cache: str, hit: bool) -> None:
-        self.cache_reads.append((cache, hit))
+    def cache_read(self, cache: str, hit: bool, times: int = 1) -> None:
+        self.cache_reads += [(cache, hit)] * times
 
     def rows_refused(self, service: str, rows: int, reason: str) -> None:
         self.refusals.append((service, rows, reason))
