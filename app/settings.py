@@ -65,7 +65,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename="upper"):
     solver_timeout_seconds: Seconds = 30
     rebalance_deadline_seconds: Seconds = 60
     drain_seconds: Annotated[int, Meta(ge=1, le=3600)] = 65
-    rebalance_concurrency: Annotated[int, Meta(ge=1, le=1000)] = 32
+    rebalance_concurrency: Annotated[int, Meta(ge=1, le=1000)] = 16
     price_cache_ttl_seconds: CacheSeconds = 60
     security_cache_ttl_seconds: CacheSeconds = 600
     api_dialect: Dialect = Dialect.STANDARD
