@@ -38,8 +38,8 @@ def client_session(connections: int = CLIENTS) -> aiohttp.ClientSession:
     )
 
 
-async def timed(session: aiohttp.ClientSession, call: Call) -> tuple[float, int]:
-    """Make a call; give its seconds and the bytes of the answer.
+async def timed(session: aiohttp.ClientSession, call: Call) -> tuple[float, bytes]:
+    """Make a call; give its seconds and the answer.
 
     Raises:
         aiohttp.ClientResponseError: it is no success.
@@ -48,19 +48,21 @@ async def timed(session: aiohttp.ClientSession, call: Call) -> tuple[float, int]
     async with session.request(call.method, call.url) as response:
         body = await response.read()
         response.raise_for_status()
-    return time.perf_counter() - started, len(body)
+    return time.perf_counter() - started, body
 
 
-async def take_turns(rounds: int, *calls: Call) -> list[float]:
-    """Make calls in turn, round after round; give each one's median seconds."""
+async def take_turns(rounds: int, *calls: Call) -> tuple[list[float], int]:
+    """Make calls in turn, round after round; give each one's median seconds, and how many portfolios failed."""
     seconds: list[list[float]] = [[] for _ in calls]
+    failed = 0
     async with client_session() as session:
         for turn in range(rounds + 1):
             for place, call in enumerate(calls):
-                taken, _ = await timed(session, call)
+                taken, answer = await timed(session, call)
+                failed += answer.count(b'"status":"FAILED"')
                 if turn:  # the first warms up
                     seconds[place].append(taken)
-    return [statistics.median(each) for each in seconds]
+    return [statistics.median(each) for each in seconds], failed
 
 
 async def compete(rounds: int, *calls: Call) -> tuple[list[float], int]:

@@ -37,10 +37,14 @@ SINGLE_ROUNDS = 4
 @click.option("--only", default="", help="Measure only what has this in its name.")
 @MARKDOWN_OPTION
 def main(*, only: str, markdown: bool) -> None:
-    """Compare the service with a bare handler that does only what a rebalance cannot do without."""
+    """Compare the service with a bare handler that does only what a rebalance cannot do without.
+
+    Exits with 1 where anything failed.
+    """
     work = {f"large request {size}": (large_request, size) for size in LARGE}
     work |= {"single rebalances": (single_rebalances, SINGLE), "model reads": (model_reads, SINGLE)}
     results = table("Service and floor", "a second", "floor : service", "service", "floor", "failures")
+    failures = 0
     with benchmark_stack() as stack:
         for name, (measure, size) in work.items():
             if only in name:
@@ -53,7 +57,10 @@ def main(*, only: str, markdown: bool) -> None:
                     f"{result.floor:,.0f}",
                     str(result.failures),
                 )
+                failures += result.failures
     show(results, markdown=markdown)
+    if failures:
+        raise SystemExit(1)
 
 
 def large_request(stack: Stack, size: Size) -> Measured:
@@ -61,8 +68,8 @@ def large_request(stack: Stack, size: Size) -> Measured:
     model_id = create_model(stack, size)
     service = Call("POST", rebalance_url(stack, model_id))
     with running_floor(stack, model_id) as floor_url:
-        ours, floors = uvloop.run(take_turns(LARGE[size], service, Call("POST", f"{floor_url}/rebalance")))
-    return Measured(f"portfolios, {size}", size.portfolios / ours, size.portfolios / floors, failures=0)
+        (ours, floors), failures = uvloop.run(take_turns(LARGE[size], service, Call("POST", f"{floor_url}/rebalance")))
+    return Measured(f"portfolios, {size}", size.portfolios / ours, size.portfolios / floors, failures)
 
 
 def single_rebalances(stack: Stack, size: Size) -> Measured:

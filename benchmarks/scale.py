@@ -79,7 +79,8 @@ async def _measure(stack: Stack, sizes: list[Size], turns: int) -> dict[Size, Me
                 with progress.status(f"turn {turn}: {size}"):
                     if turn == 0:
                         with peak_memory(stack.service.pid) as found.peak:
-                            _, found.answer = await timed(session, calls[size])
+                            _, answer = await timed(session, calls[size])
+                            found.answer = len(answer)
                     else:
                         for _ in range(max(1, TURN_PORTFOLIOS // size.portfolios)):
                             found.seconds.append((await timed(session, calls[size]))[0])
