@@ -73,7 +73,7 @@ async def test_a_killed_database_is_a_clean_error_and_its_restart_the_end_of_it(
 ) -> None:
     """Rebalances are under way when it goes; readiness follows it both ways."""
     caller.blamed = {"database"}
-    await control.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.05, up_to=0.4))
+    await control.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.01, up_to=0.1))
     async with crowd(caller, model):
         await asyncio.sleep(0.3)
         await asyncio.to_thread(around.mongod.kill)

@@ -85,7 +85,7 @@ async def test_rows_of_zero_are_dropped_and_no_rows_at_all_mean_no_cash(make_cli
         ([row("0", securityId=APPLE), row(securityId=APPLE)], f"two balances of {APPLE}"),
         ([row(), row(securityId="")], "two balances of cash"),
         ([row(portfolioId=APPLE)], "a balance of another portfolio"),
-        ([row(portfolioId="")], "matching regex"),
+        ([row(portfolioId="")], "a balance of another portfolio"),
         ([row(securityId="short")], "securityId is not 24 letters or digits - at `$.balances[0]`"),
         ([row(securityId=APPLE + "\n")], "securityId is not 24 letters or digits - at `$.balances[0]`"),
         ([row("NaN")], "quantityLong is not a finite number - at `$.balances[0]`"),

@@ -49,7 +49,7 @@ def named(trace: list[Span], name: str) -> list[Span]:
 
 
 def test_one_trace_shows_the_whole_rebalance(trace: list[Span], model_id: str) -> None:
-    """Request, database, neighbours, and for each portfolio its holdings, its wait and its solve."""
+    """Request, database, neighbours, and for each portfolio its holdings, its wait, its solve and its record."""
     (request,) = named(trace, REBALANCE)
     assert (request.parent_id, request.kind, request.failed) == (CALLER, "SERVER", False)
     assert request.attributes == {
@@ -74,7 +74,7 @@ def test_one_trace_shows_the_whole_rebalance(trace: list[Span], model_id: str) -
         if "code" in portfolio.attributes:
             assert portfolio.attributes["code"] == "PRICE_UNAVAILABLE"
         else:
-            assert [span.name for span in steps[1:]] == ["wait for solver", "solve"]
+            assert [span.name for span in steps[1:]] == ["wait for solver", "solve", "record"]
     assert sum("code" in portfolio.attributes for portfolio in portfolios) == 1
 
 
