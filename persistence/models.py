@@ -9,7 +9,7 @@ when its entries are settled. So there is exactly one entry for each version, wi
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -28,6 +28,7 @@ from persistence.schema import MODEL_HISTORY, MODELS, Access
 from persistence.sorting import ModelField, SortKey, sort_specification
 
 _ALIVE: Final[Mapping[str, Any]] = {"deletedAt": {"$exists": False}}
+_READ_AHEAD_MODELS: Final = 100
 _ATTEMPTS: Final = 200
 _LONGEST_WAIT_SECONDS: Final = 0.05
 
@@ -72,11 +73,22 @@ class ModelRepository:
         self, *, offset: int = 0, limit: int | None = None, sort: Sequence[SortKey[ModelField]] = ()
     ) -> list[Model]:
         """Models in the order of `sort`, ties by id; all of them without `limit`."""
+        return [model async for model in self.each(offset=offset, limit=limit, sort=sort)]
+
+    async def each(
+        self, *, offset: int = 0, limit: int | None = None, sort: Sequence[SortKey[ModelField]] = ()
+    ) -> AsyncIterator[Model]:
+        """The models of a page one at a time, however many they are."""
         if limit == 0:  # which MongoDB would take for no limit
-            return []
-        async with self._access():
-            found = self._models.find(_ALIVE, sort=sort_specification(sort), skip=offset, limit=limit or 0)
-            return [from_document(document, Model) async for document in found]
+            return
+        async with (
+            self._access(),
+            self._models.find(
+                _ALIVE, sort=sort_specification(sort), skip=offset, limit=limit or 0, batch_size=_READ_AHEAD_MODELS
+            ) as found,
+        ):
+            async for document in found:
+                yield from_document(document, Model)
 
     async def with_portfolio(self, portfolio_id: str) -> list[Model]:
         """The models that a portfolio follows, by id."""

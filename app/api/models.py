@@ -1,10 +1,12 @@
 """The model endpoints."""
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from bson import ObjectId
 from litestar import Controller, delete, get, post, put
 from litestar.params import PathParameter
+from litestar.response import Stream
 
 from app.api.model_dto import (
     ModelDTO,
@@ -17,8 +19,11 @@ from app.api.model_dto import (
 from app.clock import now
 from app.errors import ErrorCode
 from app.http.correlation import correlation_id
+from app.http.dialect import Dialect
+from app.http.exact_json import encode
 from app.http.identifiers import OBJECT_ID_PATTERN, object_id
 from app.http.listing import NO_OFFSET, PAGE_SIZE, Limit, Offset, PageSize, Version, sort_keys, sorted_by
+from app.http.streaming import streamed
 from app.models.changes import (
     Alteration,
     with_portfolios,
@@ -27,7 +32,7 @@ from app.models.changes import (
     without_portfolios,
     without_position,
 )
-from app.openapi.responses import errors
+from app.openapi.responses import answers, errors
 from persistence.database import Database
 from persistence.documents import Change, Model, ModelAction
 from persistence.sorting import ModelField
@@ -49,17 +54,23 @@ class ModelController(Controller):
     path = "/api/v1"
     tags = ("Models",)
 
-    @get("/models", operation_id="listModels", summary="List models", responses=errors())
+    @get(
+        "/models",
+        operation_id="listModels",
+        summary="List models",
+        responses=errors() | answers(list[ModelDTO]),
+    )
     async def list_models(
         self,
         database: Database,
+        dialect: Dialect,
         offset: Offset = NO_OFFSET,
         limit: Limit = None,
         sort_by: Annotated[str | None, sorted_by(SORT_FIELDS)] = None,
-    ) -> list[ModelDTO]:
+    ) -> Stream:
         """Give models, all of them unless paged."""
-        found = await database.models.page(offset=offset, limit=limit, sort=sort_keys(sort_by, SORT_FIELDS))
-        return [ModelDTO.of(model) for model in found]
+        found = database.models.each(offset=offset, limit=limit, sort=sort_keys(sort_by, SORT_FIELDS))
+        return await streamed(_as_array(found, dialect))
 
     @post(
         "/models",
@@ -208,6 +219,14 @@ class ModelController(Controller):
 def change(action: ModelAction) -> Change:
     """Make the audit trail's note of a change."""
     return Change(action, now(), correlation_id())
+
+
+async def _as_array(models: AsyncIterator[Model], dialect: Dialect) -> AsyncIterator[bytes]:
+    opening = b"["
+    async for model in models:
+        yield opening + encode(dialect.spell(ModelDTO.of(model)))
+        opening = b","
+    yield b"]" if opening == b"," else b"[]"
 
 
 async def _changed(database: Database, model_id: str, alter: Alteration, action: ModelAction) -> ModelDTO:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Literal
 
 from litestar import Controller, delete, get, post
-from litestar.enums import MediaType
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
@@ -17,6 +16,7 @@ from app.http.dialect import Dialect
 from app.http.exact_json import encode
 from app.http.identifiers import OBJECT_ID_PATTERN, external_id, object_id
 from app.http.listing import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
+from app.http.streaming import read_ahead, streamed
 from app.openapi.responses import answers, errors
 from app.openapi.values import ResourceId
 from persistence.database import Database
@@ -34,8 +34,6 @@ SORT_FIELDS = {
     "model_name": RebalanceField.MODEL_NAME,
     "number_of_portfolios": RebalanceField.NUMBER_OF_PORTFOLIOS,
 }
-READ_AHEAD_BYTES = 250_000
-"""Of an answer, held back until so much of it is known to be right; some ten portfolios of 50 positions."""
 NEWEST_FIRST = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
 
 
@@ -149,28 +147,6 @@ class RebalanceHistoryController(Controller):
         """Delete a rebalance and all its portfolios if it still has the version given."""
         await database.rebalances.delete(object_id("rebalanceId", rebalance_id), version)
         return DeletedRebalanceDTO(rebalance_id, deleted=True)
-
-
-async def streamed(chunks: AsyncIterator[bytes]) -> Stream:
-    """Stream JSON; what fails within its first part is still answered as an error."""
-    first, rest = await read_ahead(chunks)
-
-    async def all_chunks() -> AsyncIterator[bytes]:
-        yield first
-        async for chunk in rest:
-            yield chunk
-
-    return Stream(all_chunks(), media_type=MediaType.JSON)
-
-
-async def read_ahead(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
-    """Give the beginning, up to `READ_AHEAD_BYTES` or a chunk more, and what follows it."""
-    beginning = bytearray()
-    async for chunk in chunks:
-        beginning += chunk
-        if len(beginning) >= READ_AHEAD_BYTES:
-            break
-    return bytes(beginning), chunks
 
 
 async def as_array(
