@@ -136,8 +136,8 @@ async def _parts(
         )
         app.state.rebalances = RebalanceRequests(database, rebalancer, settings.api_dialect)
         app.state.readiness = readiness
-        # What is there by now stays. To look through all of it for garbage would hold every request up for 0.2 s.
-        gc.collect()
+        # What is there by now stays. To look through all of it for garbage would hold every request up for 0.2 s, and
+        # copy the memory that is shared with the server process.
         gc.freeze()
         yield
 
