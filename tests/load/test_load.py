@@ -80,6 +80,7 @@ def test_the_flow_runs_without_a_failure_at_the_rate_asked_for(target: Target, t
     assert RATE * WARM_UP_SECONDS <= rebalances <= 2 * RATE * WARM_UP_SECONDS
 
 
+@pytest.mark.slow
 def test_the_mixed_profile_does_everything_without_a_failure(target: Target, tmp_path: Path) -> None:
     """Six seconds of 20 actions are more than the deck of 80 that has them all."""
     run = run_locust(Profile.MIXED, target, tmp_path, rate=2.5, seconds=SECONDS)
@@ -90,6 +91,7 @@ def test_the_mixed_profile_does_everything_without_a_failure(target: Target, tmp
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [Dialect.GLOBECO], indirect=True)
 def test_a_ramp_goes_up_and_down_and_is_drawn(target: Target, tmp_path: Path) -> None:
     run = run_locust(Profile.RAMP, target, tmp_path, rate=0.5, seconds=0.4)
@@ -102,6 +104,7 @@ def test_a_ramp_goes_up_and_down_and_is_drawn(target: Target, tmp_path: Path) ->
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [Dialect.GLOBECO], indirect=True)
 def test_a_service_of_the_other_dialect_fails_every_flow(target: Target, tmp_path: Path) -> None:
     (other,) = set(Dialect) - {target.dialect}
