@@ -11,7 +11,7 @@ signal.signal(signal.SIGINT, signal.SIG_IGN)
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Requests and probes shall not wait their turn behind solves; nor shall a flood of requests starve the solves.
-os.nice(5)
+os.nice(10)
 
 # Standard output is for whom the server writes it. What a solver prints goes where complaints go.
 os.dup2(2, 1)
