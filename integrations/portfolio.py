@@ -24,6 +24,7 @@ MAX_QUESTIONS = 1_000
 """Names asked for at the same time; beyond it a name stays unknown until the service has caught up."""
 
 QUESTIONS_AT_ONCE = 64
+"""Of one caller's questions so many are begun together."""
 
 
 class _Portfolio(Struct, frozen=True, rename="camel"):
@@ -51,7 +52,7 @@ class PortfolioNames:
         with suppress(TimeoutError):
             async with asyncio.timeout(budget_seconds):
                 # Thousands of questions begun at once would hold up everything else.
-                for some in batched(missing, QUESTIONS_AT_ONCE):  # noqa: B911 - the last may be fewer
+                for some in batched(missing, QUESTIONS_AT_ONCE, strict=False):
                     questions = [question for each in some if (question := self._ask(each)) is not None]
                     if not questions:
                         break

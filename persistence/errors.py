@@ -22,8 +22,8 @@ from typing import Final
 from bson import ObjectId
 from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure, PyMongoError
 
-# What a server that is shutting down, changing its primary, unsure of its writes or refusing the login answers.
 _DUPLICATE_KEY: Final = 11000
+# What a server that is shutting down, changing its primary, unsure of its writes or refusing the login answers.
 _UNAVAILABLE_CODES: Final = frozenset(
     {
         *(6, 7, 89, 9001),  # the server's own network trouble

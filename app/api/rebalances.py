@@ -9,11 +9,11 @@ from litestar.response import Stream
 from app.api.models import ModelId
 from app.errors import ErrorCode
 from app.http.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN, external_id, object_id
+from app.http.streaming import BLOCK_BYTES
 from app.openapi.responses import REBALANCE_ERRORS, errors
 from app.openapi.responses import answers as documented
 from app.rebalancing import idempotency
 from app.rebalancing.answer import RebalanceDTO
-from app.rebalancing.answers import BLOCK_BYTES
 from app.rebalancing.requests import RebalanceRequests
 
 PortfolioId = Annotated[

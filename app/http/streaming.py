@@ -9,6 +9,7 @@ READ_AHEAD_BYTES = 250_000
 """Of an answer, held back until so much of it is known to be right; some ten portfolios of 50 positions."""
 
 BLOCK_BYTES = 64 * 1024
+"""What is worth sending by itself."""
 
 
 async def streamed(chunks: AsyncIterator[bytes]) -> Stream:

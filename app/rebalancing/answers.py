@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from tempfile import SpooledTemporaryFile
 
+from app.http.streaming import BLOCK_BYTES
+
 MEMORY_BYTES = 16 * 1024 * 1024
 """Of one answer this much is kept in memory, a thousand portfolios of 50 positions; more goes to a temporary file."""
-
-BLOCK_BYTES = 64 * 1024
 
 
 class Answers:

@@ -12,7 +12,7 @@ from solver.pool.lanes import Lanes
 from solver.problem import Crashed, Outcome, TimeLimit
 
 CHUNK_PORTFOLIOS = 8
-"""At most so many portfolios are shipped at once; to ship a small one costs as much as to solve it."""
+"""At most so many portfolios are shipped at once: several, as shipping has its price, and few, as other lanes wait."""
 
 
 class PoolClosed(Exception):
