@@ -131,6 +131,19 @@ async def test_a_service_that_falls_behind_is_not_asked_ever_more(
     assert server.paths == [f"/api/v1/portfolio/{FIRST}"]
 
 
+async def test_the_questions_of_one_caller_are_begun_in_groups(
+    names: PortfolioNames, registry: Registry, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second group waits for the first, so that thousands of names hold nothing else up."""
+    monkeypatch.setattr("integrations.portfolio.QUESTIONS_AT_ONCE", 1)
+    registry.late.clear()
+    assert await names.names([FIRST, SECOND], budget_seconds=0.1) == {FIRST: None, SECOND: None}
+    assert server.paths == [f"/api/v1/portfolio/{FIRST}"]
+    registry.late.set()
+    assert await names.names([FIRST, SECOND], budget_seconds=5) == {FIRST: "Growth", SECOND: None}
+    assert server.paths == [f"/api/v1/portfolio/{FIRST}", f"/api/v1/portfolio/{SECOND}"]
+
+
 async def test_questions_still_open_end_when_the_names_are_closed(
     names: PortfolioNames, registry: Registry, notebook: Notebook
 ) -> None:
