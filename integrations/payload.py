@@ -1,7 +1,8 @@
 """What the services' answers have in common: identifiers, exact numbers, and long lists read row by row."""
 
-from collections.abc import Callable
-from decimal import Decimal
+from collections.abc import Callable, Sequence
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from itertools import repeat
 from typing import Annotated
 
 import msgspec
@@ -24,7 +25,15 @@ MAX_ROWS = 50_000
 
 _SMALLEST_UNIT = Decimal("1e-8")
 _QUANTITY_LIMIT = Decimal(10**12)
+_BOOKS = Context(prec=20, traps=[Inexact, InvalidOperation])
+"""Holds what is below the limit to the smallest unit, and refuses whatever it would have to round."""
 _PRICE_LIMIT = Decimal(10**7)
+
+
+def are_entity_ids(texts: Sequence[str]) -> bool:
+    """Whether all of them are 24 letters or digits, none of a foreign script."""
+    joined = "".join(texts)
+    return set(map(len, texts)) <= {24} and (not joined or (joined.isascii() and joined.isalnum()))
 
 
 def check_quantity(field: str, value: Decimal) -> None:
@@ -35,6 +44,17 @@ def check_quantity(field: str, value: Decimal) -> None:
     if not value:
         return  # as one of the two quantities of nearly every balance is
     _check_within(field, value, -_QUANTITY_LIMIT, _QUANTITY_LIMIT)
+
+
+def are_quantities(values: Sequence[Decimal]) -> bool:
+    """Whether `check_quantity` accepts all of them, in a fraction of the time that asking for each takes."""
+    try:
+        # Half of the quantities of most pages are 0.
+        for _ in map(Decimal.quantize, filter(None, values), repeat(_SMALLEST_UNIT), repeat(None), repeat(_BOOKS)):
+            pass
+    except ArithmeticError:
+        return False
+    return all(map(Decimal.is_finite, values))
 
 
 def check_price(field: str, value: Decimal) -> None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from integrations.client import ServiceClient
 from integrations.errors import Cause, ServiceError
-from integrations.payload import ENTITY_ID, check_quantity
+from integrations.payload import ENTITY_ID, are_entity_ids, are_quantities, check_quantity
 
 _ENTITY_ID = re.compile(ENTITY_ID)
 
@@ -52,7 +52,8 @@ class _Balance(Struct, frozen=True, rename="camel"):
     quantity_short: Decimal
     security_id: str | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raises ValueError unless the books can hold it."""
         check_quantity("quantityLong", self.quantity_long)
         check_quantity("quantityShort", self.quantity_short)
         if self.security_id and not _ENTITY_ID.match(self.security_id):
@@ -71,6 +72,19 @@ class _Pagination(Struct, frozen=True, rename="camel"):
 class _BalancePage(Struct, frozen=True):
     balances: list[_Balance]
     pagination: _Pagination
+
+    def __post_init__(self) -> None:
+        rows = self.balances
+        ids = [row.security_id for row in rows if row.security_id]
+        quantities = [row.quantity_long for row in rows] + [row.quantity_short for row in rows]
+        # All of them at once, as pages are read by the thousand; row by row only to say which one is wrong.
+        if are_quantities(quantities) and are_entity_ids(ids):
+            return
+        for number, row in enumerate(rows):
+            try:
+                row.check()
+            except ValueError as error:
+                raise ValueError(f"{error} - at `$.balances[{number}]`") from None
 
 
 class PortfolioAccounting:

@@ -5,6 +5,7 @@ written as BSON directly: https://bsonspec.org/spec.html. Everything else about 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from bson import encode
@@ -14,19 +15,16 @@ from msgspec.structs import fields, replace
 from persistence.codec import (
     CODEC_OPTIONS,
     Document,
-    decimal_bytes,
     from_document,
     repeated_decimal_bytes,
     to_document,
 )
 from persistence.documents import RebalancedPortfolio, RebalancedPosition
 
-_DECIMALS: Final = ("price", "original_quantity", "adjusted_quantity", "target", "high_drift", "low_drift")
-_NAMES: Final = {field.name: field.encode_name.encode() for field in fields(RebalancedPosition)}
-_POSITION: Final = b"\x02%b\x00%%b%%b\x00" % _NAMES["security_id"] + b"".join(
-    b"\x13%b\x00%%b" % _NAMES[each] for each in _DECIMALS
-)
-"""Length and text of the security's id, then 16 bytes for each decimal."""
+_DECIMALS: Final = tuple(b"\x13%b\x00" % each.encode_name.encode() for each in fields(RebalancedPosition)[1:])
+"""What stands before the 16 bytes of each decimal of a position, in their order; its identifier is before them all."""
+_PRICE, _ORIGINAL_QUANTITY, _ADJUSTED_QUANTITY, _TARGET, _HIGH_DRIFT, _LOW_DRIFT = _DECIMALS
+_REMEMBERED_POSITIONS: Final = 4_096
 
 
 class PortfolioRecord(Struct, frozen=True, array_like=True):
@@ -63,24 +61,33 @@ def portfolio_of(document: Document) -> RebalancedPortfolio:
 
 
 def _array(positions: Sequence[RebalancedPosition]) -> bytes:
-    return _with_length(b"".join(b"\x03%d\x00%b" % (index, _position(each)) for index, each in enumerate(positions)))
-
-
-def _position(position: RebalancedPosition) -> bytes:
-    security_id = position.security_id.encode()
-    return _with_length(
-        _POSITION
-        % (
-            (len(security_id) + 1).to_bytes(4, "little"),
-            security_id,
+    elements: list[bytes] = []
+    for index, position in enumerate(positions):
+        elements += (
+            _start(index, position.security_id),
             repeated_decimal_bytes(str(position.price)),
-            decimal_bytes(str(position.original_quantity)),
-            decimal_bytes(str(position.adjusted_quantity)),
+            _ORIGINAL_QUANTITY,
+            repeated_decimal_bytes(str(position.original_quantity)),
+            _ADJUSTED_QUANTITY,
+            repeated_decimal_bytes(str(position.adjusted_quantity)),
+            _TARGET,
             repeated_decimal_bytes(str(position.target)),
+            _HIGH_DRIFT,
             repeated_decimal_bytes(str(position.high_drift)),
+            _LOW_DRIFT,
             repeated_decimal_bytes(str(position.low_drift)),
+            b"\x00",
         )
-    )
+    return _with_length(b"".join(elements))
+
+
+@lru_cache(_REMEMBERED_POSITIONS)
+def _start(index: int, security_id: str) -> bytes:
+    """A position as far as it is the same in every portfolio of a rebalance: up to the price."""
+    text = security_id.encode()
+    identifier = b"\x02securityId\x00%b%b\x00" % ((len(text) + 1).to_bytes(4, "little"), text)
+    length = 4 + len(identifier) + sum(len(name) + 16 for name in _DECIMALS) + 1
+    return b"\x03%d\x00%b%b%b" % (index, length.to_bytes(4, "little"), identifier, _PRICE)
 
 
 def _with_length(elements: bytes) -> bytes:

@@ -7,7 +7,6 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from app.errors import InvalidField
-from app.http.exact_json import plain
 from app.http.identifiers import external_id
 from app.models.rules import check_name, check_position, checked_portfolios, checked_positions
 from app.openapi.values import (
@@ -124,7 +123,7 @@ class ModelPositionDTO(Struct, frozen=True, rename="camel"):
     @classmethod
     def of(cls, position: Position) -> "ModelPositionDTO":
         """Show a stored position."""
-        return cls(position.security_id, plain(position.target), plain(position.high_drift), plain(position.low_drift))
+        return cls(position.security_id, position.target, position.high_drift, position.low_drift)
 
 
 class ModelDTO(Struct, frozen=True, rename="camel"):

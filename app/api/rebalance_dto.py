@@ -5,7 +5,6 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from app.http.exact_json import plain
 from app.openapi.values import (
     Actual,
     ActualDrift,
@@ -24,7 +23,7 @@ from app.openapi.values import (
     TransactionType,
     VersionNumber,
 )
-from app.rebalancing.answer import ErrorDTO, plain_or_none, trade_of
+from app.rebalancing.answer import ErrorDTO, trade_of
 from app.rebalancing.rounding import ZERO_SHARE, difference, product, share
 from persistence.documents import Rebalance, RebalancedPortfolio, RebalancedPosition
 
@@ -55,14 +54,14 @@ class PositionResultDTO(Struct, frozen=True, rename="camel"):
         wanted = product(position.target, market_value)
         return cls(
             security_id=position.security_id,
-            price=plain(position.price),
-            original_quantity=plain(position.original_quantity),
-            adjusted_quantity=plain(position.adjusted_quantity),
-            original_position_market_value=plain(product(position.original_quantity, position.price)),
-            adjusted_position_market_value=plain(value),
-            target=plain(position.target),
-            high_drift=plain(position.high_drift),
-            low_drift=plain(position.low_drift),
+            price=position.price,
+            original_quantity=position.original_quantity,
+            adjusted_quantity=position.adjusted_quantity,
+            original_position_market_value=product(position.original_quantity, position.price),
+            adjusted_position_market_value=value,
+            target=position.target,
+            high_drift=position.high_drift,
+            low_drift=position.low_drift,
             actual=share(value, market_value),
             actual_drift=share(difference(value, wanted), wanted) if wanted else ZERO_SHARE,
             transaction_type=None if not trade else "BUY" if trade > 0 else "SELL",
@@ -93,9 +92,9 @@ class PortfolioResultDTO(Struct, frozen=True, rename="camel"):
             portfolio_name=portfolio.portfolio_name,
             status=portfolio.status,
             error=ErrorDTO.of(portfolio.failure),
-            market_value=plain_or_none(portfolio.market_value),
-            cash_before_rebalance=plain_or_none(portfolio.cash_before),
-            cash_after_rebalance=plain_or_none(portfolio.cash_after),
+            market_value=portfolio.market_value,
+            cash_before_rebalance=portfolio.cash_before,
+            cash_after_rebalance=portfolio.cash_after,
             positions=[PositionResultDTO.of(position, market_value, trade_date) for position in portfolio.positions]
             if positions
             else None,

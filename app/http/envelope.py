@@ -11,11 +11,10 @@ from litestar.exceptions import HTTPException, ValidationException
 from msgspec import Struct
 
 from app.clock import now
-from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid, with_decimals
+from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid
 from app.failures import of_defect, of_persistence
 from app.http.correlation import trace_id
 from app.http.dialect import Dialect
-from app.http.exact_json import plain
 from app.http.wire import ExactResponse
 from app.rebalancing.answer import ErrorDTO
 from persistence.errors import PersistenceError
@@ -90,7 +89,7 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorE
     failure = told(error, dialect)
     if failure.code is ErrorCode.INTERNAL_ERROR:
         log.error("request failed unexpectedly", exc_info=error)
-    inner = ErrorDTO(failure.code, failure.message, with_decimals(failure.details, plain), now(), trace_id())
+    inner = ErrorDTO(failure.code, failure.message, failure.details, now(), trace_id())
     envelope = ErrorEnvelope(inner) if dialect is Dialect.STANDARD else PortalErrorEnvelope(inner, failure.message)
     response_class = request.app.response_class or ExactResponse
     return response_class(

@@ -52,11 +52,6 @@ class Number(Decimal):
         raise ValueError(f"must be a number of at most {MAXIMUM_DIGITS} digits and {MAXIMUM_DIGITS} decimals")
 
 
-def plain(value: Decimal) -> Decimal:
-    """Prepare a decimal for the encoder, which writes what `str` writes: exponents must not reach the wire."""
-    return Number(value) if "E" in str(value) else value
-
-
 def decode_hook(kind: type, value: object) -> object:
     """Decode the types that msgspec does not know."""
     if kind is Number:
@@ -72,6 +67,8 @@ def encode_hook(value: object) -> object:
 
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number", enc_hook=encode_hook)
+_EXPONENT = re.compile(rb"E[-+]")
+_TEXT_OR_NUMBER_WITH_EXPONENT = re.compile(rb'"(?:[^"\\]|\\.)*"|[-.0-9]+E[-+][0-9]+')
 
 
 @cache
@@ -81,8 +78,18 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def encode(content: object) -> bytes:
-    """Encode an answer's content as JSON."""
-    return _ENCODER.encode(content)
+    """Encode an answer's content as JSON, its decimals without exponents."""
+    encoded = _ENCODER.encode(content)
+    # The encoder writes decimals as `str` does. To look at each before would take longer than all else, and few are so
+    # large or so small that they have an exponent.
+    if _EXPONENT.search(encoded):
+        encoded = _TEXT_OR_NUMBER_WITH_EXPONENT.sub(_without_exponent, encoded)
+    return encoded
+
+
+def _without_exponent(found: re.Match[bytes]) -> bytes:
+    """Write a number out; a text may look like one inside, and stays what it is."""
+    return found[0] if found[0].startswith(b'"') else format(Decimal(found[0].decode()), "f").encode()
 
 
 def decode(body: bytes, kind: Any, dialect: Dialect) -> Any:

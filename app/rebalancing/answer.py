@@ -5,9 +5,9 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from app.errors import Details, ErrorCode, with_decimals
+from app.errors import Details, ErrorCode
 from app.http.dialect import Dialect
-from app.http.exact_json import encode, plain
+from app.http.exact_json import encode
 from app.openapi.values import (
     Actual,
     ExternalId,
@@ -40,8 +40,7 @@ class ErrorDTO(Struct, frozen=True, rename="camel"):
         """Show why a portfolio failed."""
         if failure is None:
             return None
-        code, details = ErrorCode(failure.code), with_decimals(failure.details, plain)
-        return cls(code, failure.message, details, failure.timestamp, failure.trace_id)
+        return cls(ErrorCode(failure.code), failure.message, failure.details, failure.timestamp, failure.trace_id)
 
 
 class TransactionDTO(Struct, frozen=True, rename="camel"):
@@ -92,18 +91,18 @@ class RebalanceDTO(Struct, frozen=True, rename="camel"):
             portfolio_name=portfolio.portfolio_name,
             rebalance_id=str(portfolio.rebalance_id),
             status=portfolio.status,
-            market_value=plain_or_none(portfolio.market_value),
-            cash_before_rebalance=plain_or_none(portfolio.cash_before),
-            cash_after_rebalance=plain_or_none(portfolio.cash_after),
+            market_value=portfolio.market_value,
+            cash_before_rebalance=portfolio.cash_before,
+            cash_after_rebalance=portfolio.cash_after,
             transactions=sales + purchases,
             drifts=[
                 DriftDTO(
                     position.security_id,
-                    plain(position.original_quantity),
-                    plain(position.adjusted_quantity),
-                    plain(position.target),
-                    plain(position.high_drift),
-                    plain(position.low_drift),
+                    position.original_quantity,
+                    position.adjusted_quantity,
+                    position.target,
+                    position.high_drift,
+                    position.low_drift,
                     share(product(position.adjusted_quantity, position.price), market_value),
                 )
                 for position in portfolio.positions
@@ -120,8 +119,3 @@ def answer_of(portfolio: RebalancedPortfolio, dialect: Dialect) -> bytes:
 def trade_of(position: RebalancedPosition) -> int:
     """Whole shares traded: positive bought, negative sold."""
     return int(difference(position.adjusted_quantity, position.original_quantity))
-
-
-def plain_or_none(value: Decimal | None) -> Decimal | None:
-    """Prepare a decimal that may be missing for the encoder."""
-    return None if value is None else plain(value)

@@ -20,6 +20,8 @@ from persistence.portfolio_record import PortfolioRecord, record_of
 from solver import Crashed, Infeasible, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit, solve
 from solver.pool import EXAMPLE, Work
 
+ZERO = Decimal(0)
+
 
 class Calculated(Struct, frozen=True, tag=True):
     """A portfolio that was solved.
@@ -63,7 +65,7 @@ def calculate(assignment: Assignment, *, strategy: SolverStrategy, time_limit_se
     return Calculated(
         record_of(rebalanced),
         answer_of(rebalanced, terms.dialect),
-        movement(outcome.market_value, rebalanced.positions),
+        movement(portfolio, outcome),
         outcome.path,
         outcome.gap,
         outcome.seconds,
@@ -87,7 +89,7 @@ def _rebalanced(assignment: Assignment, terms: Terms, portfolio: Portfolio, solu
                 security.security_id,
                 price=security.price,
                 original_quantity=security.quantity,
-                adjusted_quantity=quantity,
+                adjusted_quantity=quantity or ZERO,  # whatever decimals were held
                 target=security.target,
                 high_drift=security.high_drift,
                 low_drift=security.low_drift,

@@ -1,11 +1,10 @@
 """How far a rebalance moves a portfolio."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 
 from msgspec import Struct
 
-from persistence.documents import RebalancedPosition
+from solver import Portfolio, Solution
 
 
 class Movement(Struct, frozen=True, array_like=True):
@@ -27,22 +26,20 @@ class Movement(Struct, frozen=True, array_like=True):
     sold_value: Decimal
 
 
-def movement(market_value: Decimal, positions: Sequence[RebalancedPosition]) -> Movement:
+def movement(portfolio: Portfolio, solution: Solution) -> Movement:
     """Measure a rebalanced portfolio. One worth nothing has no drift and no turnover."""
-    before = after = bought_value = sold_value = Decimal(0)
+    value = solution.market_value
+    before = bought_value = sold_value = Decimal(0)
     bought = sold = 0
-    for position in positions:
-        wanted = market_value * position.target
-        held, kept = position.original_quantity * position.price, position.adjusted_quantity * position.price
-        before += abs(wanted - held)
-        after += abs(wanted - kept)
-        if kept > held:
+    for security, trade in zip(portfolio.securities, solution.trades, strict=True):
+        price = security.price
+        before += abs(value * security.target - security.quantity * price)
+        if trade > 0:
             bought += 1
-            bought_value += kept - held
-        elif kept < held:
+            bought_value += trade * price
+        elif trade < 0:
             sold += 1
-            sold_value += held - kept
-    whole = market_value or Decimal("Infinity")
-    return Movement(
-        before / whole, after / whole, (bought_value + sold_value) / whole, bought, sold, bought_value, sold_value
-    )
+            sold_value -= trade * price
+    whole = value or Decimal("Infinity")
+    turnover = (bought_value + sold_value) / whole
+    return Movement(before / whole, solution.objective / whole, turnover, bought, sold, bought_value, sold_value)

@@ -18,10 +18,14 @@ from solver import Security
 ZERO = Decimal(0)
 
 
-def securities_of(model: Model, holdings: Holdings) -> list[str]:
-    """List the model's securities in its order, then those held outside it by id."""
-    in_model = [position.security_id for position in model.positions]
-    return in_model + sorted({holding.security_id for holding in holdings.positions}.difference(in_model))
+def securities_of(model: Model) -> list[str]:
+    """List the model's securities in its order."""
+    return [position.security_id for position in model.positions]
+
+
+def securities_outside(in_model: Sequence[str], holdings: Holdings) -> list[str]:
+    """List the securities held outside the model, by id."""
+    return sorted({holding.security_id for holding in holdings.positions}.difference(in_model))
 
 
 def require_prices(portfolio_id: str, quote: Quote) -> None:
@@ -54,11 +58,11 @@ def encoded_terms(rebalance_id: ObjectId, trade_date: date, dialect: Dialect, mo
 
 
 def assignment(
-    terms: bytes, model: Model, place: int, portfolio_name: str | None, holdings: Holdings, quote: Quote
+    terms: bytes, in_model: Sequence[str], place: int, portfolio_name: str | None, holdings: Holdings, quote: Quote
 ) -> Assignment:
-    """Tell of a portfolio, all of whose securities have a price."""
+    """Tell of a portfolio, all of whose securities have a price; the quote has to have those held outside the model."""
     held = {holding.security_id: holding.quantity for holding in holdings.positions}
-    quantities = tuple(held.pop(position.security_id, ZERO) for position in model.positions)
+    quantities = tuple(held.pop(security_id, ZERO) for security_id in in_model)
     others = tuple(Security(each, quote.prices[each], held[each]) for each in sorted(held))
     return Assignment(terms, place, holdings.portfolio_id, portfolio_name, holdings.cash, quantities, others)
 

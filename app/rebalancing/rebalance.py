@@ -20,7 +20,7 @@ from app.rebalancing.answer import answer_of
 from app.rebalancing.answers import Answers
 from app.rebalancing.assignment import Assignment
 from app.rebalancing.calculation import Calculated, Calculation, Unstorable
-from app.rebalancing.problem import assignment, encoded_terms, require_prices, securities_of
+from app.rebalancing.problem import assignment, encoded_terms, require_prices, securities_of, securities_outside
 from app.rebalancing.rounding import storable
 from integrations.errors import Cause, ServiceError
 from integrations.market_data import PriceSnapshot
@@ -63,6 +63,7 @@ class _Run(Struct):
     """What the portfolios of one rebalance share, and what has come of them so far.
 
     Attributes:
+        securities: of the model, by id.
         names: of the portfolios, as far as they are to be had.
         terms: encoded; None before the first portfolio has been priced.
         failures: by place.
@@ -70,6 +71,7 @@ class _Run(Struct):
 
     id: ObjectId
     model: Model
+    securities: list[str]
     asked_at: datetime
     trade_date: date
     deadline: float
@@ -120,6 +122,7 @@ class Rebalancer:
         run = _Run(
             id=rebalance_id or ObjectId(),
             model=model,
+            securities=securities_of(model),
             asked_at=now(),
             trade_date=today(self._limits.timezone),
             deadline=deadline_in(self._limits.deadline_seconds),
@@ -235,12 +238,16 @@ class Rebalancer:
             raise prices
         async with asyncio.timeout_at(_on_the_loops_clock(run.deadline)):
             holdings = await self._neighbours.accounting.holdings(portfolio_id, deadline=run.deadline)
-            quote = await prices.quote(securities_of(run.model, holdings), deadline=run.deadline)
+            # Once one portfolio has been priced, so are the securities of the model.
+            wanted = securities_outside(run.securities, holdings)
+            if run.terms is None:
+                wanted = run.securities + wanted
+            quote = await prices.quote(wanted, deadline=run.deadline)
             require_prices(portfolio_id, quote)
             if run.terms is None:
                 run.terms = encoded_terms(run.id, run.trade_date, self._dialect, run.model, quote)
             name = await run.name(portfolio_id)
-            assigned = assignment(run.terms, run.model, place, name, holdings, quote)
+            assigned = assignment(run.terms, run.securities, place, name, holdings, quote)
             return await self._solvers.solve(assigned, lane=run.id, deadline=run.deadline)
 
     def _missed_deadline(self, portfolio_id: str) -> OrderGenerationError:

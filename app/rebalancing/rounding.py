@@ -8,22 +8,18 @@ EXACT = Context(prec=100)
 STORABLE = Context(prec=34, rounding=ROUND_HALF_UP)
 ZERO_SHARE = Decimal("0.0000")
 
+difference = EXACT.subtract
+"""Subtracts without rounding."""
+
+product = EXACT.multiply
+"""Multiplies without rounding."""
+
 
 def share(part: Decimal, whole: Decimal) -> Decimal:
     """Give `part / whole` with four decimals; 0 of nothing."""
     if not whole:
         return ZERO_SHARE
     return EXACT.divide(part, whole).quantize(FOUR_DECIMALS, ROUND_HALF_UP, EXACT)
-
-
-def difference(one: Decimal, other: Decimal) -> Decimal:
-    """Subtract without rounding."""
-    return EXACT.subtract(one, other)
-
-
-def product(one: Decimal, other: Decimal) -> Decimal:
-    """Multiply without rounding."""
-    return EXACT.multiply(one, other)
 
 
 def is_storable(value: Decimal) -> bool:

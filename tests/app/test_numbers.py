@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.http.exact_json import MAXIMUM_DIGITS, Number, encode, plain
+from app.http.exact_json import MAXIMUM_DIGITS, Number, encode
 from persistence.codec import CODEC_OPTIONS, from_document, to_document
 from persistence.documents import Position
 from tests.app.api import Api, Literal
@@ -36,16 +36,26 @@ def test_every_digit_of_a_number_is_kept_in_bson_and_on_the_wire(text: str) -> N
     sent = Number.read(text)
     stored = to_document(Position("a" * 24, target=Decimal(sent), high_drift=Decimal(sent), low_drift=Decimal(sent)))
     read = from_document(bson.decode(bson.encode(stored, codec_options=CODEC_OPTIONS), CODEC_OPTIONS), Position)
-    assert encode(plain(read.target)).decode() == text
+    assert encode(read.target).decode() == text
 
 
 @given(numbers)
 def test_a_number_has_one_value_however_it_is_written_and_never_an_exponent_in_an_answer(text: str) -> None:
     literal = msgspec.json.Decoder(Number, dec_hook=lambda _, value: Number.read(value), float_hook=str)
     assert literal.decode(text) == Number.read(text) == Decimal(text)
-    written = encode(plain(Decimal(Number.read(text)))).decode()
+    written = encode(Decimal(Number.read(text))).decode()
     assert "e" not in written.lower()
     assert json.loads(written, parse_float=Decimal, parse_int=Decimal) == Decimal(text)
+
+
+@given(st.text('0123456789.E+-",:{}[]\\\n ', max_size=80))
+def test_a_text_that_looks_like_a_number_with_an_exponent_is_answered_as_it_is(text: str) -> None:
+    content = {"before": Decimal("1E-7"), text: [text, Decimal("-2.5E+8")], "after": Decimal("0E-8")}
+    answered = encode(content)
+    assert json.loads(answered, parse_float=Decimal, parse_int=Decimal) == content
+    assert encode(text) == msgspec.json.encode(text)
+    assert b'"before":0.0000001,' in answered
+    assert b",-250000000]," in answered
 
 
 @given(st.text(max_size=80) | st.text("0123456789.eE+-_ ", max_size=80))

@@ -11,26 +11,26 @@ from app.observability.metrics import Metrics
 from app.observability.rebalances import RebalanceObserver
 from app.observability.tracing import NO_TRACING
 from app.rebalancing.movement import Movement, movement
-from persistence.documents import Failure, RebalancedPosition
+from persistence.documents import Failure
 from persistence.errors import DatabaseUnavailable
+from solver import Portfolio, Security, Solution, SolutionPath
 from tests.observability.service import Scrape
 
 
-def position(price: str, before: str, after: str, target: str) -> RebalancedPosition:
-    drift = Decimal("0.05")
-    return RebalancedPosition("S" * 24, Decimal(price), Decimal(before), Decimal(after), Decimal(target), drift, drift)
+def security(price: str, quantity: str, target: str) -> Security:
+    return Security(f"{price}-{quantity}", Decimal(price), Decimal(quantity), Decimal(target))
+
+
+def solution(trades: tuple[int, ...], market_value: int, objective: int) -> Solution:
+    """So much of a solution as says how far it moves a portfolio."""
+    value, distance = Decimal(market_value), Decimal(objective)
+    return Solution(trades, (), value, Decimal(0), distance, distance, True, SolutionPath.ROUNDING, 0.001)
 
 
 def test_movement_adds_up() -> None:
     """One security bought, one sold, one kept that the model does not want."""
-    moved = movement(
-        Decimal(1000),
-        [
-            position("10", "0", "30", "0.3"),
-            position("20", "25", "20", "0.45"),
-            position("5", "10", "10", "0"),
-        ],
-    )
+    held = (security("10", "0", "0.3"), security("20", "25", "0.45"), security("5", "10", "0"))
+    moved = movement(Portfolio(held, Decimal(450)), solution((30, -5, 0), 1000, 100))
     assert moved == Movement(
         drift_before=Decimal("0.4"),  # 300 missing, 50 too much, 50 unwanted
         drift_after=Decimal("0.1"),  # 50 missing, 50 unwanted
@@ -43,7 +43,8 @@ def test_movement_adds_up() -> None:
 
 
 def test_a_portfolio_worth_nothing_has_moved_nothing() -> None:
-    moved = movement(Decimal(0), [position("10", "0", "0", "0.3")])
+    held = (security("10", "0", "0.3"),)
+    moved = movement(Portfolio(held, Decimal(0)), solution((0,), 0, 0))
     assert {moved.drift_before, moved.drift_after, moved.turnover} == {Decimal(0)}
 
 
