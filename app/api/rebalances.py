@@ -9,7 +9,7 @@ from litestar.response import Stream
 from app.api.models import ModelId
 from app.errors import ErrorCode
 from app.http.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN, external_id, object_id
-from app.http.streaming import BLOCK_BYTES
+from app.http.streaming import BLOCK_BYTES, blocks
 from app.openapi.responses import REBALANCE_ERRORS, errors
 from app.openapi.responses import answers as documented
 from app.rebalancing import idempotency
@@ -56,8 +56,8 @@ class RebalanceController(Controller):
         """Give each portfolio's orders in the model's order; portfolios that fail say why."""
         answers = await rebalances.of_model(object_id("modelId", model_id), idempotency_key)
         if len(answers) < BLOCK_BYTES:
-            return Response(b"".join(answers.array()), media_type=MediaType.JSON)
-        return Stream(answers.array(), media_type=MediaType.JSON)
+            return Response(b"".join([part async for part in answers.array()]), media_type=MediaType.JSON)
+        return Stream(blocks(answers.array()), media_type=MediaType.JSON)
 
     @post(
         "/portfolio/{portfolio_id:str}/rebalance",

@@ -16,16 +16,24 @@ async def streamed(chunks: AsyncIterator[bytes]) -> Stream:
     """Stream JSON; what fails within its first part is still answered as an error."""
     first, rest = await read_ahead(chunks)
 
-    async def blocks() -> AsyncIterator[bytes]:
-        block = bytearray(first)
+    async def all_chunks() -> AsyncIterator[bytes]:
+        yield first
         async for chunk in rest:
-            if len(block) >= BLOCK_BYTES:
-                yield bytes(block)
-                block.clear()
-            block += chunk
-        yield bytes(block)
+            yield chunk
 
-    return Stream(blocks(), media_type=MediaType.JSON)
+    return Stream(blocks(all_chunks()), media_type=MediaType.JSON)
+
+
+async def blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Join chunks until they are worth sending."""
+    block = bytearray()
+    async for chunk in chunks:
+        block += chunk
+        if len(block) >= BLOCK_BYTES:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)
 
 
 async def read_ahead(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:

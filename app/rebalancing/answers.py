@@ -1,9 +1,7 @@
 """The parts of a large answer, collected in any order and given in the right one, in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from tempfile import SpooledTemporaryFile
-
-from app.http.streaming import BLOCK_BYTES
 
 MEMORY_BYTES = 16 * 1024 * 1024
 """Of one answer this much is kept in memory, a thousand portfolios of 50 positions; more goes to a temporary file."""
@@ -33,17 +31,13 @@ class Answers:
                 file.seek(start)
                 yield file.read(length)
 
-    def array(self) -> Iterator[bytes]:
-        """Give the parts as a JSON array, in blocks worth sending; once."""
-        block = bytearray()
+    async def array(self) -> AsyncIterator[bytes]:
+        """Give the parts as a JSON array; once."""
         opening = b"["
         for part in self.parts():
-            block += opening + part
+            yield opening + part
             opening = b","
-            if len(block) >= BLOCK_BYTES:
-                yield bytes(block)
-                block.clear()
-        yield bytes(block) + (b"]" if self._extents else b"[]")
+        yield b"]" if self._extents else b"[]"
 
     def close(self) -> None:
         """Give up what was collected."""
