@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Hashable, Iterable
+from functools import partial
 
 from msgspec import Raw, Struct
 
@@ -89,7 +90,7 @@ class Backlog[Answer]:
 
     def __init__(self) -> None:
         self._lanes: Lanes[Job[Answer]] = Lanes()
-        self._arrival: asyncio.Future[None] | None = None
+        self._sleepers: list[asyncio.Future[None]] = []
         self._idle = 0
 
     def __len__(self) -> int:
@@ -120,13 +121,16 @@ class Backlog[Answer]:
     async def wait(self, lost: asyncio.Future[None]) -> None:
         """Waits, on behalf of an idle process, until portfolios are queued or the process is lost."""
         while not self._lanes and not lost.done():
-            if self._arrival is None or self._arrival.done():
-                self._arrival = asyncio.get_running_loop().create_future()
+            sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._sleepers.append(sleeper)
+            wake = partial(_wake, sleeper)
+            lost.add_done_callback(wake)
             self._idle += 1
             try:
-                await asyncio.wait((self._arrival, lost), return_when=asyncio.FIRST_COMPLETED)
+                await sleeper
             finally:
                 self._idle -= 1
+                lost.remove_done_callback(wake)
 
     def take_chunk(self) -> list[Job[Answer]]:
         """The next portfolios for one process, which leaves other idle processes their share of the queue.
@@ -140,5 +144,12 @@ class Backlog[Answer]:
         return chunk
 
     def _wake(self) -> None:
-        if self._lanes and self._arrival is not None and not self._arrival.done():
-            self._arrival.set_result(None)
+        if self._lanes:
+            for sleeper in self._sleepers:
+                _wake(sleeper)
+            self._sleepers.clear()
+
+
+def _wake(sleeper: asyncio.Future[None], _lost: asyncio.Future[None] | None = None) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)

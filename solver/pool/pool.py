@@ -134,13 +134,15 @@ class SolverPool[Question = Portfolio, Answer = Outcome]:
         job: Job[Answer] = Job(question, lane, deadline)
         self._unanswered.add(job)
         self._backlog.put(job)
+        clock = None
+        if deadline is not None:
+            left = max(job.seconds_left(time.monotonic()), 0)
+            clock = asyncio.get_running_loop().call_later(left, self._expire, job)
         try:
-            if deadline is not None:
-                await asyncio.wait((job.answer,), timeout=job.seconds_left(time.monotonic()))
-                if self._backlog.discard(job):
-                    job.expire()
             return await job.answer
         finally:
+            if clock is not None:
+                clock.cancel()
             self._backlog.discard(job)
             self._unanswered.discard(job)
             job.answer.cancel()
@@ -159,6 +161,10 @@ class SolverPool[Question = Portfolio, Answer = Outcome]:
             slots=tuple(process.pid if process and not process.lost.done() else None for process in processes),
             restarts=sum(worker.restarts for worker in self._workers),
         )
+
+    def _expire(self, job: Job[Answer]) -> None:
+        if self._backlog.discard(job):
+            job.expire()
 
     def _seconds_to_work_off(self, queued: int) -> int:
         pace = sum(worker.pace for worker in self._workers) / self._processes

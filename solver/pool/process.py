@@ -9,17 +9,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
 
-import msgspec
-
 from solver.pool import slot
+from solver.pool.channel import Channel
 from solver.problem import SolverStrategy
 
 START_SECONDS = 60.0
 """A process that has not solved its first portfolio by then is given up; the very first one waits for the imports."""
 
 _END_SECONDS = 5.0
-
-_decode = msgspec.msgpack.Decoder(slot.Message).decode
 
 
 class ProcessLost(Exception):
@@ -29,14 +26,14 @@ class ProcessLost(Exception):
 class SolverProcess:
     """One solver process, warm and waiting for chunks. Made by `start`, and always to be ended by `stop`."""
 
-    def __init__(self, process: BaseProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, process: BaseProcess, channel: Channel) -> None:
         self._process = process
-        self._reader = reader
-        self._writer = writer
-        self._messages: asyncio.Queue[slot.Message] = asyncio.Queue()
-        self._closed_by_process = False
-        self.lost: asyncio.Task[None] = asyncio.create_task(self._read())
+        self._channel = channel
+
+    @property
+    def lost(self) -> asyncio.Future[None]:
         """Done when the process can no longer be heard."""
+        return self._channel.lost
 
     @classmethod
     async def start[Question, Answer](
@@ -53,7 +50,8 @@ class SolverProcess:
             process = context.Process(
                 target=slot.serve, args=(theirs, work, strategy, time_limit_seconds), name="solver", daemon=True
             )
-            started = cls(process, *await asyncio.open_unix_connection(sock=ours))
+            _, channel = await asyncio.get_running_loop().create_unix_connection(Channel, sock=ours)
+            started = cls(process, channel)
             try:
                 # The first start waits for the fork server to import everything.
                 await _in_thread(process.start)
@@ -83,31 +81,24 @@ class SolverProcess:
 
     def send(self, chunk: Sequence[slot.Task]) -> None:
         """Hands over a chunk. Only for a process that has answered the one before to its end."""
-        body = slot.encode(chunk)
-        self._writer.write(len(body).to_bytes(slot.LENGTH_BYTES) + body)
+        self._channel.send(chunk)
 
     async def receive(self, seconds: float) -> slot.Message | None:
         """The next message, or None when there is none in that time.
 
         Raises ProcessLost when the process has ended and everything it sent before has been received.
         """
-        try:
-            if not self._messages.empty():
-                return self._messages.get_nowait()
-            async with asyncio.timeout(seconds):
-                return await self._messages.get()
-        except TimeoutError:
-            return None
-        except asyncio.QueueShutDown:
-            raise ProcessLost("a solver process has ended") from None
+        message = await self._channel.receive(seconds)
+        if message is None and self.lost.done():
+            raise ProcessLost("a solver process has ended")
+        return message
 
     async def stop(self) -> str:
         """Kills the process unless it has ended, waits until it is gone, and says how it ended."""
-        self._writer.close()
-        self.lost.cancel()
+        self._channel.close()
         if self._process.pid is None:
             return "did not start"
-        if not self._closed_by_process:
+        if not self._channel.closed_by_process:
             self._kill()
         await _in_thread(self._join)
         code = self._process.exitcode
@@ -128,18 +119,6 @@ class SolverProcess:
         # Process.kill does nothing once the fork server is dead, because it then takes its children for dead too.
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
-
-    async def _read(self) -> None:
-        try:
-            while True:
-                length = int.from_bytes(await self._reader.readexactly(slot.LENGTH_BYTES))
-                self._messages.put_nowait(_decode(await self._reader.readexactly(length)))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            self._closed_by_process = True
-        except msgspec.DecodeError:
-            pass
-        finally:
-            self._messages.shutdown()
 
 
 async def _in_thread(call: Callable[[], None]) -> None:
