@@ -1,0 +1,89 @@
+"""Answers too large to be kept in memory: whole, as stored, and none at all where there is no room for them."""
+
+import shutil
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from msgspec import Struct, json
+
+from app.rebalancing.answers import MEMORY_BYTES
+from integrations.simulator import SimulatorSettings, World
+from tests.app.api import Api
+from tests.app.conftest import Environment, running_service
+from tests.app.examples import Json, created, path, position
+
+PORTFOLIOS = 700
+POSITIONS = 100
+WORLD = World(SimulatorSettings())
+
+
+class Line(Struct, rename="camel", frozen=True):
+    """What the answer and the record both say of a position."""
+
+    security_id: str
+    original_quantity: Decimal
+    adjusted_quantity: Decimal
+    actual: Decimal
+
+
+class Answered(Struct, rename="camel"):
+    """A portfolio of an answer."""
+
+    portfolio_id: str
+    rebalance_id: str
+    status: str
+    drifts: list[Line]
+
+
+class Stored(Struct, rename="camel"):
+    """The same portfolio of the stored rebalance."""
+
+    portfolio_id: str
+    status: str
+    positions: list[Line]
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """The service's directory for temporary files."""
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def service(environment: Environment, temporary: Path, tmp_path: Path) -> Iterator[Api]:
+    """A service that is patient and has its own directory for temporary files."""
+    settings = {"TMPDIR": str(temporary), "PORTFOLIO_ACCOUNTING_SERVICE_TIMEOUT_SECONDS": "10"}
+    with running_service(environment, tmp_path / "log", **settings) as api:
+        yield api
+
+
+@pytest.fixture
+def large(service: Api) -> Json:
+    """A model whose rebalance answers more than is kept in memory."""
+    positions = [position(each, "0.005", "0.02", "0.02") for each in WORLD.priced_security_ids()[:POSITIONS]]
+    return created(service, positions=positions, portfolios=WORLD.portfolio_ids(0, PORTFOLIOS))
+
+
+def test_a_large_answer_is_whole_and_says_what_is_stored(service: Api, large: Json) -> None:
+    text = service.post(path(large, "/rebalance")).expect(200).text
+    assert len(text) > MEMORY_BYTES
+    answered = json.decode(text, type=list[Answered])
+    assert [each.portfolio_id for each in answered] == WORLD.portfolio_ids(0, PORTFOLIOS)
+    record = service.get(f"/rebalance/{answered[0].rebalance_id}/portfolios").expect(200).text
+    stored = json.decode(record, type=list[Stored])
+    assert stored == [Stored(each.portfolio_id, each.status, each.drifts) for each in answered]
+
+
+def test_without_a_place_for_a_large_answer_nothing_is_stored(service: Api, large: Json, temporary: Path) -> None:
+    """The caller learns that it failed, and what is small is answered as before."""
+    shutil.rmtree(temporary)
+    before = service.get("/rebalances").expect(200).body
+    service.post(path(large, "/rebalance")).expect(500, "INTERNAL_ERROR")
+    assert service.get("/rebalances").expect(200).body == before
+    assert service.get(path(large)).expect(200).body["lastRebalanceDate"] is None
+    one = service.post(f"/portfolio/{WORLD.portfolio_ids(0, 1)[0]}/rebalance?modelId={large['modelId']}")
+    assert one.expect(200).body["status"] == "COMPLETED"
