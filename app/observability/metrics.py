@@ -34,6 +34,8 @@ class SolverOutcome(StrEnum):
     CRASHED = "crashed"
 
 
+SIDES: Final = ("BUY", "SELL")
+
 NO_SOLUTION: Final = "NONE"
 """Stands for the path where there is no solution."""
 
@@ -53,6 +55,7 @@ class Metrics:
     """The service's metrics, in a registry of their own.
 
     Label values that are known beforehand are shown as 0 from the start, so that an alert sees the first event, too.
+    What every portfolio counts is kept by its label, as to look one up takes longer than to count.
     """
 
     def __init__(self) -> None:
@@ -88,32 +91,28 @@ class Metrics:
         self.portfolio_seconds = self._histogram(
             "portfolio_seconds", "Time to rebalance one portfolio: holdings, prices, queue, solve.", SECONDS
         )
-        self.portfolio_drift = self._histogram(
+        drift = self._histogram(
             "portfolio_drift",
             "Distance of a rebalanced portfolio from its model, as a share of its market value.",
             SHARES_OF_MARKET_VALUE,
             "moment",
         )
-        for moment in ("before", "after"):
-            self.portfolio_drift.labels(moment)
+        self.portfolio_drift = {moment: drift.labels(moment) for moment in ("before", "after")}
         self.portfolio_turnover = self._histogram(
             "portfolio_turnover", "Value traded, as a share of a portfolio's market value.", SHARES_OF_MARKET_VALUE
         )
-        self.trades = self._counter("trades_total", "Orders generated.", "side")
-        self.traded_value = self._counter("traded_value_total", "Money that the orders come to.", "side")
-        for side in ("BUY", "SELL"):
-            self.trades.labels(side)
-            self.traded_value.labels(side)
+        trades = self._counter("trades_total", "Orders generated.", "side")
+        self.trades = {side: trades.labels(side) for side in SIDES}
+        traded_value = self._counter("traded_value_total", "Money that the orders come to.", "side")
+        self.traded_value = {side: traded_value.labels(side) for side in SIDES}
 
     def _solver(self) -> None:
-        self.solver_outcomes = self._counter("solver_outcomes_total", "Portfolios solved, by outcome.", "outcome")
-        for outcome in SolverOutcome:
-            self.solver_outcomes.labels(outcome)
-        self.solver_seconds = self._histogram(
+        outcomes = self._counter("solver_outcomes_total", "Portfolios solved, by outcome.", "outcome")
+        self.solver_outcomes = {outcome: outcomes.labels(outcome) for outcome in SolverOutcome}
+        seconds = self._histogram(
             "solver_seconds", "Time in a solver process, by the method that found the solution.", SOLVER_SECONDS, "path"
         )
-        for path in (*SolutionPath, NO_SOLUTION):
-            self.solver_seconds.labels(path)
+        self.solver_seconds = {path: seconds.labels(path) for path in (*SolutionPath, NO_SOLUTION)}
         self.solver_queue_seconds = self._histogram(
             "solver_queue_seconds", "Time a portfolio waited for a solver process.", SOLVER_SECONDS
         )

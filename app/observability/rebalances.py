@@ -99,8 +99,8 @@ class ObservedPortfolio:
         self._solved = solved
         outcome, path, seconds = _described(solved)
         self._metrics.solver_queue_seconds.observe(solved.queued_seconds)
-        self._metrics.solver_outcomes.labels(outcome).inc()
-        self._metrics.solver_seconds.labels(path).observe(seconds)
+        self._metrics.solver_outcomes[outcome].inc()
+        self._metrics.solver_seconds[path].observe(seconds)
         if isinstance(solved.outcome, Calculated | TimeLimit) and solved.outcome.gap is not None:
             self._metrics.solver_gap.observe(float(solved.outcome.gap))
         self._tracing.record("wait for solver", solved.asked, solved.began)
@@ -120,13 +120,13 @@ class ObservedPortfolio:
         metrics = self._metrics
         metrics.portfolio_seconds.observe(time.perf_counter() - self._started)
         metrics.portfolios_rebalanced.inc()
-        metrics.portfolio_drift.labels("before").observe(float(moved.drift_before))
-        metrics.portfolio_drift.labels("after").observe(float(moved.drift_after))
+        metrics.portfolio_drift["before"].observe(float(moved.drift_before))
+        metrics.portfolio_drift["after"].observe(float(moved.drift_after))
         metrics.portfolio_turnover.observe(float(moved.turnover))
-        metrics.trades.labels("BUY").inc(moved.bought)
-        metrics.trades.labels("SELL").inc(moved.sold)
-        metrics.traded_value.labels("BUY").inc(float(moved.bought_value))
-        metrics.traded_value.labels("SELL").inc(float(moved.sold_value))
+        metrics.trades["BUY"].inc(moved.bought)
+        metrics.trades["SELL"].inc(moved.sold)
+        metrics.traded_value["BUY"].inc(float(moved.bought_value))
+        metrics.traded_value["SELL"].inc(float(moved.sold_value))
         trades = moved.bought + moved.sold
         self._span.note(trades=trades)
         log.info(
