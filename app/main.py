@@ -18,6 +18,7 @@ from app.api.metrics import prometheus
 from app.api.models import ModelController
 from app.api.rebalance_history import RebalanceHistoryController
 from app.api.rebalances import RebalanceController
+from app.calculation.calculate import CALCULATION
 from app.commands.lifeline import end_with_server
 from app.http import envelope
 from app.http.correlation import Correlation
@@ -31,14 +32,13 @@ from app.observability.database import CommandObserver, ConnectionObserver
 from app.observability.figures import register_figures, tell_loss
 from app.observability.logs import configure_logs
 from app.observability.metrics import Metrics
-from app.observability.rebalances import RebalanceObserver
 from app.observability.requests import RequestObserver
 from app.observability.tracing import Tracing
 from app.observability.upstream import UpstreamObserver
 from app.openapi import pages
 from app.openapi.document import NumberSchemaPlugin
 from app.readiness import Readiness, watching
-from app.rebalancing.calculation import CALCULATION
+from app.rebalancing.observer import RebalanceObserver
 from app.rebalancing.rebalance import RebalanceLimits, Rebalancer
 from app.rebalancing.requests import RebalanceRequests
 from app.settings import Settings, load_settings

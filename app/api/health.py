@@ -5,7 +5,7 @@ from typing import Literal
 from litestar import Controller, Response, get
 from msgspec import Struct
 
-from app.openapi.responses import answers
+from app.api.responses import answers
 from app.readiness import Readiness
 
 

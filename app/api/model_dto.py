@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from app.errors import InvalidField
 from app.http.identifiers import external_id
 from app.models.rules import check_name, check_position, checked_portfolios, checked_positions
-from app.openapi.values import (
+from app.values import (
     ExternalId,
     HighDrift,
     LowDrift,

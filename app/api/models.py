@@ -16,6 +16,7 @@ from app.api.model_dto import (
     ModelPostDTO,
     ModelPutDTO,
 )
+from app.api.responses import answers, errors
 from app.clock import now
 from app.errors import ErrorCode
 from app.http.correlation import correlation_id
@@ -32,7 +33,6 @@ from app.models.changes import (
     without_portfolios,
     without_position,
 )
-from app.openapi.responses import answers, errors
 from persistence.database import Database
 from persistence.documents import Change, Model, ModelAction
 from persistence.sorting import ModelField

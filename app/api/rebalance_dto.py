@@ -5,7 +5,10 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from app.openapi.values import (
+from app.calculation.answer import trade_of
+from app.calculation.rounding import ZERO_SHARE, difference, product, share
+from app.http.error_dto import ErrorDTO
+from app.values import (
     Actual,
     ActualDrift,
     ExternalId,
@@ -23,8 +26,6 @@ from app.openapi.values import (
     TransactionType,
     VersionNumber,
 )
-from app.rebalancing.answer import ErrorDTO, trade_of
-from app.rebalancing.rounding import ZERO_SHARE, difference, product, share
 from persistence.documents import Rebalance, RebalancedPortfolio, RebalancedPosition
 
 

@@ -11,14 +11,14 @@ from msgspec import Struct
 from app.api.model_dto import ModelPortfolioDTO
 from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO
 from app.api.rebalances import PortfolioId
+from app.api.responses import answers, errors
 from app.errors import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
 from app.http.identifiers import OBJECT_ID_PATTERN, external_id, object_id
 from app.http.listing import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
 from app.http.streaming import read_ahead, streamed
-from app.openapi.responses import answers, errors
-from app.openapi.values import ResourceId
+from app.values import ResourceId
 from persistence.database import Database
 from persistence.documents import Rebalance
 from persistence.errors import RebalanceNotFound

@@ -7,13 +7,14 @@ from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from litestar.response import Stream
 
 from app.api.models import ModelId
+from app.api.responses import REBALANCE_ERRORS, errors
+from app.api.responses import answers as documented
+from app.calculation.answer import RebalanceDTO
 from app.errors import ErrorCode
+from app.http.headers import IDEMPOTENCY_KEY
 from app.http.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN, external_id, object_id
 from app.http.streaming import BLOCK_BYTES, blocks
-from app.openapi.responses import REBALANCE_ERRORS, errors
-from app.openapi.responses import answers as documented
-from app.rebalancing import idempotency
-from app.rebalancing.answer import RebalanceDTO
+from app.rebalancing.idempotency import KEY_PATTERN
 from app.rebalancing.requests import RebalanceRequests
 
 PortfolioId = Annotated[
@@ -22,9 +23,9 @@ PortfolioId = Annotated[
 IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
-        name=idempotency.HEADER,
+        name=IDEMPOTENCY_KEY,
         description="The same key again replays the answer, for 24 hours.",
-        schema_extra={"pattern": idempotency.KEY_PATTERN},
+        schema_extra={"pattern": KEY_PATTERN},
     ),
 ]
 

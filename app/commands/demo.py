@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from app.api.rebalance_dto import PortfolioResultDTO, RebalanceResultDTO
+from app.calculation.answer import RebalanceDTO
 from app.commands.stack import Stack, StackFailed, running_stack
-from app.rebalancing.answer import RebalanceDTO
 from integrations.simulator import SimulatorSettings, SpecialCase, World
 from persistence.database import open_database
 from persistence.documents import RebalancedPortfolio

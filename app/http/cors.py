@@ -8,7 +8,7 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http import correlation
-from app.rebalancing import idempotency
+from app.http.headers import IDEMPOTENCY_KEY
 
 ANY = "*"
 METHODS = "DELETE, GET, POST, PUT"
@@ -60,7 +60,7 @@ class CrossOrigin:
         answer = {
             **self._permission(origin),
             "Access-Control-Allow-Methods": METHODS,
-            "Access-Control-Allow-Headers": requested or f"Content-Type, {correlation.HEADER}, {idempotency.HEADER}",
+            "Access-Control-Allow-Headers": requested or f"Content-Type, {correlation.HEADER}, {IDEMPOTENCY_KEY}",
             "Access-Control-Max-Age": LONGEST_MEMORY_SECONDS,
         }
         encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.items()]

@@ -15,8 +15,8 @@ from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid
 from app.failures import of_defect, of_persistence
 from app.http.correlation import trace_id
 from app.http.dialect import Dialect
+from app.http.error_dto import ErrorDTO
 from app.http.wire import ExactResponse
-from app.rebalancing.answer import ErrorDTO
 from persistence.errors import PersistenceError
 
 log = structlog.get_logger(__name__)

@@ -1,9 +1,11 @@
-"""Headers of every answer that are not an endpoint's business."""
+"""Headers that are not one endpoint's business."""
 
 from litestar import Litestar
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import HttpMethod
 from litestar.types import Message, Scope
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
 
 async def complete_headers(message: Message, scope: Scope) -> None:

@@ -1,1 +1,1 @@
-"""The API document: its values, answers and examples, and the pages that show it."""
+"""The API document with its examples, and the pages that show it."""

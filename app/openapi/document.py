@@ -23,12 +23,12 @@ from app.api.model_dto import (
 )
 from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO
 from app.api.rebalance_history import DeletedRebalanceDTO
+from app.calculation.answer import RebalanceDTO
 from app.http import correlation
 from app.http.dialect import Dialect, camel_case, snake_case
 from app.http.envelope import ErrorEnvelope, PortalErrorEnvelope
 from app.http.exact_json import NUMBER_PATTERN, Number
 from app.http.listing import WholeNumber
-from app.rebalancing.answer import RebalanceDTO
 
 type Json = dict[str, Any]
 """An object of the document."""

@@ -8,16 +8,16 @@ from http import HTTPStatus
 from bson import ObjectId
 
 from app import failures
+from app.calculation.answer import answer_of
 from app.errors import InvalidField, OrderGenerationError
 from app.http.dialect import Dialect
-from app.rebalancing.answer import answer_of
+from app.http.headers import IDEMPOTENCY_KEY
 from app.rebalancing.answers import Answers
 from app.rebalancing.rebalance import Rebalanced
 from persistence.database import Database
 from persistence.errors import DatabaseUnavailable, RebalanceNotFound
 from persistence.idempotency import Answered, Claimed
 
-HEADER = "Idempotency-Key"
 KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 _WELL_FORMED = re.compile(KEY_PATTERN[1:-1])
 
@@ -46,7 +46,7 @@ async def once(database: Database, key: str | None, target: str, dialect: Dialec
     if key is None:
         return await work(ObjectId())
     if not _WELL_FORMED.fullmatch(key):
-        raise InvalidField(HEADER, "must be 1 to 255 visible ASCII characters")
+        raise InvalidField(IDEMPOTENCY_KEY, "must be 1 to 255 visible ASCII characters")
     claim = await database.idempotency.claim(key, target, ObjectId())
     if isinstance(claim, Answered):
         stored = await _stored(database, claim.rebalance_id, dialect)

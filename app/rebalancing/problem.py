@@ -7,9 +7,9 @@ from decimal import Decimal
 import msgspec
 from bson import ObjectId
 
+from app.calculation.assignment import Assignment, Terms
 from app.errors import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
-from app.rebalancing.assignment import Assignment, Terms
 from integrations.market_data import Quote
 from integrations.portfolio_accounting import Holdings
 from persistence.documents import Model

@@ -11,17 +11,17 @@ from bson import ObjectId
 from msgspec import Struct
 
 from app import failures
+from app.calculation.answer import answer_of
+from app.calculation.assignment import Assignment
+from app.calculation.calculate import Calculated, Calculation, Unstorable
+from app.calculation.rounding import storable
 from app.clock import deadline_in, now, today
 from app.errors import OrderGenerationError, with_decimals
 from app.http.correlation import trace_id
 from app.http.dialect import Dialect
-from app.observability.rebalances import ObservedPortfolio, ObservedRebalance, RebalanceObserver
-from app.rebalancing.answer import answer_of
 from app.rebalancing.answers import Answers
-from app.rebalancing.assignment import Assignment
-from app.rebalancing.calculation import Calculated, Calculation, Unstorable
+from app.rebalancing.observer import ObservedPortfolio, ObservedRebalance, RebalanceObserver
 from app.rebalancing.problem import assignment, encoded_terms, require_prices, securities_of, securities_outside
-from app.rebalancing.rounding import storable
 from integrations.errors import Cause, ServiceError
 from integrations.market_data import PriceSnapshot
 from integrations.neighbours import Integrations

@@ -11,11 +11,11 @@ from bson import ObjectId
 from litestar.exceptions import HTTPException
 
 from app import failures
+from app.calculation.assignment import Assignment, Terms
+from app.calculation.calculate import Unstorable, calculate
 from app.errors import STATUS, Details, ErrorCode
 from app.http.dialect import Dialect
 from app.http.envelope import told
-from app.rebalancing.assignment import Assignment, Terms
-from app.rebalancing.calculation import Unstorable, calculate
 from persistence.documents import Failure
 from persistence.errors import KeyInProgress, KeyReused, PersistenceError, StorageLost
 from solver import Crashed, Security, SolverStrategy
@@ -80,7 +80,7 @@ def test_numbers_longer_than_the_database_holds_are_not_stored() -> None:
 
 def test_what_solver_processes_calculate_needs_neither_the_web_framework_nor_the_database_driver() -> None:
     """They would cost each of them memory and a second of start-up."""
-    loaded = "import sys, app.rebalancing.calculation; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = "import sys, app.calculation.calculate; print(*{name.partition('.')[0] for name in sys.modules})"
     modules = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True, text=True).stdout.split()
     assert set(modules).isdisjoint({"litestar", "pymongo", "aiohttp", "opentelemetry", "structlog", "cvxpy"})
 

@@ -16,12 +16,12 @@ from app.api.health import LiveDTO, ReadyDTO
 from app.api.model_dto import ModelDTO, ModelHistoryDTO
 from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO
 from app.api.rebalance_history import DeletedRebalanceDTO
+from app.calculation.answer import RebalanceDTO
 from app.errors import STATUS, ErrorCode
 from app.http.dialect import Dialect
 from app.http.envelope import ErrorEnvelope
 from app.http.exact_json import encode
 from app.openapi.document import EXAMPLES
-from app.rebalancing.answer import RebalanceDTO
 from tests.app.api import Api
 
 type Json = Any

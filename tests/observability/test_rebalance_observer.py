@@ -7,10 +7,10 @@ import pytest
 from bson import ObjectId
 from prometheus_client import generate_latest
 
+from app.calculation.movement import Movement, movement
 from app.observability.metrics import Metrics
-from app.observability.rebalances import RebalanceObserver
 from app.observability.tracing import NO_TRACING
-from app.rebalancing.movement import Movement, movement
+from app.rebalancing.observer import RebalanceObserver
 from persistence.documents import Failure
 from persistence.errors import DatabaseUnavailable
 from solver import Portfolio, Security, Solution, SolutionPath

@@ -5,16 +5,16 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from app.errors import Details, ErrorCode
+from app.calculation.rounding import difference, product, share
 from app.http.dialect import Dialect
+from app.http.error_dto import ErrorDTO
 from app.http.exact_json import encode
-from app.openapi.values import (
+from app.values import (
     Actual,
     ExternalId,
     FinalQuantity,
     HighDrift,
     LowDrift,
-    Moment,
     OriginalQuantity,
     ResourceId,
     Shares,
@@ -22,25 +22,7 @@ from app.openapi.values import (
     Target,
     TransactionType,
 )
-from app.rebalancing.rounding import difference, product, share
-from persistence.documents import Failure, RebalancedPortfolio, RebalancedPosition
-
-
-class ErrorDTO(Struct, frozen=True, rename="camel"):
-    """The inner object of the error envelope."""
-
-    code: ErrorCode
-    message: str
-    details: Details
-    timestamp: Moment
-    trace_id: str
-
-    @classmethod
-    def of(cls, failure: Failure | None) -> "ErrorDTO | None":
-        """Show why a portfolio failed."""
-        if failure is None:
-            return None
-        return cls(ErrorCode(failure.code), failure.message, failure.details, failure.timestamp, failure.trace_id)
+from persistence.documents import RebalancedPortfolio, RebalancedPosition
 
 
 class TransactionDTO(Struct, frozen=True, rename="camel"):

@@ -10,11 +10,11 @@ import msgspec
 from bson import ObjectId
 from msgspec import Struct
 
+from app.calculation.answer import answer_of
+from app.calculation.assignment import Assignment, Terms, decoded
+from app.calculation.movement import Movement, movement
+from app.calculation.rounding import is_storable
 from app.http.dialect import Dialect
-from app.rebalancing.answer import answer_of
-from app.rebalancing.assignment import Assignment, Terms, decoded
-from app.rebalancing.movement import Movement, movement
-from app.rebalancing.rounding import is_storable
 from persistence.documents import RebalancedPortfolio, RebalancedPosition, Solve
 from persistence.portfolio_record import PortfolioRecord, record_of
 from solver import Crashed, Infeasible, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit, solve
