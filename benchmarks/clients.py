@@ -51,6 +51,18 @@ async def timed(session: aiohttp.ClientSession, call: Call) -> tuple[float, byte
     return time.perf_counter() - started, body
 
 
+async def drained(session: aiohttp.ClientSession, call: Call) -> None:
+    """Make a call and drop the answer as it comes: to put a large one together would hold up calls that are timed.
+
+    Raises:
+        aiohttp.ClientResponseError: it is no success.
+    """
+    async with session.request(call.method, call.url) as response:
+        response.raise_for_status()
+        async for _ in response.content.iter_any():
+            pass
+
+
 async def take_turns(rounds: int, *calls: Call) -> tuple[list[float], int]:
     """Make calls in turn, round after round; give each one's median seconds, and how many portfolios failed."""
     seconds: list[list[float]] = [[] for _ in calls]

@@ -16,7 +16,7 @@ import click
 import uvloop
 
 from app.commands.stack import Stack
-from benchmarks.clients import Call, Turn, client_session, pace, summed_up, timed
+from benchmarks.clients import Call, Turn, client_session, drained, pace, summed_up
 from benchmarks.models import Size, create_model, rebalance_url, single_rebalance_url
 from benchmarks.stack import benchmark_stack
 from benchmarks.tables import MARKDOWN_OPTION, milliseconds, progress, ratio, show, table
@@ -109,7 +109,7 @@ class Large:
 
     async def _repeat(self, session: aiohttp.ClientSession, call: Call) -> None:
         while not self._stopping:
-            await timed(session, call)
+            await drained(session, call)
             self.answered += 1
 
 
