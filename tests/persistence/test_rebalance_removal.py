@@ -1,6 +1,7 @@
 """Rebalances that are deleted, given up, or left behind by a crash: nothing of them stays, and nothing else goes."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -67,6 +68,19 @@ async def test_a_rebalance_that_is_given_up_before_anything_was_inserted_costs_n
     with pytest.raises(ZeroDivisionError):
         await give_up()
     assert await stored["rebalances"].count_documents({}) == 0
+
+
+async def test_a_caller_that_gives_up_during_the_last_insert_leaves_all_or_nothing(
+    database: Database, stored: AsyncDatabase[Document]
+) -> None:
+    for milliseconds in range(20):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(milliseconds / 2000):
+                await store(database, rebalance(3))
+    whole = await database.rebalances.page(limit=100)
+    assert await portfolio_owners(stored) == {header.id for header in whole}
+    for header in whole:
+        assert len(await portfolios_of(database, header)) == 3
 
 
 async def test_deleting_removes_all_of_it_if_the_version_is_right(
@@ -174,10 +188,11 @@ async def test_what_a_dead_process_had_begun_to_remove_the_next_sweep_removes(
     assert await portfolio_owners(stored) == set()
 
 
+@pytest.mark.parametrize("portfolios", [1, 199], ids=["one that is inserted with others", "one inserted alone"])
 async def test_a_rebalance_abandoned_before_it_began_cannot_be_stored(
-    database: Database, stored: AsyncDatabase[Document]
+    database: Database, stored: AsyncDatabase[Document], portfolios: int
 ) -> None:
-    header = rebalance(1)
+    header = rebalance(portfolios)
     await database.rebalances.abandon(header.id)
     with pytest.raises(StorageLost):
         await store(database, header)
