@@ -14,7 +14,7 @@ from pymongo.collection import Collection
 from app.commands.stack import Stack
 from benchmarks.models import ANSWER_SECONDS, Size, create_model, rebalance_url
 from benchmarks.stack import DATABASE_NAME
-from persistence.schema import MODELS, REBALANCE_PORTFOLIOS, REBALANCES
+from persistence.schema import MODELS, REBALANCES
 
 TEMPLATE = Size(3, 10)
 FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)
@@ -33,14 +33,13 @@ def write_history(stack: Stack, models: int, rebalances: int) -> None:
     chance = random.Random(1)
     with MongoClient[Document](stack.mongodb_url, tz_aware=True) as client:
         database = client[DATABASE_NAME]
-        model, header = database[MODELS].find_one(), database[REBALANCES].find_one()
+        model, header = database[MODELS].find_one(), database[REBALANCES].find_one({"visible": True})
         assert model is not None
         assert header is not None
-        portfolios = list(database[REBALANCE_PORTFOLIOS].find(sort=[("_id", 1)]))
+        portfolios = list(database[REBALANCES].find({"_id.rebalanceId": header["_id"]}, sort=[("_id", 1)]))
         _insert(database[MODELS], (_model(model, number, chance) for number in range(models)))
         headers = [_header(header, number, models, chance) for number in range(rebalances)]
-        _insert(database[REBALANCES], headers)
-        _insert(database[REBALANCE_PORTFOLIOS], (each for copy in headers for each in _portfolios(portfolios, copy)))
+        _insert(database[REBALANCES], (each for copy in headers for each in (*_portfolios(portfolios, copy), copy)))
 
 
 def _model(model: Document, number: int, chance: random.Random) -> Document:

@@ -31,7 +31,7 @@ def running_floor(stack: Stack, model_id: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with MongoClient[RawBSONDocument](stack.mongodb_url, document_class=RawBSONDocument) as client:
-            documents = client[DATABASE_NAME]["rebalance_portfolios"].find({"_id.rebalanceId": rebalance_id})
+            documents = client[DATABASE_NAME]["rebalances"].find({"_id.rebalanceId": rebalance_id})
             (directory / "documents.bson").write_bytes(b"".join(each.raw for each in documents))
         (directory / "answer.json").write_bytes(answer.content)
         port = free_port()

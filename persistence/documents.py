@@ -113,7 +113,7 @@ class Solve(Struct, frozen=True, rename="camel"):
 
 
 class RebalancedPortfolio(Struct, frozen=True, rename="camel"):
-    """One portfolio of one rebalance, collection `rebalance_portfolios`; `_id` holds the rebalance and the place.
+    """One portfolio of one rebalance, collection `rebalances`; `_id` holds the rebalance and the place.
 
     Attributes:
         rebalance_id: its header's `_id`.
@@ -137,7 +137,7 @@ class RebalancedPortfolio(Struct, frozen=True, rename="camel"):
 
 
 class Rebalance(Struct, frozen=True, rename="camel"):
-    """The header of a rebalance, collection `rebalances`; visible to readers only once all its portfolios are stored.
+    """The header of a rebalance, collection `rebalances`; stored after all its portfolios.
 
     Attributes:
         rebalance_date: when it was asked for.

@@ -89,10 +89,10 @@ class IndexConflict(PersistenceError):
 
 
 class StorageLost(PersistenceError):
-    """A rebalance took so long to store that it was given up as abandoned; nothing of it is kept."""
+    """A rebalance took so long to store that it was given up, or its id is in use; nothing of it is kept."""
 
     def __init__(self, rebalance_id: ObjectId) -> None:
-        super().__init__(f"The storage reserved for rebalance {rebalance_id} was taken away.")
+        super().__init__(f"Rebalance {rebalance_id} was given up before it was stored.")
         self.rebalance_id = rebalance_id
 
 

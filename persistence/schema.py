@@ -17,7 +17,7 @@ from persistence.errors import DatabaseUnavailable, IndexConflict, unavailabilit
 MODELS: Final = "models"
 MODEL_HISTORY: Final = "model_history"
 REBALANCES: Final = "rebalances"
-REBALANCE_PORTFOLIOS: Final = "rebalance_portfolios"
+SWEEPS: Final = "sweeps"
 IDEMPOTENCY_KEYS: Final = "idempotency_keys"
 
 # A collection that has grown large without an index takes its time, and would start again from nothing if cut short.
@@ -25,6 +25,9 @@ _INDEX_SECONDS: Final = 600
 _INDEX_CONFLICTS: Final = (85, 86)  # other options, or another key, under the same name
 
 IDEMPOTENCY_SECONDS: Final = 24 * 60 * 60
+# How long the mark of an abandoned rebalance keeps its writer from storing it: no process stands still for longer and
+# then goes on.
+ABANDONED_SECONDS: Final = 24 * 60 * 60
 
 # Named as MongoDB itself would name them, so that an equal index made by another tool is recognised as the same.
 INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {
@@ -43,8 +46,8 @@ INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {
     MODEL_HISTORY: (IndexModel([("modelId", ASCENDING), ("version", DESCENDING)], unique=True),),
     REBALANCES: (
         # Every listing asks for what is visible. As the first field of the key that is a bound of the index rather than
-        # a question to each document, so that documents before the page are not read. Hidden ones are in no index but
-        # their own, and cost that much less to write.
+        # a question to each document, so that documents before the page are not read. Portfolios are in no index but
+        # `_id`, which is all that they are looked up and ordered by, and cost that much less to write.
         *(
             IndexModel([("visible", ASCENDING), *order], partialFilterExpression={"visible": True})
             for order in (
@@ -58,11 +61,11 @@ INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {
             [("portfolioIds", ASCENDING), ("rebalanceDate", ASCENDING), ("_id", ASCENDING)],
             partialFilterExpression={"visible": True},
         ),
-        # Only rebalances that are being stored or deleted.
+        # Only rebalances that are being deleted.
         IndexModel([("hiddenSince", ASCENDING)], sparse=True),
+        # Only the marks of those that were given up.
+        IndexModel([("abandonedAt", ASCENDING)], sparse=True, expireAfterSeconds=ABANDONED_SECONDS),
     ),
-    # `_id` holds rebalance and place, which is all that portfolios are looked up and ordered by.
-    REBALANCE_PORTFOLIOS: (),
     IDEMPOTENCY_KEYS: (IndexModel([("createdAt", ASCENDING)], expireAfterSeconds=IDEMPOTENCY_SECONDS),),
 }
 
@@ -118,11 +121,10 @@ class Access:
         """Idempotent, and safe in many processes at once; an index that exists costs one round trip."""
         with pymongo.timeout(_INDEX_SECONDS):
             for collection, indexes in INDEXES.items():
-                if indexes:
-                    try:
-                        await self.database[collection].create_indexes(list(indexes))
-                    except OperationFailure as error:
-                        if error.code in _INDEX_CONFLICTS:
-                            raise IndexConflict(collection) from error
-                        raise
+                try:
+                    await self.database[collection].create_indexes(list(indexes))
+                except OperationFailure as error:
+                    if error.code in _INDEX_CONFLICTS:
+                        raise IndexConflict(collection) from error
+                    raise
         self._applied = True

@@ -85,7 +85,7 @@ def test_the_record_keeps_when_it_was_priced_and_how_each_portfolio_was_solved(
     with MongoClient[dict[str, Any]](mongodb_url, tz_aware=True) as client:
         database = client[shared_database_name]
         header = database["rebalances"].find_one({"_id": rebalance_id})
-        portfolios = list(database["rebalance_portfolios"].find({"_id.rebalanceId": rebalance_id}).sort("_id.place"))
+        portfolios = list(database["rebalances"].find({"_id.rebalanceId": rebalance_id}).sort("_id.place"))
     assert header is not None
     assert header["rebalanceDate"] <= header["pricedAt"] <= header["createdAt"]
     solved, failed = portfolios

@@ -126,8 +126,8 @@ def test_a_rebalance_shows_in_the_metrics_of_its_parts(traced: Service, model_id
     assert grown("solver_gap_bucket", le="0.0") == 2, "proven optimal"
     assert grown("upstream_request_seconds_count", service="portfolio-accounting", outcome="ok") == 3
     assert grown("cache_reads_total", cache="securities", result="hit") == 1
-    assert grown("database_command_seconds_count", command="insert", outcome="ok") >= 2
-    assert grown("database_checkout_seconds_count") >= 4
+    assert grown("database_command_seconds_count", command="insert", outcome="ok") == 1
+    assert grown("database_checkout_seconds_count") >= 3
     assert after.value("order_generation_database_connections", state="open") >= 1
 
 

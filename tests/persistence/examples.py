@@ -1,10 +1,13 @@
-"""Models, rebalances and changes as the tests want them, with everything that does not matter filled in."""
+"""Models, rebalances and changes as the tests want them, with everything that does not matter filled in, and stored."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from bson import ObjectId
+from pymongo.asynchronous.database import AsyncDatabase
 
+from persistence.codec import Document
+from persistence.database import Database
 from persistence.documents import (
     Change,
     Model,
@@ -15,6 +18,7 @@ from persistence.documents import (
     RebalancedPosition,
     Solve,
 )
+from persistence.portfolio_record import record_of
 
 NOON = datetime(2025, 8, 10, 12, tzinfo=UTC)
 
@@ -47,10 +51,22 @@ def change(action: ModelAction = ModelAction.REPLACED, correlation_id: str = "te
     return Change(action, datetime.now(UTC), correlation_id)
 
 
-def rebalance(number_of_portfolios: int, name: str = "Growth", rebalance_date: datetime = NOON) -> Rebalance:
-    """A header."""
+def id_made(ago: timedelta) -> ObjectId:
+    """A new id, as if it had been made so long ago."""
+    then = ObjectId.from_datetime(datetime.now(UTC) - ago)
+    return ObjectId(then.binary[:4] + ObjectId().binary[4:])
+
+
+def rebalance(
+    number_of_portfolios: int,
+    name: str = "Growth",
+    rebalance_date: datetime = NOON,
+    *,
+    made: timedelta = timedelta(0),
+) -> Rebalance:
+    """A header, whose id was `made` so long ago."""
     return Rebalance(
-        id=ObjectId(),
+        id=id_made(made),
         model_id=ObjectId(),
         model_name=name,
         rebalance_date=rebalance_date,
@@ -88,3 +104,28 @@ def portfolio(rebalance_id: ObjectId, place: int, positions: int = 2) -> Rebalan
         ),
         solve=Solve(path="ROUNDING", gap=Decimal(0), tie_proven=True, seconds=0.0015),
     )
+
+
+async def store(database: Database, header: Rebalance, *portfolios: RebalancedPortfolio) -> Rebalance:
+    """Stores a rebalance of these portfolios, or else of as many as its header counts."""
+    async with database.rebalances.storing(header.id) as storage:
+        for each in portfolios or [portfolio(header.id, place) for place in range(header.number_of_portfolios)]:
+            await storage.add(record_of(each))
+        await storage.finish(header)
+    return header
+
+
+async def portfolios_of(database: Database, header: Rebalance) -> list[RebalancedPortfolio]:
+    """What is stored of a rebalance."""
+    return [each async for each in database.rebalances.portfolios(header)]
+
+
+async def leave_orphan(stored: AsyncDatabase[Document], rebalance_id: ObjectId, portfolios: int) -> None:
+    """Leaves what a writer leaves that dies before it has inserted the header."""
+    documents: list[Document] = [{"_id": {"rebalanceId": rebalance_id, "place": place}} for place in range(portfolios)]
+    await stored["rebalances"].insert_many(documents)
+
+
+async def portfolio_owners(stored: AsyncDatabase[Document]) -> set[ObjectId]:
+    """The rebalances that have portfolios."""
+    return set(await stored["rebalances"].distinct("_id.rebalanceId"))

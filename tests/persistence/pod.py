@@ -5,10 +5,12 @@ came of it.
 """
 
 import asyncio
+import random
 import resource
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Final
 
 from bson import ObjectId
@@ -77,12 +79,8 @@ async def life_of_a_model(database: Database, model_id: str) -> None:
 
 
 async def life_of_a_rebalance(database: Database, rebalance_id: str) -> None:
-    """A rebalance is stored and deleted: reservation, three batches, publication; hiding, portfolios, header."""
-    header = replace(examples.rebalance(PORTFOLIOS), id=ObjectId(rebalance_id))
-    async with database.rebalances.storing(header.id) as storage:
-        for place in range(PORTFOLIOS):
-            await storage.add(record_of(examples.portfolio(header.id, place)))
-        await storage.finish(header)
+    """A rebalance is stored and deleted: two batches, a third with the header; hiding, portfolios, header."""
+    header = await examples.store(database, replace(examples.rebalance(PORTFOLIOS), id=ObjectId(rebalance_id)))
     await database.rebalances.delete(header.id, 1)
 
 
@@ -111,11 +109,7 @@ async def work_until_killed(database: Database, model_id: str) -> None:
             examples.change(),
         )
         print("version", changed.version, flush=True)
-        header = examples.rebalance(3)
-        async with database.rebalances.storing(header.id) as storage:
-            for place in range(3):
-                await storage.add(record_of(examples.portfolio(header.id, place)))
-            await storage.finish(header)
+        header = await examples.store(database, examples.rebalance(random.choice((3, 3, 3, PORTFOLIOS))))
         print("rebalance", header.id, flush=True)
 
 
@@ -129,6 +123,11 @@ async def ten_claims(database: Database, key: str) -> str:
             return "KeyInProgress"
 
     return " ".join(await asyncio.gather(*(claim() for _ in range(10))))
+
+
+async def sweep(database: Database, lease_seconds: str) -> None:
+    """What crashes left is removed."""
+    await database.rebalances.sweep(timedelta(seconds=float(lease_seconds)))
 
 
 async def ping(database: Database) -> str:

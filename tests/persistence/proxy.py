@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import bson
 
+from persistence.schema import SWEEPS
+
 _HEADER: Final = struct.Struct("<iiii")
 _OP_MSG: Final = 2013
 _BEFORE_BODY: Final = 5
@@ -21,7 +23,8 @@ class Proxy:
     Attributes:
         url: what a client connects to.
         before_write: called with the number of each write command, counted from 0, before the server sees it; a write
-            for which it answers True never gets there.
+            for which it answers True never gets there. What a sweep writes down of its progress does not count, as
+            every process sweeps when it starts.
     """
 
     def __init__(self, mongodb_url: str) -> None:
@@ -111,4 +114,5 @@ def _is_write(message: bytes) -> bool:
         return False
     start = _HEADER.size + _BEFORE_BODY
     size = int.from_bytes(message[start : start + 4], "little")
-    return next(iter(bson.decode(message[start : start + size]))) in _WRITES
+    command, collection = next(iter(bson.decode(message[start : start + size]).items()))
+    return command in _WRITES and collection != SWEEPS

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,12 +11,14 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from persistence.codec import Document
 from persistence.database import Database
-from persistence.portfolio_record import record_of
 from persistence.sorting import ModelField, RebalanceField, SortKey
 from tests.persistence.conftest import on_one_server
-from tests.persistence.examples import NOON, change, model, portfolio, rebalance, security
+from tests.persistence.examples import NOON, change, model, rebalance, security, store
 
 pytestmark = on_one_server
+
+OLD = timedelta(seconds=70)
+NO_LEASE = timedelta(0)
 
 
 class Profile:
@@ -33,7 +35,10 @@ class Profile:
         found = self._database["system.profile"].find(
             {
                 "ns": f"{self._database.name}.{namespace}",
-                "op": {"$in": ["query", "getmore", "update", "remove"]},
+                "$or": [
+                    {"op": {"$in": ["query", "getmore", "update", "remove"]}},
+                    {"command.aggregate": namespace},
+                ],
                 "appName": "order-generation",
             }
         )
@@ -51,16 +56,12 @@ async def profile(stored: AsyncDatabase[Document]) -> AsyncIterator[Profile]:
 
 
 async def _fill(database: Database) -> list[ObjectId]:
-    """30 models and 30 rebalances."""
+    """30 models and 30 rebalances, of 60 portfolios."""
     ids = []
     for number in range(30):
         await database.models.insert(model(f"Model {number}", portfolios=(security(number % 3),)), change())
-        header = rebalance(1 + number % 3, f"Model {number}", NOON + timedelta(minutes=number % 7))
-        async with database.rebalances.storing(header.id) as storage:
-            for place in range(header.number_of_portfolios):
-                await storage.add(record_of(portfolio(header.id, place)))
-            await storage.finish(header)
-        ids.append(header.id)
+        header = rebalance(1 + number % 3, f"Model {number}", NOON + timedelta(minutes=number % 7), made=OLD)
+        ids.append((await store(database, header)).id)
     return ids
 
 
@@ -98,12 +99,13 @@ async def test_the_portfolios_of_a_rebalance_are_the_only_ones_read(database: Da
         assert len([each async for each in database.rebalances.portfolios(header)]) == 3
 
     for work in (read_all, lambda: database.rebalances.portfolio(rebalance_id, security(1))):
-        records = await profile.of(work, "rebalance_portfolios")
+        records = await profile.of(work, "rebalances")
         _by_index(records)
         assert sum(record["docsExamined"] for record in records) <= 3
-    records = await profile.of(lambda: database.rebalances.delete(rebalance_id, 1), "rebalance_portfolios")
+    records = await profile.of(lambda: database.rebalances.delete(rebalance_id, 1), "rebalances")
     _by_index(records)
-    assert sum(record["docsExamined"] for record in records) == 3
+    [removed] = [record for record in records if record["op"] == "remove" and record["ndeleted"] > 1]
+    assert removed["docsExamined"] == removed["ndeleted"] == 3
 
 
 async def test_every_order_of_models_is_read_from_an_index(database: Database, profile: Profile) -> None:
@@ -125,13 +127,28 @@ async def test_models_are_found_by_portfolio_and_history_by_model_from_indexes(
     _by_index(await profile.of(lambda: database.models.history(found.id, limit=10), "model_history"))
 
 
-async def test_the_sweeps_look_only_at_what_is_unfinished(database: Database, profile: Profile) -> None:
+async def test_the_sweeps_look_only_at_what_is_unfinished_or_new(
+    database: Database, stored: AsyncDatabase[Document], profile: Profile
+) -> None:
     """They run again and again in every pod, so they must cost nothing where nothing was left behind."""
     await _fill(database)
+    await stored["sweeps"].update_one({"_id": "rebalances"}, {"$set": {"until": datetime.now(UTC)}}, upsert=True)
     for work, namespace in (
-        (lambda: database.models.sweep(timedelta(0)), "models"),
-        (lambda: database.rebalances.sweep(timedelta(0)), "rebalances"),
+        (lambda: database.models.sweep(NO_LEASE), "models"),
+        (lambda: database.rebalances.sweep(NO_LEASE), "rebalances"),
     ):
         records = await profile.of(work, namespace)
         _by_index(records)
         assert sum(record["keysExamined"] + record["docsExamined"] for record in records) == 0
+
+
+async def test_the_sweep_reads_an_index_and_no_document(
+    database: Database, stored: AsyncDatabase[Document], profile: Profile
+) -> None:
+    await _fill(database)
+    await stored["sweeps"].delete_many({})
+    records = await profile.of(lambda: database.rebalances.sweep(NO_LEASE), "rebalances")
+    _by_index(records)
+    assert sum(record["docsExamined"] for record in records) == 0
+    [search] = [record for record in records if "aggregate" in record["command"]]
+    assert search["keysExamined"] >= 60 + 30
