@@ -1,44 +1,68 @@
 """The parts of a large answer, collected in any order and given in the right one, in bounded memory."""
 
-from collections.abc import AsyncIterator, Iterator
-from tempfile import SpooledTemporaryFile
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 MEMORY_BYTES = 16 * 1024 * 1024
-"""Of one answer this much is kept in memory, a thousand portfolios of 50 positions; more goes to a temporary file."""
+"""Of one answer this much is kept in memory, a thousand portfolios of 50 positions; the rest goes to a temporary file.
+"""
 
 
 class Answers:
     """The JSON of each portfolio of a rebalance. To be closed by whoever does not read it to its end."""
 
     def __init__(self) -> None:
-        self._file = SpooledTemporaryFile[bytes](MEMORY_BYTES)
-        self._extents: dict[int, tuple[int, int]] = {}
-        self._end = 0
+        # By place; of what is in the file, where it starts and how long it is.
+        self._parts: dict[int, bytes | tuple[int, int]] = {}
+        self._file: BinaryIO | None = None
+        self._length = 0
 
     def __len__(self) -> int:
         """How many bytes there are."""
-        return self._end
+        return self._length
 
     def add(self, place: int, part: bytes) -> None:
-        """Take the part that belongs to a place."""
-        self._extents[place] = self._end, len(part)
-        self._end += self._file.write(part)
+        """Take the part that belongs to a place.
+
+        Raises:
+            OSError: there is no room for a temporary file.
+        """
+        self._length += len(part)
+        if self._length <= MEMORY_BYTES:
+            self._parts[place] = part
+            return
+        if self._file is None:
+            self._file = TemporaryFile()  # noqa: SIM115 - `close` is for it
+        self._parts[place] = self._file.tell(), len(part)
+        self._file.write(part)
 
     def parts(self) -> Iterator[bytes]:
-        """Give the parts by place; once, as it closes the collection."""
-        with self._file as file:
-            for _, (start, length) in sorted(self._extents.items()):
-                file.seek(start)
-                yield file.read(length)
+        """Give the parts by place."""
+        for place in sorted(self._parts):
+            match self._parts[place]:
+                case bytes() as part:
+                    yield part
+                case start, length:
+                    assert self._file is not None
+                    self._file.seek(start)
+                    yield self._file.read(length)
 
-    async def array(self) -> AsyncIterator[bytes]:
-        """Give the parts as a JSON array; once."""
-        opening = b"["
-        for part in self.parts():
-            yield opening + part
-            opening = b","
-        yield b"]" if self._extents else b"[]"
+    async def array(self) -> AsyncGenerator[bytes]:
+        """Give the parts as a JSON array; once, as it closes the collection."""
+        try:
+            opening = b"["
+            for part in self.parts():
+                yield opening + part
+                opening = b","
+            yield b"]" if self._length else b"[]"
+        finally:
+            if self._file is not None:
+                # To give a large file up takes milliseconds, which other requests need not wait for.
+                await asyncio.to_thread(self.close)
 
     def close(self) -> None:
         """Give up what was collected."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()

@@ -1,5 +1,8 @@
 """The parts of an answer are collected in any order and bounded memory, and given in the right order."""
 
+from collections.abc import Iterator
+from contextlib import aclosing
+
 import msgspec
 import pytest
 
@@ -9,13 +12,14 @@ from app.rebalancing.answers import Answers
 
 
 @pytest.fixture(params=[1 << 20, 100], ids=["in memory", "in a file"])
-def collected(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Answers:
+def collected(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
     """Fifty parts, of places in no order."""
     monkeypatch.setattr(answers, "MEMORY_BYTES", request.param)
     collected = Answers()
     for place in sorted(range(50), key=lambda place: place * 7 % 50):
         collected.add(place, b"[%d]" % place)
-    return collected
+    yield collected
+    collected.close()
 
 
 def test_parts_come_in_the_order_of_their_places(collected: Answers) -> None:
@@ -39,11 +43,15 @@ async def test_no_parts_are_an_empty_array() -> None:
     assert [part async for part in Answers().array()] == [b"[]"]
 
 
-async def test_it_is_closed_when_it_was_read_or_given_up(collected: Answers) -> None:
-    file = collected._file
-    async for _ in collected.array():
-        pass
-    assert file.closed
-    given_up = Answers()
+async def test_its_file_is_closed_when_it_was_read_or_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MEMORY_BYTES", 2)
+    read, abandoned, given_up = Answers(), Answers(), Answers()
+    for each in (read, abandoned, given_up):
+        for place in range(5):
+            each.add(place, b"%d" % place)
+    assert [part async for part in read.array()] == [b"[0", b",1", b",2", b",3", b",4", b"]"]
+    async with aclosing(abandoned.array()) as reading:
+        await anext(reading)
     given_up.close()
-    assert given_up._file.closed
+    files = [each._file for each in (read, abandoned, given_up)]
+    assert all(file is not None and file.closed for file in files)
