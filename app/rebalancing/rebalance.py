@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,7 @@ from app.http.correlation import trace_id
 from app.http.dialect import Dialect
 from app.rebalancing.answers import Answers
 from app.rebalancing.observer import ObservedPortfolio, ObservedRebalance, RebalanceObserver
+from app.rebalancing.precedence import Precedence, UnderWay
 from app.rebalancing.problem import assignment, encoded_terms, require_prices, securities_of, securities_outside
 from integrations.errors import Cause, ServiceError
 from integrations.market_data import PriceSnapshot
@@ -86,7 +87,11 @@ class _Run(Struct):
 
 
 class Rebalancer:
-    """Rebalances portfolios of a model."""
+    """Rebalances portfolios of a model.
+
+    Attributes:
+        precedence: of the rebalances under way.
+    """
 
     def __init__(
         self,
@@ -101,6 +106,7 @@ class Rebalancer:
         self._neighbours = neighbours
         self._solvers = solvers
         self._limits = limits
+        self.precedence = Precedence(limits.concurrency)
         self._dialect = dialect
         self._observer = observer
 
@@ -132,8 +138,11 @@ class Rebalancer:
             answers=Answers(),
         )
         try:
-            with self._observer.rebalance(run.id, model.id) as observed:
-                header = await self._rebalance(run, portfolio_ids, observed)
+            with (
+                self.precedence.rebalance(len(portfolio_ids)) as under_way,
+                self._observer.rebalance(run.id, model.id) as observed,
+            ):
+                header = await self._rebalance(run, portfolio_ids, under_way, observed)
         except BaseException:
             run.answers.close()
             raise
@@ -141,7 +150,9 @@ class Rebalancer:
             run.names.cancel()
         return Rebalanced(header, [failure for _, failure in sorted(run.failures.items())], run.answers)
 
-    async def _rebalance(self, run: _Run, portfolio_ids: Sequence[str], observed: ObservedRebalance) -> Rebalance:
+    async def _rebalance(
+        self, run: _Run, portfolio_ids: Sequence[str], under_way: UnderWay, observed: ObservedRebalance
+    ) -> Rebalance:
         async with self._database.rebalances.storing(run.id) as storage:
             prices = await self._price_snapshot(run)
 
@@ -149,7 +160,7 @@ class Rebalancer:
                 with observed.portfolio(portfolio_id) as seen:
                     await storage.add(await self._rebalance_portfolio(run, prices, place, portfolio_id, seen))
 
-            await _each(one, portfolio_ids, at_a_time=self._limits.concurrency)
+            await under_way.each(one, portfolio_ids)
             header = _header(run, prices, len(portfolio_ids))
             await storage.finish(header)
         if len(run.failures) < len(portfolio_ids):
@@ -284,23 +295,6 @@ def _failed(
         positions=(),
         solve=None,
     )
-
-
-async def _each(work: Callable[[int, str], Awaitable[None]], portfolio_ids: Sequence[str], *, at_a_time: int) -> None:
-    """Do the work for each portfolio, a bounded number at a time."""
-    waiting = iter(enumerate(portfolio_ids))
-
-    async def worker() -> None:
-        for place, portfolio_id in waiting:
-            await work(place, portfolio_id)
-
-    try:
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(at_a_time, len(portfolio_ids))):
-                workers.create_task(worker())
-    except BaseExceptionGroup as failed:
-        # Only what ends the whole rebalance gets here, and the first of it says why.
-        raise failed.exceptions[0] from None
 
 
 def _on_the_loops_clock(deadline: float) -> float:

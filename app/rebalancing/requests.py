@@ -51,7 +51,9 @@ class RebalanceRequests:
             return await self._rebalancer.rebalance(model, [portfolio_id], rebalance_id)
 
         target = f"portfolio/{portfolio_id}" + (f"/model/{model_id}" if model_id else "")
-        rebalanced = await idempotency.once(self._database, key, target, self._dialect, work)
+        # From now on, not only once its model has been read: nobody waits less patiently than for a single portfolio.
+        with self._rebalancer.precedence.rebalance(1):
+            rebalanced = await idempotency.once(self._database, key, target, self._dialect, work)
         assert rebalanced is not None, "there is always one portfolio to rebalance"
         return _answers(rebalanced)
 
