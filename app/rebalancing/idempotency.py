@@ -58,6 +58,9 @@ async def once(database: Database, key: str | None, target: str, dialect: Dialec
         return await once(database, key, target, dialect, work)
     try:
         rebalanced = await work(claim.rebalance_id)
+    except DatabaseUnavailable:
+        await _settle(database, claim, may_still_be_stored=True)
+        raise
     except BaseException:
         await _settle(database, claim)
         raise
@@ -84,9 +87,12 @@ async def _stored(database: Database, rebalance_id: ObjectId, dialect: Dialect) 
     return rebalanced
 
 
-async def _settle(database: Database, claim: Claimed) -> None:
+async def _settle(database: Database, claim: Claimed, *, may_still_be_stored: bool = False) -> None:
     """Free the key of work that failed, unless its rebalance was stored before the failure."""
     with suppress(DatabaseUnavailable):
+        if may_still_be_stored:
+            # A write that was not answered in time may be on its way; beside a retry it would be a second rebalance.
+            await database.rebalances.abandon(claim.rebalance_id)
         try:
             await database.rebalances.get(claim.rebalance_id)
         except RebalanceNotFound:

@@ -25,6 +25,8 @@ class Proxy:
         before_write: called with the number of each write command, counted from 0, before the server sees it; a write
             for which it answers True never gets there. What a sweep writes down of its progress does not count, as
             every process sweeps when it starts.
+        held_back: called with the same number; a write for which it gives an event gets to the server only when that is
+            set, however long its client waits.
     """
 
     def __init__(self, mongodb_url: str) -> None:
@@ -37,6 +39,7 @@ class Proxy:
         self._connections: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self.before_write: Callable[[int], bool] = lambda _: False
+        self.held_back: Callable[[int], asyncio.Event | None] = lambda _: None
 
     @classmethod
     @asynccontextmanager
@@ -86,8 +89,11 @@ class Proxy:
                 await self._flowing.wait()
                 if _is_write(message):
                     self._writes += 1
-                    if self.before_write(self._writes - 1):
+                    number = self._writes - 1
+                    if self.before_write(number):
                         break
+                    if released := self.held_back(number):
+                        await released.wait()
                 to_server.write(message)
         answers.cancel()
         self._connections.discard(to_client)

@@ -1,0 +1,65 @@
+"""A write that the database did not answer in time may still arrive, after its request has failed."""
+
+import asyncio
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from bson import ObjectId
+from msgspec.structs import replace
+from pymongo import MongoClient
+
+from app.http.dialect import Dialect
+from app.rebalancing import idempotency
+from app.rebalancing.answers import Answers
+from app.rebalancing.rebalance import Rebalanced
+from persistence.database import Database, open_database
+from persistence.errors import DatabaseUnavailable
+from persistence.portfolio_record import record_of
+from tests.persistence.examples import portfolio, rebalance
+from tests.persistence.proxy import Proxy
+
+INSERT = 1
+"""The number of that write; the one before it claims the key."""
+
+
+@pytest.fixture
+def database_name(mongodb_url: str) -> Iterator[str]:
+    name = f"test_late_{uuid4().hex}"
+    yield name
+    with MongoClient[dict[str, object]](mongodb_url) as client:
+        client.drop_database(name)
+
+
+async def once(database: Database) -> Rebalanced | None:
+    """Store a rebalance under a key, unless that has been done."""
+
+    async def work(rebalance_id: ObjectId) -> Rebalanced:
+        header = replace(rebalance(1), id=rebalance_id)
+        async with database.rebalances.storing(rebalance_id) as storage:
+            await storage.add(record_of(portfolio(rebalance_id, 0)))
+            await storage.finish(header)
+        return Rebalanced(header, [], Answers())
+
+    return await idempotency.once(database, "key", "model/1", Dialect.STANDARD, work)
+
+
+@pytest.mark.parametrize("arrives", ["before", "after"])
+async def test_a_retry_with_its_key_stores_the_only_rebalance(
+    mongodb_url: str, database_name: str, arrives: str
+) -> None:
+    """Whether the late write arrives before the retry or after it."""
+    released = asyncio.Event()
+    async with Proxy.to(mongodb_url) as proxy, open_database(proxy.url, database_name) as database:
+        await database.ping(5)
+        proxy.held_back = lambda number: released if number == INSERT else None
+        with pytest.raises(DatabaseUnavailable):
+            await once(database)
+        if arrives == "before":
+            released.set()
+        retried = await once(database)
+        released.set()
+        assert retried is not None
+        async with open_database(mongodb_url, database_name) as direct:
+            await asyncio.sleep(0.2)  # what was held back gets its time
+            assert [each.id for each in await direct.rebalances.page(limit=10)] == [retried.header.id]
