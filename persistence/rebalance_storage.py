@@ -23,7 +23,7 @@ from persistence.schema import REBALANCES, Access
 _BATCH_BYTES: Final = 500_000
 _BATCH_PORTFOLIOS: Final = 200
 # Less than this waits for the inserts of other rebalances; more is worth a round trip of its own.
-_SMALL_BYTES: Final = 100_000
+_SMALL_BYTES: Final = 200_000
 
 
 class Batch(Struct, frozen=True):
