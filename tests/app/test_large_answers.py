@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from msgspec import Struct, json
@@ -46,11 +47,10 @@ class Stored(Struct, rename="camel"):
 
 
 @pytest.fixture
-def temporary(tmp_path: Path) -> Path:
-    """The service's directory for temporary files."""
-    directory = tmp_path / "temporary"
-    directory.mkdir()
-    return directory
+def temporary() -> Iterator[Path]:
+    """The service's directory for temporary files; its name is short, as that of a socket in it has to be."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
 
 
 @pytest.fixture
