@@ -24,7 +24,8 @@ from integrations.simulator import (
     Service,
     SlowBody,
 )
-from tests.chaos.judge.caller import BROKEN, Asked, Caller, evenly
+from tests.chaos.judge.asked import BROKEN, Asked
+from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
 from tests.chaos.judge.oracle import Model
 from tests.chaos.rig.simulator import SimulatorControl

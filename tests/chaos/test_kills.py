@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from integrations.simulator import Delay, Service
-from tests.chaos.judge.caller import BROKEN, Caller, evenly
+from tests.chaos.judge.asked import BROKEN
+from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
 from tests.chaos.judge.oracle import Model
 from tests.chaos.rig.simulator import SimulatorControl

@@ -9,7 +9,8 @@ import itertools
 import pytest
 
 from integrations.simulator import ErrorStatus, Fault, Hang, Refuse, Reset, Service
-from tests.chaos.judge.caller import Asked, Caller, evenly
+from tests.chaos.judge.asked import Asked
+from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
 from tests.chaos.rig.simulator import SimulatorControl
 from tests.chaos.rig.stack import RECOVERY_SECONDS
