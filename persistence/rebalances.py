@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import anyio
 from bson import ObjectId
+from msgspec.structs import fields
 
 from persistence.codec import from_document
 from persistence.documents import Rebalance, RebalancedPortfolio
@@ -23,11 +24,12 @@ from persistence.errors import DatabaseUnavailable, RebalanceNotFound, VersionCo
 from persistence.portfolio_record import portfolio_of
 from persistence.rebalance_removal import RebalanceRemoval, every_place
 from persistence.rebalance_storage import RebalanceInserts, RebalanceStorage
-from persistence.schema import REBALANCES, Access
+from persistence.schema import HEADERS_BY, HEADERS_BY_PORTFOLIO, REBALANCES, WHOLE_HEADERS, Access, Keys
 from persistence.sorting import RebalanceField, SortKey, sort_specification
 
 _VISIBLE: Final[Mapping[str, Any]] = {"visible": True}
-_WITHOUT_PORTFOLIO_IDS: Final = {"portfolioIds": False}
+_HEADER: Final = {field.encode_name: True for field in fields(Rebalance)}
+"""All of a header but the ids of its portfolios."""
 _NEWEST_FIRST: Final = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
 _READ_AHEAD_PORTFOLIOS: Final = 10
 _CLEANING_SECONDS: Final = 5
@@ -78,7 +80,7 @@ class RebalanceRepository:
             RebalanceNotFound: there is none, or it was deleted.
         """
         async with self._access():
-            document = await self._rebalances.find_one({"_id": rebalance_id, **_VISIBLE}, _WITHOUT_PORTFOLIO_IDS)
+            document = await self._rebalances.find_one({"_id": rebalance_id, **_VISIBLE}, _HEADER)
         if document is None:
             raise RebalanceNotFound(rebalance_id)
         return from_document(document, Rebalance)
@@ -87,11 +89,15 @@ class RebalanceRepository:
         self, *, offset: int = 0, limit: int, sort: Sequence[SortKey[RebalanceField]] = _NEWEST_FIRST
     ) -> list[Rebalance]:
         """Headers in the order of `sort`, ties by id."""
-        return await self._headers({}, offset, limit, sort)
+        order = sort_specification(sort)
+        one_direction = len({direction for _, direction in order}) == 1
+        own = HEADERS_BY.get(order[0][0]) if one_direction and len(order) <= 2 else None
+        return await self._headers({}, offset, limit, order, own or WHOLE_HEADERS)
 
     async def with_portfolios(self, portfolio_ids: Sequence[str], *, offset: int = 0, limit: int) -> list[Rebalance]:
         """Headers of the rebalances that any of these portfolios was part of, newest first."""
-        return await self._headers({"portfolioIds": {"$in": list(portfolio_ids)}}, offset, limit, _NEWEST_FIRST)
+        chosen = {"portfolioIds": {"$in": list(portfolio_ids)}}
+        return await self._headers(chosen, offset, limit, sort_specification(_NEWEST_FIRST), HEADERS_BY_PORTFOLIO)
 
     async def portfolios(self, header: Rebalance, *, positions: bool = True) -> AsyncIterator[RebalancedPortfolio]:
         """The portfolios of a rebalance by place, one at a time; without positions where they are not wanted.
@@ -163,16 +169,18 @@ class RebalanceRepository:
         await self._removal.sweep(lease)
 
     async def _headers(
-        self, chosen: Mapping[str, Any], offset: int, limit: int, sort: Sequence[SortKey[RebalanceField]]
+        self, chosen: Mapping[str, Any], offset: int, limit: int, order: Sequence[tuple[str, int]], index: Keys
     ) -> list[Rebalance]:
         if limit == 0:  # which MongoDB would take for no limit
             return []
         async with self._access():
             found = self._rebalances.find(
                 {**chosen, **_VISIBLE},
-                _WITHOUT_PORTFOLIO_IDS,
-                sort=sort_specification(sort),
+                _HEADER,
+                sort=order,
                 skip=offset,
                 limit=limit,
+                # To find the index out the server would try each of them, as far as to the page.
+                hint=index,
             )
             return [from_document(document, Rebalance) async for document in found]

@@ -29,6 +29,27 @@ IDEMPOTENCY_SECONDS: Final = 24 * 60 * 60
 # then goes on.
 ABANDONED_SECONDS: Final = 24 * 60 * 60
 
+type Keys = tuple[tuple[str, int], ...]
+"""Fields of an index and their directions, as a hint names it."""
+
+HEADERS_BY: Final[Mapping[str, Keys]] = {
+    "_id": (("visible", ASCENDING), ("_id", ASCENDING)),
+    "modelName": (("visible", ASCENDING), ("modelName", ASCENDING), ("_id", ASCENDING)),
+    "numberOfPortfolios": (("visible", ASCENDING), ("numberOfPortfolios", ASCENDING), ("_id", ASCENDING)),
+}
+"""Indexes of the headers of rebalances by the field that they are ordered by."""
+
+WHOLE_HEADERS: Final[Keys] = (
+    ("visible", ASCENDING),
+    ("rebalanceDate", ASCENDING),
+    ("_id", ASCENDING),
+    *((each, ASCENDING) for each in ("modelName", "numberOfPortfolios", "modelId", "pricedAt", "createdAt", "version")),
+)
+"""The index of headers by date, which holds all that a listing shows of them. Headers lie scattered among their
+portfolios; any order that no index has is sorted from this one, without reading a document."""
+
+HEADERS_BY_PORTFOLIO: Final[Keys] = (("portfolioIds", ASCENDING), ("rebalanceDate", ASCENDING), ("_id", ASCENDING))
+
 # Named as MongoDB itself would name them, so that an equal index made by another tool is recognised as the same.
 INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {
     MODELS: (
@@ -49,17 +70,8 @@ INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {
         # a question to each document, so that documents before the page are not read. Portfolios are in no index but
         # `_id`, which is all that they are looked up and ordered by, and cost that much less to write.
         *(
-            IndexModel([("visible", ASCENDING), *order], partialFilterExpression={"visible": True})
-            for order in (
-                [("_id", ASCENDING)],
-                [("rebalanceDate", ASCENDING), ("_id", ASCENDING)],
-                [("modelName", ASCENDING), ("_id", ASCENDING)],
-                [("numberOfPortfolios", ASCENDING), ("_id", ASCENDING)],
-            )
-        ),
-        IndexModel(
-            [("portfolioIds", ASCENDING), ("rebalanceDate", ASCENDING), ("_id", ASCENDING)],
-            partialFilterExpression={"visible": True},
+            IndexModel(list(keys), partialFilterExpression={"visible": True})
+            for keys in (*HEADERS_BY.values(), WHOLE_HEADERS, HEADERS_BY_PORTFOLIO)
         ),
         # Only rebalances that are being deleted.
         IndexModel([("hiddenSince", ASCENDING)], sparse=True),

@@ -80,7 +80,22 @@ async def test_every_order_of_rebalances_is_read_from_an_index(database: Databas
         sort = [SortKey(field, descending)]
         records = await profile.of(lambda: database.rebalances.page(offset=5, limit=10, sort=sort), "rebalances")  # noqa: B023
         _by_index(records)
-        assert sum(record["docsExamined"] for record in records) == 10, sort
+        assert sum(record["docsExamined"] for record in records) <= 10, sort
+
+
+async def test_any_other_order_of_rebalances_is_sorted_without_reading_a_document(
+    database: Database, profile: Profile
+) -> None:
+    """Headers lie among portfolios, of which there may be a thousand times as much."""
+    await _fill(database)
+    first_unique = {RebalanceField.REBALANCE_ID}
+    for fields in itertools.permutations(RebalanceField, 2):
+        for descending in itertools.product((False, True), repeat=2):
+            if fields[0] in first_unique or (fields[1] in first_unique and descending[0] == descending[1]):
+                continue  # the order of one field
+            sort = [SortKey(field, down) for field, down in zip(fields, descending, strict=True)]
+            records = await profile.of(lambda: database.rebalances.page(offset=5, limit=10, sort=sort), "rebalances")  # noqa: B023
+            assert [record["docsExamined"] for record in records] == [0], sort
 
 
 async def test_the_rebalances_of_portfolios_are_read_from_an_index_in_their_order(
@@ -123,7 +138,9 @@ async def test_models_are_found_by_portfolio_and_history_by_model_from_indexes(
     await _fill(database)
     [found, *_] = await database.models.page(limit=1)
     records = await profile.of(lambda: database.models.with_portfolio(security(1)), "models")
-    assert [record["planSummary"] for record in records] == ["IXSCAN { portfolios: 1 }"]
+    # The sweep that every process begins with may fall into the same moment.
+    plans = [record["planSummary"] for record in records if "portfolios" in record["command"].get("filter", {})]
+    assert plans == ["IXSCAN { portfolios: 1 }"]
     _by_index(await profile.of(lambda: database.models.history(found.id, limit=10), "model_history"))
 
 
