@@ -30,8 +30,8 @@ SAMPLES = Path("out/soak.csv")
 SAMPLE_SECONDS = 3.0
 FEWEST_SAMPLES = 8
 TOLERATED = {"api_mib": 0.05, "other_handles": 0.0, "processes": 0.0}
-"""How much may grow from the second quarter to the last, as a share; what is not named here is shown only. Of connections
-to the database there are as many as were ever in use at once, up to a bound of their own."""
+"""How much may grow from the second quarter to the last, as a share; what is not named here is shown only. Of
+connections to the database there are as many as were ever in use at once, up to a bound of their own."""
 
 
 class Sample(Struct, frozen=True):
