@@ -1,4 +1,4 @@
-"""A write that the database did not answer in time may still arrive, after its request has failed."""
+"""Writes that arrive after their request has failed, and such as never arrive although it was answered."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from app.rebalancing import idempotency
 from app.rebalancing.answers import Answers
 from app.rebalancing.rebalance import Rebalanced
 from persistence.database import Database, open_database
-from persistence.errors import DatabaseUnavailable
+from persistence.errors import DatabaseUnavailable, KeyInProgress
 from persistence.portfolio_record import record_of
 from tests.persistence.examples import portfolio, rebalance
 from tests.persistence.proxy import Proxy
@@ -63,3 +63,14 @@ async def test_a_retry_with_its_key_stores_the_only_rebalance(
         async with open_database(mongodb_url, database_name) as direct:
             await asyncio.sleep(0.2)  # what was held back gets its time
             assert [each.id for each in await direct.rebalances.page(limit=10)] == [retried.header.id]
+
+
+async def test_a_key_whose_end_the_database_was_not_told_is_in_progress(mongodb_url: str, database_name: str) -> None:
+    """What is stored is answered; until the lease is over nobody else can know that it was."""
+    async with Proxy.to(mongodb_url) as proxy, open_database(proxy.url, database_name) as database:
+        await database.ping(5)
+        proxy.before_write = lambda number: number > INSERT
+        assert await once(database) is not None
+        proxy.before_write = lambda _: False
+        with pytest.raises(KeyInProgress):
+            await once(database)
