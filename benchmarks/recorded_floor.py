@@ -18,6 +18,7 @@ from pymongo import MongoClient
 from app.commands.stack import Stack, free_port
 from benchmarks.models import ANSWER_SECONDS, rebalance_url
 from benchmarks.stack import DATABASE_NAME
+from persistence.schema import REBALANCES
 
 OPTIONS = ("--interface", "asgi", "--factory", "--workers", "1", "--loop", "uvloop", "--no-ws", "--no-log")
 START_SECONDS = 20
@@ -31,7 +32,7 @@ def running_floor(stack: Stack, model_id: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with MongoClient[RawBSONDocument](stack.mongodb_url, document_class=RawBSONDocument) as client:
-            documents = client[DATABASE_NAME]["rebalances"].find({"_id.rebalanceId": rebalance_id})
+            documents = client[DATABASE_NAME][REBALANCES].find({"_id.rebalanceId": rebalance_id})
             (directory / "documents.bson").write_bytes(b"".join(each.raw for each in documents))
         (directory / "answer.json").write_bytes(answer.content)
         port = free_port()

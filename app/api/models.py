@@ -1,6 +1,5 @@
 """The model endpoints."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from bson import ObjectId
@@ -24,7 +23,7 @@ from app.http.dialect import Dialect
 from app.http.exact_json import encode
 from app.http.identifiers import OBJECT_ID_PATTERN, object_id
 from app.http.listing import NO_OFFSET, PAGE_SIZE, Limit, Offset, PageSize, Version, sort_keys, sorted_by
-from app.http.streaming import streamed
+from app.http.streaming import array, streamed
 from app.models.changes import (
     Alteration,
     with_portfolios,
@@ -70,7 +69,7 @@ class ModelController(Controller):
     ) -> Stream:
         """Give models, all of them unless paged."""
         found = database.models.each(offset=offset, limit=limit, sort=sort_keys(sort_by, SORT_FIELDS))
-        return await streamed(_as_array(found, dialect))
+        return await streamed(array(encode(dialect.spell(ModelDTO.of(model))) async for model in found))
 
     @post(
         "/models",
@@ -219,14 +218,6 @@ class ModelController(Controller):
 def change(action: ModelAction) -> Change:
     """Make the audit trail's note of a change."""
     return Change(action, now(), correlation_id())
-
-
-async def _as_array(models: AsyncIterator[Model], dialect: Dialect) -> AsyncIterator[bytes]:
-    opening = b"["
-    async for model in models:
-        yield opening + encode(dialect.spell(ModelDTO.of(model)))
-        opening = b","
-    yield b"]" if opening == b"," else b"[]"
 
 
 async def _changed(database: Database, model_id: str, alter: Alteration, action: ModelAction) -> ModelDTO:

@@ -17,7 +17,7 @@ from app.http.dialect import Dialect
 from app.http.exact_json import encode
 from app.http.identifiers import OBJECT_ID_PATTERN, external_id, object_id
 from app.http.listing import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
-from app.http.streaming import read_ahead, streamed
+from app.http.streaming import array, read_ahead, streamed
 from app.values import ResourceId
 from persistence.database import Database
 from persistence.documents import Rebalance
@@ -180,8 +180,7 @@ async def portfolios_as_array(
     rebalance: Rebalance, database: Database, dialect: Dialect, *, positions: bool = True
 ) -> AsyncIterator[bytes]:
     """Write the portfolios of a rebalance as a JSON array, one in memory at a time."""
-    opening = b"["
-    async for portfolio in database.rebalances.portfolios(rebalance, positions=positions):
-        yield opening + encode(dialect.spell(PortfolioResultDTO.of(portfolio, positions=positions)))
-        opening = b","
-    yield b"]" if opening == b"," else b"[]"
+    found = database.rebalances.portfolios(rebalance, positions=positions)
+    shown = (encode(dialect.spell(PortfolioResultDTO.of(each, positions=positions))) async for each in found)
+    async for chunk in array(shown):
+        yield chunk

@@ -39,6 +39,15 @@ async def blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield bytes(block)
 
 
+async def array(elements: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Write encoded elements as a JSON array, a chunk for each."""
+    opening = b"["
+    async for element in elements:
+        yield opening + element
+        opening = b","
+    yield b"]" if opening == b"," else b"[]"
+
+
 async def read_ahead(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
     """Give the beginning, up to `READ_AHEAD_BYTES` or a chunk more, and what follows it."""
     beginning = bytearray()

@@ -42,6 +42,7 @@ class UnderWay:
                     self._in_flight += 1
                     tasks.create_task(one(place, portfolio_id))
         except BaseExceptionGroup as failed:
+            # Only what ends the whole rebalance gets here, and the first of it says why.
             raise failed.exceptions[0] from None
 
     def look_again(self) -> None:

@@ -15,8 +15,7 @@ _decode = msgspec.msgpack.Decoder(slot.Message).decode
 class Channel(asyncio.Protocol):
     """Hears one process.
 
-    A stream reader with a queue behind it would do the same, and take as long as everything else that the pool does
-    for a portfolio.
+    A stream reader with a queue behind it would do the same with more steps of the event loop for each message.
 
     Attributes:
         lost: done when nothing more will come.
