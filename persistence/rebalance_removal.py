@@ -114,9 +114,14 @@ class RebalanceRemoval:
         return [document["_id"] async for document in found]
 
 
-def every_place(rebalance_id: ObjectId) -> Document:
-    """The range of `_id` that the portfolios of a rebalance lie in, so that the one index serves and orders them."""
+def every_place(rebalance_id: ObjectId, *, after: int = -1) -> Document:
+    """The range of `_id` that the portfolios of a rebalance lie in, so that the one index serves and orders them.
+
+    Args:
+        rebalance_id: of the rebalance.
+        after: only places greater than this; they count from 0.
+    """
     return {
-        "$gte": {"rebalanceId": rebalance_id, "place": MinKey()},
+        "$gt": {"rebalanceId": rebalance_id, "place": after},
         "$lte": {"rebalanceId": rebalance_id, "place": MaxKey()},
     }

@@ -17,6 +17,7 @@ from typing import Any, Final
 import anyio
 from bson import ObjectId
 from msgspec.structs import fields
+from pymongo.errors import CursorNotFound
 
 from persistence.codec import from_document
 from persistence.documents import Rebalance, RebalancedPortfolio
@@ -106,18 +107,30 @@ class RebalanceRepository:
             RebalanceNotFound: it is being deleted; the portfolios given so far were right.
         """
         count = 0
-        async with (
-            self._access(),
-            self._rebalances.find(
-                {"_id": every_place(header.id)},
-                None if positions else {"positions": False},
-                sort=[("_id", 1)],
-                batch_size=_READ_AHEAD_PORTFOLIOS,
-            ) as found,
-        ):
-            async for document in found:
-                yield portfolio_of(document)
-                count += 1
+        last = -1
+        while True:
+            after = last
+            try:
+                async with (
+                    self._access(),
+                    self._rebalances.find(
+                        {"_id": every_place(header.id, after=after)},
+                        None if positions else {"positions": False},
+                        sort=[("_id", 1)],
+                        batch_size=_READ_AHEAD_PORTFOLIOS,
+                    ) as found,
+                ):
+                    async for document in found:
+                        portfolio = portfolio_of(document)
+                        yield portfolio
+                        count += 1
+                        last = portfolio.place
+                break
+            except (DatabaseUnavailable, CursorNotFound):
+                # PyMongo retries the beginning of a cursor, but not what follows, which is lost with the server that
+                # had it. What is stored never changes, so another cursor can go on where this one ended.
+                if last == after:
+                    raise
         if count != header.number_of_portfolios:
             raise RebalanceNotFound(header.id)
 

@@ -51,10 +51,9 @@ async def test_solver_processes_killed_under_load_cost_no_answer(
     caller.blamed = {"solvers"}
     killed = 0
     async with crowd(caller, model):
-        for _ in range(12):
+        while killed < 8:
             await asyncio.sleep(0.1)
             killed += impatient.processes.signal_solvers(signal.SIGKILL, 1)
-    assert killed > 5
     await caller.await_normal(model, RECOVERY_SECONDS)
     await impatient.processes.await_solvers(SOLVERS)
 
@@ -76,15 +75,14 @@ async def test_a_killed_database_is_a_clean_error_and_its_restart_the_end_of_it(
     caller.blamed = {"database"}
     await control.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.01, up_to=0.1))
     async with crowd(caller, model):
-        await asyncio.sleep(0.3)
+        await caller.await_outcome("200")
         await asyncio.to_thread(around.mongod.kill)
         await caller.await_not_ready()
         await caller.await_live()
+        await caller.await_outcome("503 DATABASE_UNAVAILABLE")
         await asyncio.to_thread(around.mongod.restart)
     await control.heal()
     await caller.await_normal(model, RECOVERY_SECONDS)
-    assert caller.outcomes["503 DATABASE_UNAVAILABLE"] > 0
-    assert caller.outcomes["200"] > 0
 
 
 async def test_a_frozen_database_is_a_clean_error_in_bounded_time(

@@ -1,7 +1,6 @@
 """Every test here holds on a replica set and on a standalone server alike."""
 
-import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from pymongo import AsyncMongoClient
@@ -11,19 +10,6 @@ from persistence.codec import CODEC_OPTIONS, Document
 
 on_one_server = pytest.mark.parametrize("server_url", ["mongodb_url"], indirect=True, ids=[""])
 """For a test in which the server makes no difference."""
-
-survives_lost_sockets = [
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.usefixtures("collected_sockets"),
-]
-"""For tests that lose their server: PyMongo leaves a socket that it gave up connecting to the garbage collector."""
-
-
-@pytest.fixture
-def collected_sockets() -> Iterator[None]:
-    """Has the garbage collector find such sockets in the test that lost them."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="session", params=["mongodb_url", "standalone_mongodb_url"], ids=["replica set", "standalone"])

@@ -20,12 +20,10 @@ from persistence.embedded import EmbeddedMongod
 from persistence.errors import DatabaseUnavailable, PersistenceError
 from persistence.portfolio_record import record_of
 from persistence.schema import INDEXES
-from tests.persistence.conftest import on_one_server, survives_lost_sockets
+from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, change, model, portfolio, rebalance, security
 from tests.persistence.pod import Pod, ping
 from tests.persistence.proxy import Proxy
-
-pytestmark = survives_lost_sockets
 
 
 @pytest.fixture

@@ -12,10 +12,7 @@ from persistence.documents import Model, Rebalance
 from persistence.embedded import EmbeddedMongod
 from persistence.errors import DatabaseUnavailable
 from persistence.portfolio_record import record_of
-from tests.persistence.conftest import survives_lost_sockets
 from tests.persistence.examples import change, model, portfolio, rebalance
-
-pytestmark = survives_lost_sockets
 
 _WRITERS = 10
 _ACKNOWLEDGED_BEFORE_THE_KILL = 60

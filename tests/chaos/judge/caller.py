@@ -130,6 +130,13 @@ class Caller:
         """Wait until the service says that it cannot take requests."""
         await self._await("ready", 503)
 
+    async def await_outcome(self, outcome: str) -> None:
+        """Wait until calls under way in other tasks were answered so, by status and code."""
+        until = time.monotonic() + _HEALTH_SECONDS
+        while not self.outcomes[outcome]:
+            assert time.monotonic() < until, f"nobody is answered {outcome}"
+            await asyncio.sleep(0.05)
+
     async def _await(self, health: str, status: int) -> None:
         until = time.monotonic() + _HEALTH_SECONDS
         while time.monotonic() < until:
@@ -151,11 +158,14 @@ class Caller:
             assert begun < since + within_seconds, f"not normal after {begun - since:.2f} s: {told}"
 
     async def read_again(self, rebalance_id: str) -> None:
-        """Read a rebalance, which must be what it was, or a clean error where something is disturbed."""
+        """Read a rebalance, which must be what it was, or a clean error where something is disturbed.
+
+        Of an answer whose first part is sent a database that goes away, and stays away, leaves a broken connection.
+        """
         try:
             response = await self._client.get(f"{self._url}/rebalance/{rebalance_id}")
         except httpx.TransportError:
-            assert "worker" in self.blamed, "the connection broke, and the worker was alive"
+            assert self.blamed & {"worker", "database"}, "the connection broke, and worker and database were alive"
             return
         if response.status_code == 200:
             rebalance = msgspec.json.decode(response.content, type=StoredRebalance)
