@@ -57,7 +57,8 @@ class SolverProcess:
                 await _in_thread(process.start)
             except (OSError, EOFError) as error:
                 await started.stop()
-                raise ProcessLost("the fork server of the solver processes does not answer") from error
+                reason = str(error) or "it has ended"
+                raise ProcessLost(f"the fork server of the solver processes does not answer: {reason}") from error
             except asyncio.CancelledError:
                 await started.stop()
                 raise

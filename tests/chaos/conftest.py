@@ -1,6 +1,7 @@
 """The stack that chaos tests share, and a caller whose every call is judged when the test is over."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import override
 
 import httpx
 import pytest
@@ -11,6 +12,17 @@ from tests.chaos.rig.simulator import SimulatorControl
 from tests.chaos.rig.stack import PATIENT, RunningService, Surroundings, serving, surroundings
 
 PATIENCE_SECONDS = 60
+
+
+class Transport(httpx.AsyncHTTPTransport):
+    """Tells of a connection that broke the moment it was made: anyio finds no socket to ask for its peer."""
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await super().handle_async_request(request)
+        except AttributeError as error:
+            raise httpx.ConnectError("broken off at once") from error
 
 
 @pytest.fixture(scope="package")
@@ -43,7 +55,7 @@ def market() -> Market:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """HTTP for the tests' own calls."""
-    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as opened:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, transport=Transport()) as opened:
         yield opened
 
 

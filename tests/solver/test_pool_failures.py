@@ -5,13 +5,14 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
+from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
 import pytest
 
 from solver import solve
-from solver.pool import Solved, SolverPool, solving
+from solver.pool import ProcessLost, Solved, SolverPool, solving
 from solver.pool.worker import Worker
 from solver.problem import Crashed, Portfolio, Security, Solution, TimeLimit
 from tests.solver import misbehaviour
@@ -206,6 +207,18 @@ async def test_the_death_of_the_fork_server_is_survived(pool: SolverPool) -> Non
     assert isinstance(crashed.outcome, Crashed)
     await asyncio.wait_for(until(lambda: not any(is_alive(process) for process in before)), 20)
     await is_whole(pool, 2)
+
+
+async def test_a_fork_server_that_cannot_be_used_is_an_error_that_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is where `TMPDIR` is longer than the path of a socket may be."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr(forkserver, "connect_to_new_process", refuse)
+    with pytest.raises(ProcessLost, match="does not answer: AF_UNIX path too long"):
+        async with SolverPool(processes=1, work=solving(solve)):
+            pass
 
 
 async def test_a_defect_of_the_pool_reaches_its_caller_and_the_pool_goes_on(
