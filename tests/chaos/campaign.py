@@ -36,8 +36,6 @@ SECURITIES = 40
 SIZES = (1, 1, 3, 3, 12, 12, 40, 100)
 """Portfolios of each client's model."""
 KEY_ATTEMPTS = 8
-FINAL = (200, 422)
-"""An answer that uses a key up."""
 
 
 class Dangers(Struct, frozen=True):
@@ -123,7 +121,7 @@ class Campaign:
         """Ask again under every key whose request ended unclear, its lease being over; returns how many there were."""
         for model, key in self._unclear_keys:
             asked = await self.caller.rebalance(model, key=key)
-            assert asked.status in FINAL, f"a key is not free after its lease: {asked.status} {asked.code}"
+            assert asked.final, f"a key is not free after its lease: {asked.status} {asked.code}"
         self.judged += await self.caller.settle()
         return len(self._unclear_keys)
 
@@ -153,7 +151,7 @@ class Campaign:
         key = f"key-{self._chance.getrandbits(64):016x}"
         asked = await self.caller.rebalance(model, key=key)
         for _ in range(KEY_ATTEMPTS):
-            if asked.status in FINAL:
+            if asked.final:
                 if self._chance.random() < 0.2:
                     again = await self.caller.rebalance(model, key=key)
                     same = (again.status, again.answers) == (asked.status, asked.answers)

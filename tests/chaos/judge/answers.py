@@ -127,6 +127,12 @@ class StoredRebalance(Wire, frozen=True):
     created_at: datetime
     portfolios: list[StoredPortfolio]
 
+    @property
+    def final(self) -> bool:
+        """It uses its key up: it did not fail as a whole for something that a retry may mend."""
+        errors = [portfolio.error for portfolio in self.portfolios]
+        return None in errors or not any(error and CODES[error.code] == 503 for error in errors)
+
 
 class RebalanceSummary(Wire, frozen=True):
     """A rebalance in the list, of which only the header matters here."""

@@ -79,6 +79,11 @@ class Asked(Struct, frozen=True):
         return self.details.get("rebalanceId")
 
     @property
+    def final(self) -> bool:
+        """The answer uses its key up: whoever asks again under it gets the same one."""
+        return self.status in (200, 422, 500)
+
+    @property
     def unclear(self) -> bool:
         """The caller cannot know whether anything was stored: no answer, or one that says the database fell silent."""
         return self.status == BROKEN or self.code == "DATABASE_UNAVAILABLE"

@@ -272,9 +272,9 @@ class Caller:
 
     async def _judge_stored(self, asked: Asked) -> StoredRebalance:
         assert asked.rebalance_id is not None
-        if asked.key is not None and asked.status in (200, 422):
+        if asked.key is not None and asked.final:
             first = self._answered_by_key.setdefault(asked.key, asked.rebalance_id)
-            assert first == asked.rebalance_id, "one idempotency key, two rebalances"
+            assert first == asked.rebalance_id, f"one idempotency key, two rebalances: {first}, and {asked}"
         rebalance = await self.stored(asked.rebalance_id)
         if rebalance.rebalance_id not in self._judged:  # or it is a replay, of prices that are not the present ones
             self._judge_rebalance(rebalance, asked.model, asked.portfolio_ids)
@@ -316,16 +316,17 @@ class Caller:
 
     def _judge_unanswered(self, rebalance: StoredRebalance) -> None:
         """What is stored and was not answered must belong to a call whose caller could not be told."""
+        portfolio_ids = tuple(each.portfolio_id for each in rebalance.portfolios)
         for asked in self._asked:
-            repeated = asked.key is not None and asked.key in self._answered_by_key
+            repeated = rebalance.final and asked.key is not None and asked.key in self._answered_by_key
             if (
                 asked.unclear
                 and not repeated
-                and asked.model.model_id == rebalance.model_id
+                and (asked.model.model_id, asked.portfolio_ids) == (rebalance.model_id, portfolio_ids)
                 and asked.began <= rebalance.rebalance_date <= asked.ended
             ):
                 self._judge_rebalance(rebalance, asked.model, asked.portfolio_ids)
-                if asked.key is not None:
+                if rebalance.final and asked.key is not None:
                     self._answered_by_key[asked.key] = rebalance.rebalance_id
                 return
         raise AssertionError(f"{rebalance.rebalance_id} is stored, and nobody was told")
