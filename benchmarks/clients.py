@@ -10,6 +10,7 @@ import aiohttp
 from msgspec import Struct
 
 from benchmarks.latencies import Latencies, latencies
+from benchmarks.processes import started_cpu_seconds
 
 CLIENTS = 32
 TURN_SECONDS = 3.0
@@ -29,6 +30,18 @@ class Turn(Struct, frozen=True):
     answered: int
     failed: int
     seconds: list[float]
+
+
+class Cost(Struct, frozen=True):
+    """What one call takes.
+
+    Attributes:
+        seconds: by the clock, as a median; of many clients' calls, the time in which one more is answered.
+        cpu: seconds of processors, in all processes that have to do with it but this one.
+    """
+
+    seconds: float
+    cpu: float
 
 
 def client_session(connections: int = CLIENTS) -> aiohttp.ClientSession:
@@ -63,32 +76,41 @@ async def drained(session: aiohttp.ClientSession, call: Call) -> None:
             pass
 
 
-async def take_turns(rounds: int, *calls: Call) -> tuple[list[float], int]:
-    """Make calls in turn, round after round; give each one's median seconds, and how many portfolios failed."""
+async def take_turns(rounds: int, *calls: Call) -> tuple[list[Cost], int]:
+    """Make calls in turn, round after round; give what each of them takes, and how many portfolios failed."""
     seconds: list[list[float]] = [[] for _ in calls]
+    cpu = [0.0 for _ in calls]
     failed = 0
     async with client_session() as session:
         for turn in range(rounds + 1):
             for place, call in enumerate(calls):
+                before = started_cpu_seconds()
                 taken, answer = await timed(session, call)
                 failed += answer.count(b'"status":"FAILED"')
                 if turn:  # the first warms up
                     seconds[place].append(taken)
-    return [statistics.median(each) for each in seconds], failed
+                    cpu[place] += started_cpu_seconds() - before
+    return [Cost(statistics.median(each), spent / rounds) for each, spent in zip(seconds, cpu, strict=True)], failed
 
 
-async def compete(rounds: int, *calls: Call) -> tuple[list[float], int]:
-    """Let many clients make each call for a while, in turns; give the median rates, and how many calls failed."""
+async def compete(rounds: int, *calls: Call) -> tuple[list[Cost], int]:
+    """Let many clients make each call for a while, in turns; give what one of each takes, and how many failed."""
     rates: list[list[float]] = [[] for _ in calls]
+    cpu = [0.0 for _ in calls]
+    answered = [0 for _ in calls]
     failed = 0
     async with client_session() as session:
         for turn in range(rounds + 1):
             for place, call in enumerate(calls):
+                before = started_cpu_seconds()
                 done = await storm(session, [call])
                 if turn:
                     rates[place].append(done.answered / TURN_SECONDS)
+                    cpu[place] += started_cpu_seconds() - before
+                    answered[place] += done.answered
                     failed += done.failed
-    return [statistics.median(each) for each in rates], failed
+    spent = [seconds / number for seconds, number in zip(cpu, answered, strict=True)]
+    return [Cost(1 / statistics.median(each), one) for each, one in zip(rates, spent, strict=True)], failed
 
 
 async def storm(

@@ -3,7 +3,7 @@
     ./run bench end_to_end
 
 Service and floor take turns, so that whatever else the machine does meets both; medians are compared. The floor is the
-bare handler of `benchmarks.floor`.
+bare handler of `benchmarks.floor`. Processor time is that of all processes, MongoDB and the simulator included.
 """
 
 import click
@@ -11,20 +11,21 @@ import uvloop
 from msgspec import Struct
 
 from app.commands.stack import Stack
-from benchmarks.clients import Call, compete, take_turns
+from benchmarks.clients import Call, Cost, compete, take_turns
 from benchmarks.models import Size, create_model, rebalance_url, single_rebalance_url
 from benchmarks.recorded_floor import running_floor
 from benchmarks.stack import benchmark_stack
-from benchmarks.tables import MARKDOWN_OPTION, progress, show, table
+from benchmarks.tables import MARKDOWN_OPTION, milliseconds, progress, show, table
 
 
 class Measured(Struct, frozen=True):
-    """Portfolios or requests a second, by the service and by the floor, as medians of interleaved turns."""
+    """What the service and the floor take for one call, and how many portfolios or requests a call counts as."""
 
     what: str
-    service: float
-    floor: float
+    service: Cost
+    floor: Cost
     failures: int
+    counts: int = 1
 
 
 LARGE = {Size(100, 50): 30, Size(100, 10): 30, Size(1000, 50): 5, Size(1000, 10): 5}
@@ -43,18 +44,30 @@ def main(*, only: str, markdown: bool) -> None:
     """
     work = {f"large request {size}": (large_request, size) for size in LARGE}
     work |= {"single rebalances": (single_rebalances, SINGLE), "model reads": (model_reads, SINGLE)}
-    results = table("Service and floor", "a second", "floor : service", "service", "floor", "failures")
+    results = table(
+        "Service and floor",
+        "a second",
+        "floor : service",
+        "service",
+        "floor",
+        "ms of CPU of each, service",
+        "floor",
+        "failures",
+    )
     failures = 0
     with benchmark_stack() as stack:
         for name, (measure, size) in work.items():
             if only in name:
                 with progress.status(name):
                     result = measure(stack, size)
+                service, floor, counts = result.service, result.floor, result.counts
                 results.add_row(
                     result.what,
-                    f"{result.floor / result.service:.2f}",
-                    f"{result.service:,.0f}",
-                    f"{result.floor:,.0f}",
+                    f"{service.seconds / floor.seconds:.2f}",
+                    f"{counts / service.seconds:,.0f}",
+                    f"{counts / floor.seconds:,.0f}",
+                    milliseconds(service.cpu / counts),
+                    milliseconds(floor.cpu / counts),
                     str(result.failures),
                 )
                 failures += result.failures
@@ -69,7 +82,7 @@ def large_request(stack: Stack, size: Size) -> Measured:
     service = Call("POST", rebalance_url(stack, model_id))
     with running_floor(stack, model_id) as floor_url:
         (ours, floors), failures = uvloop.run(take_turns(LARGE[size], service, Call("POST", f"{floor_url}/rebalance")))
-    return Measured(f"portfolios, {size}", size.portfolios / ours, size.portfolios / floors, failures)
+    return Measured(f"portfolios, {size}", ours, floors, failures, size.portfolios)
 
 
 def single_rebalances(stack: Stack, size: Size) -> Measured:

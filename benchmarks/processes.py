@@ -66,6 +66,15 @@ def cpu_seconds(some: Mapping[Part, list[psutil.Process]]) -> dict[Part, float]:
     return {part: sum(_cpu_seconds(process) for process in processes) for part, processes in some.items()}
 
 
+def started_cpu_seconds() -> float:
+    """Processor time that everything this process has started, and that still runs, has used so far."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            total += _cpu_seconds(process)
+    return total
+
+
 def proportional_memory(processes: list[psutil.Process]) -> float:
     """Memory of them together in MiB, each shared page counted once: what a pod is billed."""
     total = 0

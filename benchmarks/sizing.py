@@ -45,6 +45,6 @@ def _measure(processes: int) -> Pod:
         at_rest = proportional_memory(service_processes(stack.service.pid))
         call = Call("POST", rebalance_url(stack, create_model(stack, SIZE)))
         with progress.status(f"{processes} solver processes"):
-            (seconds,), _ = uvloop.run(take_turns(ROUNDS, call))
+            (cost,), _ = uvloop.run(take_turns(ROUNDS, call))
         at_work = proportional_memory(service_processes(stack.service.pid))
-        return Pod(at_rest, at_work, SIZE.portfolios / seconds)
+        return Pod(at_rest, at_work, SIZE.portfolios / cost.seconds)
