@@ -115,7 +115,7 @@ class Campaign:
         await self.caller.await_normal(self._models[-1], RECOVERY_SECONDS)
         self.judged += await self.caller.settle()
         await self._service.processes.await_solvers(SOLVERS)
-        self.caller.blamed.clear()
+        self.caller.judge.blamed.clear()
 
     async def settle_keys(self) -> int:
         """Ask again under every key whose request ended unclear, its lease being over; returns how many there were."""
@@ -172,7 +172,7 @@ class Campaign:
             if self._chance.random() < 0.3:
                 await self._control.inject(service)
             else:
-                self.caller.blamed.add(service)
+                self.caller.judge.blamed.add(service)
                 await self._control.inject(service, *(self._fault() for _ in range(self._chance.choice((1, 1, 2)))))
                 self.done["faults"] += 1
             await asyncio.sleep(self._chance.uniform(0.1, 1.0))
@@ -212,7 +212,7 @@ class Campaign:
                 continue
             processes = self._service.processes
             kind = self._chance.random()
-            self.caller.blamed.add("solvers")
+            self.caller.judge.blamed.add("solvers")
             with contextlib.suppress(psutil.NoSuchProcess):
                 if kind < 0.05:
                     fork_server = processes.fork_server()
@@ -228,7 +228,7 @@ class Campaign:
     async def _disturb_database(self, seconds: float) -> None:
         mongod = self._around.mongod
         await asyncio.sleep(self._chance.uniform(0, seconds / 2))
-        self.caller.blamed.add("database")
+        self.caller.judge.blamed.add("database")
         away = self._chance.uniform(0.1, seconds / 4)
         if self._chance.random() < 0.5:
             await asyncio.to_thread(mongod.kill)
@@ -243,7 +243,7 @@ class Campaign:
 
     async def _kill_worker(self, seconds: float) -> None:
         await asyncio.sleep(self._chance.uniform(0, seconds / 2))
-        self.caller.blamed |= {"worker", "solvers"}
+        self.caller.judge.blamed |= {"worker", "solvers"}
         with contextlib.suppress(psutil.NoSuchProcess):
             self._service.processes.worker().kill()
             self.done["workers killed"] += 1

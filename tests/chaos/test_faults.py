@@ -96,7 +96,7 @@ async def test_a_fault_of_a_required_service_is_named_and_then_over(
 ) -> None:
     """All fail with 503 that says who and why, or all complete where nothing was lost; healed, all complete again."""
     model = await a_model(caller, market)
-    caller.blamed = {service}
+    caller.judge.blamed = {service}
     await control.inject(service, scenario.fault)
     asked = await caller.rebalance(model)
     if scenario.cause is None:

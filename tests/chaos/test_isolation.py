@@ -45,7 +45,7 @@ async def test_one_bad_answer_among_a_hundred_costs_one_portfolio(
     model = await caller.create_model(
         evenly(market.world.priced_security_ids()[:5]), market.world.portfolio_ids(0, HUNDRED)
     )
-    caller.blamed = {Service.PORTFOLIO_ACCOUNTING}
+    caller.judge.blamed = {Service.PORTFOLIO_ACCOUNTING}
     await control.inject(Service.PORTFOLIO_ACCOUNTING, fault)
     asked = await caller.rebalance(model)
     assert len(asked.failed) == 1
@@ -69,7 +69,7 @@ async def test_bad_portfolios_among_a_hundred_cost_only_themselves(
     }
     ids[20], ids[80] = world.case_id(SpecialCase.UNPRICED_HOLDING), world.case_id(SpecialCase.NEGATIVE_VALUE)
     model = await caller.create_model(evenly(world.priced_security_ids()[:5]), ids)
-    caller.blamed = {Service.PORTFOLIO_ACCOUNTING}
+    caller.judge.blamed = {Service.PORTFOLIO_ACCOUNTING}
     asked = await caller.rebalance(model)
     assert asked.failed == bad
 
@@ -82,7 +82,7 @@ async def test_a_required_service_that_hangs_fails_a_hundred_portfolios_in_the_t
     model = await caller.create_model(
         evenly(market.world.priced_security_ids()[:5]), market.world.portfolio_ids(300, HUNDRED)
     )
-    caller.blamed = {service}
+    caller.judge.blamed = {service}
     await control.forget_calls()
     await control.inject(service, Hang())
     asked = await caller.rebalance(model)
@@ -102,7 +102,7 @@ async def test_an_open_breaker_answers_at_once_and_says_so(
     model = await caller.create_model(
         evenly(market.world.priced_security_ids()[:5]), market.world.portfolio_ids(400, HUNDRED)
     )
-    caller.blamed = {Service.PORTFOLIO_ACCOUNTING}
+    caller.judge.blamed = {Service.PORTFOLIO_ACCOUNTING}
     await control.inject(Service.PORTFOLIO_ACCOUNTING, ErrorStatus(status=500))
     await caller.rebalance(model)
     await control.forget_calls()
@@ -121,7 +121,7 @@ async def test_a_flapping_service_costs_only_the_portfolios_it_failed(
     model = await caller.create_model(
         evenly(market.world.priced_security_ids()[:5]), market.world.portfolio_ids(500, 70)
     )
-    caller.blamed = {Service.PORTFOLIO_ACCOUNTING}
+    caller.judge.blamed = {Service.PORTFOLIO_ACCOUNTING}
     await control.inject(Service.PORTFOLIO_ACCOUNTING, ErrorStatus(status=503, calls=2, pause=5))
     asked = await caller.rebalance(model)
     assert len(asked.failed) == 20
@@ -147,7 +147,7 @@ async def test_one_portfolio_that_fails_for_a_neighbour_makes_it_503_where_none_
     world = market.world
     ids = [world.case_id(SpecialCase.NEGATIVE_VALUE), world.portfolio_ids(600, 1)[0]]
     model = await caller.create_model(evenly(world.priced_security_ids()[:5]), ids)
-    caller.blamed = {Service.PORTFOLIO_ACCOUNTING}
+    caller.judge.blamed = {Service.PORTFOLIO_ACCOUNTING}
     await market.put_holdings(control, ids[1], Holdings(Decimal("1e15")))
     asked = await caller.rebalance(model)
     assert (asked.status, asked.code) == (503, "EXTERNAL_SERVICE_ERROR")

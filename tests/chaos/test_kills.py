@@ -48,7 +48,7 @@ async def test_solver_processes_killed_under_load_cost_no_answer(
     impatient: RunningService, caller: Caller, model: Model
 ) -> None:
     """Every rebalance completes, or a portfolio whose solver died twice says so; the pool becomes whole again."""
-    caller.blamed = {"solvers"}
+    caller.judge.blamed = {"solvers"}
     killed = 0
     async with crowd(caller, model):
         while killed < 8:
@@ -72,7 +72,7 @@ async def test_a_killed_database_is_a_clean_error_and_its_restart_the_end_of_it(
     around: Surroundings, caller: Caller, control: SimulatorControl, model: Model
 ) -> None:
     """Rebalances are under way when it goes; readiness follows it both ways."""
-    caller.blamed = {"database"}
+    caller.judge.blamed = {"database"}
     await control.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.01, up_to=0.1))
     async with crowd(caller, model):
         await caller.await_outcome("200")
@@ -89,7 +89,7 @@ async def test_a_frozen_database_is_a_clean_error_in_bounded_time(
     around: Surroundings, caller: Caller, model: Model
 ) -> None:
     """Its connections stay open and nothing answers: every call is refused within its time-outs, then all is well."""
-    caller.blamed = {"database"}
+    caller.judge.blamed = {"database"}
     around.mongod.freeze()
     try:
         started = time.monotonic()
@@ -106,7 +106,7 @@ async def test_a_killed_worker_breaks_connections_and_leaves_nothing_half_visibl
 ) -> None:
     """Its successor lists only whole rebalances: those answered, and at most one for each broken connection."""
     await control.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.2, up_to=0.6))
-    caller.blamed = {"worker"}
+    caller.judge.blamed = {"worker"}
     running = [asyncio.create_task(caller.rebalance(model)) for _ in range(CLIENTS)]
     await asyncio.sleep(0.4)
     impatient.processes.worker().kill()

@@ -24,7 +24,7 @@ async def test_a_million_rows_from_every_service_at_once_fit_in_the_pod(
         )
         for each in range(3)
     ]
-    caller.blamed = {Service.PORTFOLIO_ACCOUNTING, Service.PRICING, Service.SECURITY}
+    caller.judge.blamed = {Service.PORTFOLIO_ACCOUNTING, Service.PRICING, Service.SECURITY}
     done = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         peak = tasks.create_task(peak_megabytes(impatient.processes, done))

@@ -46,7 +46,7 @@ async def test_what_the_queue_cannot_hold_is_refused_and_the_rest_is_solved(
             model = await caller.create_model(
                 evenly(market.world.priced_security_ids()[:30]), market.world.portfolio_ids(8000, PORTFOLIOS)
             )
-            caller.blamed = {"solvers"}
+            caller.judge.blamed = {"solvers"}
             done = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
                 peak = tasks.create_task(peak_megabytes(service.processes, done))

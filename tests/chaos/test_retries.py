@@ -37,7 +37,7 @@ async def rebalance_one(caller: Caller, control: SimulatorControl, market: Marke
     model = await caller.create_model(
         evenly(market.world.priced_security_ids()[:5]), market.world.portfolio_ids(4000, 1)
     )
-    caller.blamed = {BALANCES}
+    caller.judge.blamed = {BALANCES}
     await control.heal()
     await caller.await_normal(model, RECOVERY_SECONDS)
     await control.inject(BALANCES, *faults)

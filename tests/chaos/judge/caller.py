@@ -14,16 +14,9 @@ import httpx
 import msgspec
 
 from tests.chaos.judge import oracle
-from tests.chaos.judge.answers import (
-    CODES,
-    Answer,
-    Envelope,
-    Failure,
-    RebalanceSummary,
-    StoredPortfolio,
-    StoredRebalance,
-)
+from tests.chaos.judge.answers import CODES, Answer, Envelope, RebalanceSummary, StoredRebalance
 from tests.chaos.judge.asked import BROKEN, Asked
+from tests.chaos.judge.judge import Judge
 from tests.chaos.judge.market import Market
 from tests.chaos.judge.oracle import Model, Wanted
 
@@ -42,8 +35,7 @@ class Caller:
         longest_seconds: no answer may take longer: the deadline, and some more to store what there is by then.
 
     Attributes:
-        blamed: what is disturbed just now, and so may be the reason of a failure: names of services, `solvers`,
-            `database`, `worker`. A failure that blames anything else is a violation.
+        judge: of every answer; it is told what is disturbed.
         outcomes: how often each status and code was answered.
         slowest: the longest that a caller waited for each of them, in seconds.
     """
@@ -54,15 +46,13 @@ class Caller:
         self._url = f"{url}/api/v1"
         self._health = f"{url}/health"
         self._client = client
-        self._market = market
         self._models: dict[str, Model] = {}
         self._asked: list[Asked] = []
         self._answered_by_key: dict[str, str] = {}
         self._judged: set[str] = set()
         self._read_before: dict[str, StoredRebalance] = {}
         self._since = _now()
-        self.blamed: set[str] = set()
-        self._longest_seconds = longest_seconds
+        self.judge = Judge(market, longest_seconds)
         self.outcomes: Counter[str] = Counter()
         self.slowest: dict[str, float] = {}
 
@@ -115,7 +105,7 @@ class Caller:
         outcome = f"{asked.status} {asked.code}".strip()
         self.outcomes[outcome] += 1
         self.slowest[outcome] = max(self.slowest.get(outcome, 0), asked.seconds)
-        self._judge_call(asked)
+        self.judge.call(asked)
         return asked
 
     async def await_live(self) -> None:
@@ -165,13 +155,15 @@ class Caller:
         try:
             response = await self._client.get(f"{self._url}/rebalance/{rebalance_id}")
         except httpx.TransportError:
-            assert self.blamed & {"worker", "database"}, "the connection broke, and worker and database were alive"
+            assert self.judge.blamed & {"worker", "database"}, (
+                "the connection broke, and worker and database were alive"
+            )
             return
         if response.status_code == 200:
             rebalance = msgspec.json.decode(response.content, type=StoredRebalance)
             assert rebalance == self._read_before.setdefault(rebalance_id, rebalance), "a stored rebalance has changed"
         else:
-            self._judge_failure(msgspec.json.decode(response.content, type=Envelope).error)
+            self.judge.failure(msgspec.json.decode(response.content, type=Envelope).error)
 
     async def stored(self, rebalance_id: str) -> StoredRebalance:
         """A rebalance as it reads back, whole."""
@@ -230,46 +222,6 @@ class Caller:
         assert failure.trace_id == headers["x-correlation-id"]
         return msgspec.structs.replace(asked, failure=failure, headers=headers)
 
-    def _judge_call(self, asked: Asked) -> None:
-        """What can be said of an answer by itself."""
-        assert asked.seconds < self._longest_seconds, "the answer came long after the deadline"
-        if asked.status == BROKEN:
-            assert "worker" in self.blamed, "the connection broke, and the worker was alive"
-            return
-        if asked.failure is not None:
-            self._judge_failure(asked.failure)
-            assert tuple(asked.failed) in ((), asked.portfolio_ids), "where all portfolios failed all are listed"
-            return
-        assert tuple(answer.portfolio_id for answer in asked.answers) == asked.portfolio_ids
-        assert any(answer.status == "COMPLETED" for answer in asked.answers), "all failed, and the answer is 200"
-        assert len({answer.rebalance_id for answer in asked.answers}) == 1
-        for answer in asked.answers:
-            assert (answer.error is None) == (answer.status == "COMPLETED")
-            if answer.error is not None:
-                assert (answer.transactions, answer.drifts) == ([], []), "a failed portfolio trades nothing"
-                if answer.error.timestamp >= asked.began:  # or it is a replay, and was judged in its time
-                    self._judge_failure(answer.error)
-
-    def _judge_failure(self, failure: Failure) -> None:
-        oracle.judge_failure(failure)
-        told = f"{failure.code}: {failure.message}"
-        match failure.code:
-            case "EXTERNAL_SERVICE_ERROR":
-                assert failure.details["service"] in self.blamed, told
-                assert failure.details["service"] in failure.message, told
-                assert failure.details["cause"], told
-                assert failure.details["reason"] in failure.message, told
-            case "DATABASE_UNAVAILABLE":
-                assert "database" in self.blamed, told
-            case "DEADLINE_EXCEEDED" | "OVERLOADED":
-                assert self.blamed, told
-            case "INTERNAL_ERROR":
-                assert "solvers" in self.blamed, told
-                assert "solver process died twice" in failure.message, told
-            case "OPTIMIZATION_FAILED":
-                infeasible = failure.details["solverStatus"] == "INFEASIBLE"
-                assert infeasible or "solvers" in self.blamed, told
-
     async def _judge_stored(self, asked: Asked) -> StoredRebalance:
         assert asked.rebalance_id is not None
         if asked.key is not None and asked.final:
@@ -277,7 +229,7 @@ class Caller:
             assert first == asked.rebalance_id, f"one idempotency key, two rebalances: {first}, and {asked}"
         rebalance = await self.stored(asked.rebalance_id)
         if rebalance.rebalance_id not in self._judged:  # or it is a replay, of prices that are not the present ones
-            self._judge_rebalance(rebalance, asked.model, asked.portfolio_ids)
+            self._judge_rebalance(rebalance, asked)
         if asked.failure is not None:
             stored = {each.portfolio_id: each.error.code for each in rebalance.portfolios if each.error}
             assert asked.failed == stored, "the failures are answered and stored differently"
@@ -286,33 +238,9 @@ class Caller:
                 oracle.judge_answer(answer, portfolio)
         return rebalance
 
-    def _judge_rebalance(self, rebalance: StoredRebalance, model: Model, portfolio_ids: tuple[str, ...]) -> None:
-        assert (rebalance.model_id, rebalance.model_name) == (model.model_id, model.name)
-        assert tuple(portfolio.portfolio_id for portfolio in rebalance.portfolios) == portfolio_ids
-        for portfolio in rebalance.portfolios:
-            self._judge_portfolio(model, portfolio)
+    def _judge_rebalance(self, rebalance: StoredRebalance, asked: Asked) -> None:
+        self.judge.rebalance(rebalance, asked)
         self._judged.add(rebalance.rebalance_id)
-
-    def _judge_portfolio(self, model: Model, portfolio: StoredPortfolio) -> None:
-        if portfolio.error is None:
-            assert portfolio.status == "COMPLETED"
-            oracle.judge_completed(self._market, model, portfolio)
-            return
-        assert portfolio.positions == []
-        self._judge_failure(portfolio.error)
-        _, held = self._market.held(portfolio.portfolio_id)
-        needed = {*held, *(each.security_id for each in model.positions)}
-        match portfolio.error.code:
-            case "OPTIMIZATION_FAILED" if portfolio.error.details["solverStatus"] == "INFEASIBLE":
-                oracle.judge_infeasible(self._market, model, portfolio.portfolio_id)
-            case "PRICE_UNAVAILABLE":
-                named = set(portfolio.error.details["securityIds"])
-                assert (
-                    named == {each for each in needed if self._market.price(each) is None} or "pricing" in self.blamed
-                )
-            case "SECURITY_NOT_FOUND":
-                named = set(portfolio.error.details["securityIds"])
-                assert named == {each for each in needed if not self._market.knows(each)} or "security" in self.blamed
 
     def _judge_unanswered(self, rebalance: StoredRebalance) -> None:
         """What is stored and was not answered must belong to a call whose caller could not be told."""
@@ -325,7 +253,7 @@ class Caller:
                 and (asked.model.model_id, asked.portfolio_ids) == (rebalance.model_id, portfolio_ids)
                 and asked.began <= rebalance.rebalance_date <= asked.ended
             ):
-                self._judge_rebalance(rebalance, asked.model, asked.portfolio_ids)
+                self._judge_rebalance(rebalance, asked)
                 if rebalance.final and asked.key is not None:
                     self._answered_by_key[asked.key] = rebalance.rebalance_id
                 return
