@@ -19,6 +19,8 @@ from rich.table import Table
 from app.api.rebalance_dto import PortfolioResultDTO, RebalanceResultDTO
 from app.calculation.answer import RebalanceDTO
 from app.commands.stack import Stack, StackFailed, running_stack
+from app.http.dialect import Dialect
+from app.settings import load_settings
 from integrations.simulator import SimulatorSettings, SpecialCase, World
 from persistence.database import open_database
 from persistence.documents import RebalancedPortfolio
@@ -42,8 +44,10 @@ def run(*, once: bool) -> None:
     """Run the demo until it is interrupted, or once.
 
     Raises:
+        InvalidSetting: an environment variable is wrong.
         SystemExit: a part of it did not start.
     """
+    dialect = load_settings().api_dialect
     console = Console(highlight=False)
     # A request to stop is an interrupt like Ctrl-C, so that every part is stopped in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -53,7 +57,7 @@ def run(*, once: bool) -> None:
             log = Path(directory) / "service.log"
             with running_stack(log=log, settings={"DATABASE_NAME": DATABASE_NAME}, on_step=step) as stack:
                 step("Creating a model and rebalancing its portfolios")
-                shown = asyncio.run(_rebalance(stack, world))
+                shown = asyncio.run(_rebalance(stack, world, dialect))
                 step("")
                 _show(console, shown, world)
                 if once:
@@ -90,8 +94,8 @@ def _progress(console: Console) -> Iterator[Callable[[str], None]]:
         yield step
 
 
-async def _rebalance(stack: Stack, world: World) -> Shown:
-    """Create the model and rebalance it, as any client would: through HTTP."""
+async def _rebalance(stack: Stack, world: World, dialect: Dialect) -> Shown:
+    """Create the model and rebalance it, as any client would: through HTTP, in the dialect that the service speaks."""
     model = {
         "name": "Demo: ten positions",
         "positions": [
@@ -111,10 +115,11 @@ async def _rebalance(stack: Stack, world: World) -> Shown:
                 text = await response.read()
                 if not response.ok:
                     raise StackFailed(f"The service answered {response.status}: {text.decode()}")
-                return msgspec.json.decode(text, type=kind)
+                decoded: T = msgspec.json.decode(text, type=dialect.type_of(kind))
+                return decoded
 
-        created = await call("POST", "/models", dict[str, object], model)
-        model_id = str(created["modelId"])
+        created = await call("POST", "/models", dict[str, object], dialect.spell(model))
+        model_id = str(created[dialect.field_name("modelId")])
         answer = await call("POST", f"/model/{model_id}/rebalance", list[RebalanceDTO])
         result = await call("GET", f"/rebalance/{answer[0].rebalance_id}", RebalanceResultDTO)
     # How each portfolio was solved is stored with it and no part of the public answer.
@@ -143,7 +148,7 @@ def _show(console: Console, shown: Shown, world: World) -> None:
 
 
 def _trades(answered: RebalanceDTO, read_back: PortfolioResultDTO, world: World) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)  # 80 columns must do
     for heading in ("", "Ticker"):
         table.add_column(heading, no_wrap=True)
     for heading in ("Shares", "Price", "Value", "Before", "After", "Target", "Actual"):
@@ -188,6 +193,7 @@ def _show_links(console: Console, stack: Stack, shown: Shown, log: Path) -> None
     console.print(f"Swagger UI   {url}/docs")
     console.print(f"Redoc        {url}/redoc")
     console.print(f"Service log  {log}")
-    console.print(f"Simulator    {stack.simulator.control}  [dim](faults, holdings and prices, under /control)[/dim]")
+    what = "[dim](faults, holdings and prices, under /control)[/dim]"
+    console.print(f"Simulator    {stack.simulator.control}  {what}", soft_wrap=True)
     console.print("\nThe same rebalance again, at the prices of that moment:")
     console.print(f"  curl -X POST {url}/api/v1/model/{shown.model_id}/rebalance", soft_wrap=True)

@@ -13,14 +13,16 @@ from tests.system.processes import Command, running
 STAYS_UP = "The service stays up"
 
 
-def test_once_shows_the_trades_of_three_portfolios_and_leaves_nothing_running() -> None:
-    with running("demo", "--once") as command:
+@pytest.mark.parametrize("dialect", ["standard", "globeco"])
+def test_once_shows_the_trades_of_three_portfolios_and_leaves_nothing_running(dialect: str) -> None:
+    with running("demo", "--once", environment={"API_DIALECT": dialect, "COLUMNS": "80"}) as command:
         assert command.finish() == 0, command.output
         assert command.await_end_of_family() == []
     assert len(re.findall(r"market value [\d,.]+ +cash before [\d,.]+ +cash after [\d,.]+", command.output)) == 3
     assert len(re.findall(r"^ *BUY ", command.output, re.MULTILINE)) >= 10
     assert re.search(r"^ *SELL ", command.output, re.MULTILINE), "the portfolio that holds securities sells some"
     assert command.output.count("proven") == 3
+    assert "…" not in command.output, "every number is whole in the usual 80 columns"
 
 
 def test_what_it_prints_works_while_it_stays_up() -> None:
