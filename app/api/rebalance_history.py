@@ -12,7 +12,7 @@ from app.api.model_dto import ModelPortfolioDTO
 from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO
 from app.api.rebalances import PortfolioId
 from app.api.responses import answers, errors
-from app.errors import ErrorCode, OrderGenerationError
+from app.errors import ErrorCode, InvalidField, OrderGenerationError
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
 from app.http.identifiers import OBJECT_ID_PATTERN, external_id, object_id
@@ -34,6 +34,7 @@ SORT_FIELDS = {
     "model_name": RebalanceField.MODEL_NAME,
     "number_of_portfolios": RebalanceField.NUMBER_OF_PORTFOLIOS,
 }
+VIEWS = ("full", "summary")
 NEWEST_FIRST = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
 
 
@@ -64,10 +65,15 @@ class RebalanceHistoryController(Controller):
         limit: PageSize = PAGE_SIZE,
         sort_by: Annotated[str | None, sorted_by(SORT_FIELDS)] = None,
         view: Annotated[
-            Literal["full", "summary"], QueryParameter(description="A summary has null in place of the positions.")
+            str,
+            QueryParameter(
+                description="A summary has null in place of the positions.", schema_extra={"enum": list(VIEWS)}
+            ),
         ] = "full",
     ) -> Stream:
         """Give rebalances with their portfolios, newest first unless sorted otherwise."""
+        if view not in VIEWS:
+            raise InvalidField("view", f"must be {' or '.join(VIEWS)}")
         keys = sort_keys(sort_by, SORT_FIELDS) or NEWEST_FIRST
         found = await database.rebalances.page(offset=offset, limit=limit, sort=keys) if limit else []
         return await streamed(as_array(found, database, dialect, positions=view == "full"))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 from litestar.params import QueryParameter
 
 from app.errors import InvalidField
-from app.http.dialect import snake_case
+from app.http.dialect import camel_case, snake_case
 from persistence.sorting import SortKey
 
 LARGEST = 2**31 - 1
@@ -78,10 +78,12 @@ Version = Annotated[VersionNumber, QueryParameter(description="The version that 
 
 
 def sorted_by(fields: Mapping[str, object]) -> QueryParameter:
-    """Describe a listing's parameter `sort_by`."""
-    key = f"[ +-]?({'|'.join(fields)})"
+    """Describe a listing's parameter `sort_by`; what the pattern lets through is what `sort_keys` understands."""
+    spellings = dict.fromkeys(spelling for field in fields for spelling in (field, camel_case(field)))
+    key = f"[ +-]?({'|'.join(spellings)})"
+    accepted = ", ".join(f"`{field}`" for field in fields)
     return QueryParameter(
-        description="Comma list of fields, each with an optional `+` (ascending, the default) or `-`.",
+        description=f"Comma list of {accepted}, each with an optional `+` (ascending, the default) or `-`.",
         schema_extra={"pattern": f"^{key}(,{key})*$"},
     )
 

@@ -15,7 +15,7 @@ from referencing.jsonschema import DRAFT202012
 from app.api.health import LiveDTO, ReadyDTO
 from app.api.model_dto import ModelDTO, ModelHistoryDTO
 from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO
-from app.api.rebalance_history import DeletedRebalanceDTO
+from app.api.rebalance_history import SORT_FIELDS, DeletedRebalanceDTO
 from app.calculation.answer import RebalanceDTO
 from app.errors import STATUS, ErrorCode
 from app.http.dialect import Dialect
@@ -112,6 +112,18 @@ def test_names_are_spelled_in_the_dialect_in_force(api: Api, document: Json) -> 
             assert in_path == set(re.findall(r"\{(\w+)\}", path))
     query = [one["name"] for each in operations(document) for one in each["parameters"] if one.get("in") == "query"]
     assert set(query) == {"offset", "limit", "sort_by", "view", "version", api.name("modelId")}
+
+
+def test_a_listing_says_what_it_can_be_sorted_by_in_either_spelling_and_which_views_there_are(document: Json) -> None:
+    parameters = {
+        one["name"]: one for one in document["paths"]["/api/v1/rebalances"]["get"]["parameters"] if "in" in one
+    }
+    sort_by = parameters["sort_by"]
+    assert all(f"`{field}`" in sort_by["description"] for field in SORT_FIELDS)
+    for accepted in ("-rebalance_date", "+modelName,numberOfPortfolios"):
+        assert re.search(sort_by["schema"]["pattern"], accepted)
+    assert not re.search(sort_by["schema"]["pattern"], "version")
+    assert parameters["view"]["schema"] == {"type": "string", "enum": ["full", "summary"], "default": "full"}
 
 
 def test_answers_have_every_key_and_requests_no_other(document: Json) -> None:

@@ -113,7 +113,7 @@ def test_a_summary_is_the_record_without_positions(api: Api, mixed: tuple[Any, A
         portfolio["positions"] = None
     assert summary == full
     rules = api.get("/rebalances", view="all").expect(400).rules
-    assert list(rules) == ["view"]
+    assert rules == {"view": "must be full or summary"}
 
 
 def test_what_is_not_there_is_not_found(api: Api, mixed: tuple[Any, Any]) -> None:
