@@ -70,9 +70,10 @@ class RebalanceRequests:
                 {"portfolioId": portfolio_id},
             )
         if len(models) > 1:
+            parameter = self._dialect.field_name("modelId")
             raise OrderGenerationError(
                 ErrorCode.AMBIGUOUS_MODEL,
-                f"{len(models)} models have this portfolio; the request must choose one of them.",
+                f"{len(models)} models have this portfolio; choose one of them by the query parameter {parameter}.",
                 {
                     "portfolioId": portfolio_id,
                     "models": [{"modelId": str(model.id), "name": model.name} for model in models],

@@ -256,6 +256,7 @@ def test_a_portfolio_of_several_models_needs_a_choice(api: Api, neighbours: Neig
         "portfolioId": shared,
         "models": [{"modelId": each["modelId"], "name": each["name"]} for each in (first, second)],
     }
+    assert f" {api.name('modelId')}." in refused.error["message"]
     for name in ("modelId", "model_id"):
         chosen = api.post(f"/portfolio/{shared}/rebalance", **{name: second["modelId"]}).expect(200).body
         assert api.get(f"/rebalance/{chosen['rebalanceId']}").body["modelId"] == second["modelId"]
