@@ -133,4 +133,4 @@ class Load:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="./run load")
