@@ -17,12 +17,16 @@ from typing import override
 
 import aiohttp
 import stamina
+import stamina.instrumentation
 from interlock import CircuitBreaker, CircuitOpenError, Config, CoreEventListener, FailureClassifier, State
 from msgspec import Struct
 
 from integrations.errors import Cause, NotFound, ServiceError
 from integrations.exchange import MAX_ANSWER_BYTES, Exchange, Request
 from integrations.observer import NoObserver, Observer
+
+# The observer is told of every retry; a log line of stamina's own would tell of each once more.
+stamina.instrumentation.set_on_retry_hooks([])
 
 forwarded_headers: ContextVar[Mapping[str, str]] = ContextVar("forwarded_headers", default=MappingProxyType({}))
 """Headers that every call made in this context sends along, such as the correlation id."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from integrations.errors import Cause, ServiceError
 from tests.integrations.conftest import Handler, MakeClient, Notebook, serving
@@ -45,6 +46,17 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(asyncio, "sleep", pass_at_once)
     return recorded
+
+
+async def test_retries_are_told_to_the_observer_alone(
+    make_client: MakeClient, notebook: Notebook, no_waits: None
+) -> None:
+    """Whoever observes writes the line; a library's own would be the same again in other words."""
+    async with serving(answering(503)) as server:
+        with capture_logs() as lines, pytest.raises(ServiceError):
+            await make_client(server.url).get("/x", expect=list[int], deadline=None)
+    assert len(notebook.waits) == 3
+    assert lines == []
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
