@@ -53,6 +53,8 @@ def main(
 
     Exit code 0 says that it was kept at the rate asked for, 1 that it was not, 2 that nothing was measured.
     """
+    if host and not all((security_service_url, pricing_service_url, portfolio_service_url)):
+        raise click.UsageError("--host needs the URLs of the security, the pricing and the portfolio service")
     console = Console(highlight=False, width=max(WIDTH, Console().width))
     # A request to stop is an interrupt like Ctrl-C, so that every part is stopped in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -6,11 +6,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 from pymongo import MongoClient
 
 from app.commands.stack import running_service_process, running_simulator_process
 from app.http.dialect import Dialect
 from integrations.simulator import SimulatorUrls
+from tests.load.__main__ import main
 from tests.load.calls import Call
 from tests.load.market import Market, Neighbours, read_market
 from tests.load.plan import WARM_UP_SECONDS, Profile, Step
@@ -120,6 +122,13 @@ def test_nothing_is_measured_where_the_neighbours_cannot_be_asked(tmp_path: Path
     target = Target(nowhere, Dialect.STANDARD, Neighbours(nowhere, nowhere, nowhere))
     with pytest.raises(RunFailed, match=r"could not be read: .*refused"):
         run_locust(Profile.FLOW, target, tmp_path, rate=RATE, seconds=SECONDS)
+
+
+def test_a_service_that_runs_already_needs_its_neighbours_too() -> None:
+    unset = {f"{service}_SERVICE_URL": "" for service in ("SECURITY", "PRICING", "PORTFOLIO")}
+    refused = CliRunner().invoke(main, ["--host", "http://127.0.0.1:1"], env=unset)
+    assert refused.exit_code == 2
+    assert "--host needs the URLs of the security, the pricing and the portfolio service" in refused.output
 
 
 def test_targets_are_multiples_of_half_a_point_and_sum_to_exactly_95_points(market: Market) -> None:
