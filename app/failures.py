@@ -56,7 +56,7 @@ def of_persistence(error: PersistenceError) -> OrderGenerationError:
         case VersionConflict():
             return OrderGenerationError(
                 ErrorCode.VERSION_CONFLICT,
-                f"Somebody changed it first: the current version is {error.current}.",
+                f"The version given is not the current one, which is {error.current}.",
                 {"currentVersion": error.current},
             )
         case DuplicateName():
