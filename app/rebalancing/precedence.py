@@ -1,13 +1,14 @@
 """How many portfolios of a rebalance are in flight, and who goes ahead where several rebalances are under way."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from math import ceil
 
 PART_BESIDE_SMALLER = 0.25
-"""Of what a rebalance may have in flight. At every step a single portfolio waits for those of a large request that are
-in flight, as they share the cores of a pod; a quarter of them still keeps the solvers busy."""
+"""Of what a rebalance may have in flight. A single portfolio waits for those of a large request that are at work, as
+they share the cores of a pod; a quarter of them still keeps the solvers busy."""
 
 
 class UnderWay:
@@ -16,8 +17,8 @@ class UnderWay:
     def __init__(self, precedence: "Precedence", portfolios: int) -> None:
         self._precedence = precedence
         self.portfolios = portfolios
-        self._in_flight = 0
-        self._changed = asyncio.Event()
+        self._at_work = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def each(self, work: Callable[[int, str], Awaitable[None]], portfolio_ids: Sequence[str]) -> None:
         """Do the work for each portfolio, by its place and id, as many at a time as may be in flight.
@@ -25,39 +26,62 @@ class UnderWay:
         Raises:
             Exception: what the first that failed raised; the others are cancelled.
         """
+        in_flight = asyncio.Semaphore(self._precedence.at_a_time)
 
         async def one(place: int, portfolio_id: str) -> None:
             try:
                 await work(place, portfolio_id)
             finally:
-                self._in_flight -= 1
-                self.look_again()
+                in_flight.release()
 
         try:
             async with asyncio.TaskGroup() as tasks:
                 for place, portfolio_id in enumerate(portfolio_ids):
-                    while self._in_flight >= self._precedence.limit(self):
-                        self._changed.clear()
-                        await self._changed.wait()
-                    self._in_flight += 1
+                    await in_flight.acquire()
                     tasks.create_task(one(place, portfolio_id))
         except BaseExceptionGroup as failed:
             # Only what ends the whole rebalance gets here, and the first of it says why.
             raise failed.exceptions[0] from None
 
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Wait until one more of the portfolios in flight may be worked on, first come first served.
+
+        What a portfolio waits for elsewhere belongs before this: it takes no core of the pod, and while slow neighbours
+        are waited for, as many portfolios as may be in flight should wait for them.
+        """
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self.look_again()
+        try:
+            await turn
+            yield
+        finally:
+            # It may have been cancelled before its turn came, or between that and hearing of it.
+            if not turn.cancelled():
+                self._at_work -= 1
+                self.look_again()
+
     def look_again(self) -> None:
-        """Another portfolio may be allowed to take off."""
-        self._changed.set()
+        """Give turns to those that wait for them, as far as there are any."""
+        while self._waiting and self._at_work < self._precedence.limit(self):
+            turn = self._waiting.popleft()
+            if not turn.cancelled():
+                self._at_work += 1
+                turn.set_result(None)
 
 
 class Precedence:
     """The rebalances of a process.
 
-    Each has a number of portfolios in flight at most, and a quarter of it while a smaller one is under way.
+    Each has a number of portfolios in flight at most, a quarter of them at work while a smaller one is under way.
+
+    Attributes:
+        at_a_time: portfolios of a rebalance in flight.
     """
 
     def __init__(self, at_a_time: int) -> None:
-        self._at_a_time = at_a_time
+        self.at_a_time = at_a_time
         self._beside_smaller = ceil(at_a_time * PART_BESIDE_SMALLER)
         self._under_way: list[UnderWay] = []
 
@@ -74,6 +98,6 @@ class Precedence:
                 other.look_again()
 
     def limit(self, rebalance: UnderWay) -> int:
-        """How many portfolios of a rebalance may be in flight now."""
+        """How many portfolios of a rebalance may be at work now."""
         smallest = min(each.portfolios for each in self._under_way)
-        return self._at_a_time if rebalance.portfolios == smallest else self._beside_smaller
+        return self.at_a_time if rebalance.portfolios == smallest else self._beside_smaller

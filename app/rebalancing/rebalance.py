@@ -76,6 +76,7 @@ class _Run(Struct):
     asked_at: datetime
     trade_date: date
     deadline: float
+    under_way: UnderWay
     names: asyncio.Task[dict[str, str | None]]
     terms: bytes | None
     failures: dict[int, tuple[str, Failure]]
@@ -125,34 +126,31 @@ class Rebalancer:
         Raises:
             DatabaseUnavailable: nothing was stored.
         """
-        run = _Run(
-            id=rebalance_id or ObjectId(),
-            model=model,
-            securities=securities_of(model),
-            asked_at=now(),
-            trade_date=today(self._limits.timezone),
-            deadline=deadline_in(self._limits.deadline_seconds),
-            names=asyncio.create_task(self._neighbours.portfolio_names.names(portfolio_ids)),
-            terms=None,
-            failures={},
-            answers=Answers(),
-        )
-        try:
-            with (
-                self.precedence.rebalance(len(portfolio_ids)) as under_way,
-                self._observer.rebalance(run.id, model.id) as observed,
-            ):
-                header = await self._rebalance(run, portfolio_ids, under_way, observed)
-        except BaseException:
-            run.answers.close()
-            raise
-        finally:
-            run.names.cancel()
+        with self.precedence.rebalance(len(portfolio_ids)) as under_way:
+            run = _Run(
+                id=rebalance_id or ObjectId(),
+                model=model,
+                securities=securities_of(model),
+                asked_at=now(),
+                trade_date=today(self._limits.timezone),
+                deadline=deadline_in(self._limits.deadline_seconds),
+                under_way=under_way,
+                names=asyncio.create_task(self._neighbours.portfolio_names.names(portfolio_ids)),
+                terms=None,
+                failures={},
+                answers=Answers(),
+            )
+            try:
+                with self._observer.rebalance(run.id, model.id) as observed:
+                    header = await self._rebalance(run, portfolio_ids, observed)
+            except BaseException:
+                run.answers.close()
+                raise
+            finally:
+                run.names.cancel()
         return Rebalanced(header, [failure for _, failure in sorted(run.failures.items())], run.answers)
 
-    async def _rebalance(
-        self, run: _Run, portfolio_ids: Sequence[str], under_way: UnderWay, observed: ObservedRebalance
-    ) -> Rebalance:
+    async def _rebalance(self, run: _Run, portfolio_ids: Sequence[str], observed: ObservedRebalance) -> Rebalance:
         async with self._database.rebalances.storing(run.id) as storage:
             prices = await self._price_snapshot(run)
 
@@ -160,7 +158,7 @@ class Rebalancer:
                 with observed.portfolio(portfolio_id) as seen:
                     await storage.add(await self._rebalance_portfolio(run, prices, place, portfolio_id, seen))
 
-            await under_way.each(one, portfolio_ids)
+            await run.under_way.each(one, portfolio_ids)
             header = _header(run, prices, len(portfolio_ids))
             await storage.finish(header)
         if len(run.failures) < len(portfolio_ids):
@@ -258,8 +256,9 @@ class Rebalancer:
             if run.terms is None:
                 run.terms = encoded_terms(run.id, run.trade_date, self._dialect, run.model, quote)
             name = await run.name(portfolio_id)
-            assigned = assignment(run.terms, run.securities, place, name, holdings, quote)
-            return await self._solvers.solve(assigned, lane=run.id, deadline=run.deadline)
+            async with run.under_way.at_work():
+                assigned = assignment(run.terms, run.securities, place, name, holdings, quote)
+                return await self._solvers.solve(assigned, lane=run.id, deadline=run.deadline)
 
     def _missed_deadline(self, portfolio_id: str) -> OrderGenerationError:
         return failures.of_missed_deadline(portfolio_id, self._limits.deadline_seconds)

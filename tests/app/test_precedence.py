@@ -1,43 +1,66 @@
-"""A rebalance has so many portfolios in flight, a quarter of them beside a smaller one."""
+"""A rebalance has so many portfolios in flight, of which a quarter are at work beside a smaller one."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 
 import pytest
 
-from app.rebalancing.precedence import Precedence
+from app.rebalancing.precedence import Precedence, UnderWay
 
 
 class Flights:
-    """Portfolios in flight, each of which lands when it is told to."""
+    """Portfolios in flight: each waits for a neighbour until that is told to answer, then works until told to land."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, neighbours_answer: bool = True) -> None:
+        self.neighbours = asyncio.Event()
+        if neighbours_answer:
+            self.neighbours.set()
         self.landings: list[asyncio.Event] = []
         self.started: list[int] = []
         self.in_flight = 0
+        self.at_work = 0
 
-    async def work(self, place: int, _portfolio_id: str) -> None:
+    def of(self, rebalance: UnderWay) -> Callable[[int, str], Coroutine[None, None, None]]:
+        """What a rebalance does with each portfolio."""
+
+        async def work(place: int, _portfolio_id: str) -> None:
+            self.in_flight += 1
+            try:
+                await self.neighbours.wait()
+                async with rebalance.at_work():
+                    await self._work(place)
+            finally:
+                self.in_flight -= 1
+
+        return work
+
+    async def _work(self, place: int) -> None:
         landing = asyncio.Event()
         self.landings.append(landing)
         self.started.append(place)
-        self.in_flight += 1
+        self.at_work += 1
         try:
             await landing.wait()
         finally:
-            self.in_flight -= 1
+            self.at_work -= 1
 
     async def land(self, count: int) -> None:
         for landing in self.landings[:count]:
             landing.set()
         del self.landings[:count]
-        # Everything happens that can: nothing here waits for the outside.
-        for _ in range(50):
-            await asyncio.sleep(0)
+        await everything()
+
+
+async def everything() -> None:
+    """Let everything happen that can: nothing here waits for the outside."""
+    for _ in range(50):
+        await asyncio.sleep(0)
 
 
 async def test_as_many_as_allowed_are_in_flight_and_they_take_off_in_order() -> None:
     flights, precedence = Flights(), Precedence(8)
     with precedence.rebalance(20) as large:
-        rebalancing = asyncio.create_task(large.each(flights.work, ["P"] * 20))
+        rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 20))
         await flights.land(0)
         assert flights.in_flight == 8
         await flights.land(3)
@@ -48,52 +71,90 @@ async def test_as_many_as_allowed_are_in_flight_and_they_take_off_in_order() -> 
     assert flights.started == list(range(20))
 
 
-async def test_beside_a_smaller_one_a_quarter_are_in_flight_until_that_has_ended() -> None:
+async def test_beside_a_smaller_one_a_quarter_are_at_work_until_that_has_ended() -> None:
     flights, precedence = Flights(), Precedence(8)
     with precedence.rebalance(30) as large:
-        rebalancing = asyncio.create_task(large.each(flights.work, ["P"] * 30))
+        rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 30))
         await flights.land(0)
         with precedence.rebalance(1):
             await flights.land(6)
-            assert flights.in_flight == 2
+            assert flights.at_work == 2
             await flights.land(1)
-            assert flights.in_flight == 2
+            assert flights.at_work == 2
         await flights.land(0)
-        assert flights.in_flight == 8
+        assert flights.at_work == 8
         rebalancing.cancel()
         await asyncio.wait([rebalancing])
+
+
+async def test_beside_a_smaller_one_as_many_as_ever_wait_for_slow_neighbours() -> None:
+    flights, precedence = Flights(neighbours_answer=False), Precedence(8)
+    with precedence.rebalance(1), precedence.rebalance(30) as large:
+        rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 30))
+        await everything()
+        assert (flights.in_flight, flights.at_work) == (8, 0)
+        flights.neighbours.set()
+        await everything()
+        assert (flights.in_flight, flights.at_work) == (8, 2)
+        while flights.landings:
+            await flights.land(1)
+        await rebalancing
+    assert flights.started == list(range(30)), "turns come in the order of asking"
+
+
+async def test_whoever_is_cancelled_leaves_the_turn_to_others() -> None:
+    """While at work, while waiting for a turn, and between getting it and hearing of it."""
+    flights, precedence = Flights(), Precedence(4)
+    with precedence.rebalance(1), precedence.rebalance(9) as large:
+        work = flights.of(large)
+        first, second, third = [asyncio.create_task(work(place, "P")) for place in range(3)]
+        await everything()
+        assert flights.started == [0]
+        second.cancel()
+        await everything()
+        first.cancel()
+        await asyncio.sleep(0)
+        third.cancel()  # the turn is its own by now, and it has not heard of that
+        await asyncio.wait([first, second, third])
+        assert flights.at_work == 0
+        fourth = asyncio.create_task(work(3, "P"))
+        await everything()
+        assert flights.started == [0, 3]
+        fourth.cancel()
+        await asyncio.wait([fourth])
 
 
 async def test_the_smallest_and_its_like_are_not_held_up() -> None:
     flights, precedence = Flights(), Precedence(8)
     with precedence.rebalance(10) as one, precedence.rebalance(10) as other, precedence.rebalance(500):
-        rebalancing = [asyncio.create_task(each.each(flights.work, ["P"] * 10)) for each in (one, other)]
+        rebalancing = [asyncio.create_task(each.each(flights.of(each), ["P"] * 10)) for each in (one, other)]
         await flights.land(0)
-        assert flights.in_flight == 16
+        assert flights.at_work == 16
         for each in rebalancing:
             each.cancel()
         await asyncio.wait(rebalancing)
 
 
-async def test_one_portfolio_may_always_take_off() -> None:
+async def test_one_portfolio_may_always_be_at_work() -> None:
     flights, precedence = Flights(), Precedence(1)
     with precedence.rebalance(1), precedence.rebalance(3) as large:
-        rebalancing = asyncio.create_task(large.each(flights.work, ["P"] * 3))
+        rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 3))
         for _ in range(3):
             await flights.land(0)
-            assert flights.in_flight == 1
+            assert flights.at_work == 1
             await flights.land(1)
         await rebalancing
 
 
 async def test_the_first_failure_ends_the_others_and_is_raised_as_it_is() -> None:
     flights, precedence = Flights(), Precedence(4)
+    with precedence.rebalance(9) as large:
 
-    async def work(place: int, portfolio_id: str) -> None:
-        if place == 2:
-            raise ConnectionError("gone")
-        await flights.work(place, portfolio_id)
+        async def work(place: int, portfolio_id: str) -> None:
+            if place == 2:
+                raise ConnectionError("gone")
+            await flights.of(large)(place, portfolio_id)
 
-    with precedence.rebalance(9) as large, pytest.raises(ConnectionError, match="gone"):
-        await large.each(work, ["P"] * 9)
+        with pytest.raises(ConnectionError, match="gone"):
+            await large.each(work, ["P"] * 9)
     assert (flights.started, flights.in_flight) == ([0, 1, 3], 0)
