@@ -114,14 +114,16 @@ class Access:
         """
         if self._applied:
             return
-        if self._applying is None or self._applying.done():
+        applying = self._applying
+        if applying is None or applying.done():
             # In a context of its own, or it would inherit the time-outs of the call that happened to come first.
-            self._applying = asyncio.create_task(self._apply_indexes(), context=Context())
-        done, _ = await asyncio.wait({self._applying}, timeout=seconds)
+            applying = self._applying = asyncio.create_task(self._apply_indexes(), context=Context())
+        # Before whoever waits for an attempt hears of its end, somebody else may have begun the next.
+        done, _ = await asyncio.wait({applying}, timeout=seconds)
         if not done:
             raise DatabaseUnavailable("The indexes of the database are not ready.")
         with unavailability():
-            self._applying.result()
+            applying.result()
 
     async def close(self) -> None:
         """Gives up on indexes that are still being applied."""

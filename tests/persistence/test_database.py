@@ -17,7 +17,7 @@ from pymongo.errors import ConfigurationError
 from persistence.codec import Document
 from persistence.database import Database, open_database
 from persistence.embedded import EmbeddedMongod
-from persistence.errors import DatabaseUnavailable, PersistenceError
+from persistence.errors import DatabaseUnavailable, IndexConflict, PersistenceError
 from persistence.portfolio_record import record_of
 from persistence.schema import INDEXES
 from tests.persistence.conftest import on_one_server
@@ -66,6 +66,23 @@ async def test_an_index_that_somebody_else_defined_otherwise_is_named(
     async with open_database(server_url, fresh.name) as database:
         with pytest.raises(PersistenceError, match="models"):
             await database.ping(5)
+
+
+@on_one_server
+async def test_everybody_who_waits_for_indexes_that_fail_hears_of_it(
+    server_url: str, fresh: AsyncDatabase[Document]
+) -> None:
+    """However many wait at once, and whoever tries again meanwhile."""
+    await fresh["models"].create_index([("name", 1)], unique=False)
+
+    async def fail_repeatedly(database: Database, call: int) -> None:
+        for _ in range(30):
+            with pytest.raises(IndexConflict):
+                await database.models.page(limit=1)
+            await asyncio.sleep(0.0005 * call)
+
+    async with open_database(server_url, fresh.name) as database:
+        await asyncio.gather(*(fail_repeatedly(database, call) for call in range(20)))
 
 
 async def test_a_write_is_acknowledged_by_a_majority_and_its_journal(
