@@ -37,6 +37,8 @@ class Answers:
             self._file = TemporaryFile()  # noqa: SIM115 - `close` is for it
         self._parts[place] = self._file.tell(), len(part)
         self._file.write(part)
+        # A disk that is full is to be known before the rebalance is stored, not in the middle of its answer.
+        self._file.flush()
 
     def parts(self) -> Iterator[bytes]:
         """Give the parts by place."""

@@ -1,7 +1,8 @@
 """The parts of an answer are collected in any order and bounded memory, and given in the right order."""
 
+import resource
 from collections.abc import Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 
 import msgspec
 import pytest
@@ -55,3 +56,25 @@ async def test_its_file_is_closed_when_it_was_read_or_given_up(monkeypatch: pyte
     given_up.close()
     files = [each._file for each in (read, abandoned, given_up)]
     assert all(file is not None and file.closed for file in files)
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """As on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_part_for_which_there_is_no_room_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small it is, and not only when the answer is read, which is when the rebalance has been stored."""
+    monkeypatch.setattr(answers, "MEMORY_BYTES", 2)
+    collected = Answers()
+    with files_of_at_most(100):
+        collected.add(0, b"x" * 100)
+        with pytest.raises(OSError, match="too large"):
+            collected.add(1, b"x")
+    collected.close()
