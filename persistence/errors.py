@@ -32,6 +32,7 @@ _UNAVAILABLE_CODES: Final = frozenset(
         *(13, 18, 8000),  # the login is missing or refused
         14031,  # the disk is full
         *(117, 12587, 276),  # another process is building or dropping the same indexes
+        20,  # PyMongo tried a write again whose connection could not be made, as only a replica set lets it
     }
 )
 

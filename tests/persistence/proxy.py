@@ -27,6 +27,7 @@ class Proxy:
             every process sweeps when it starts.
         held_back: called with the same number; a write for which it gives an event gets to the server only when that is
             set, however long its client waits.
+        to_drop: how many of the connections that come next are dropped at once.
     """
 
     def __init__(self, mongodb_url: str) -> None:
@@ -40,6 +41,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self.before_write: Callable[[int], bool] = lambda _: False
         self.held_back: Callable[[int], asyncio.Event | None] = lambda _: None
+        self.to_drop = 0
 
     @classmethod
     @asynccontextmanager
@@ -80,6 +82,10 @@ class Proxy:
         self._flowing.set()
 
     async def _serve(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        if self.to_drop:
+            self.to_drop -= 1
+            to_client.transport.abort()
+            return
         self._connections.add(to_client)
         from_server, to_server = await asyncio.open_connection(*self._target)
         with suppress(ConnectionError, asyncio.IncompleteReadError):

@@ -216,6 +216,25 @@ async def _answers(database: Database) -> None:
         return
 
 
+async def test_writes_whose_connections_break_at_once_are_made_or_an_outage(
+    server_url: str, database: Database, database_name: str
+) -> None:
+    """PyMongo tries such a write again, in a way that a standalone server refuses."""
+    async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as behind_proxy:
+        await behind_proxy.ping(5)
+        proxy.to_drop = 3
+        models = [model(f"Model {number}") for number in range(10)]
+        results = await asyncio.gather(
+            *(behind_proxy.models.insert(each, change()) for each in models), return_exceptions=True
+        )
+        assert proxy.to_drop == 0
+        for each, result in zip(models, results, strict=True):
+            if result is None:
+                assert await database.models.get(each.id) == each
+            else:
+                assert isinstance(result, DatabaseUnavailable)
+
+
 @on_one_server
 async def test_a_database_that_goes_away_between_a_change_and_its_audit_entry_costs_neither(
     server_url: str, database: Database, database_name: str
