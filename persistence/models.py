@@ -231,6 +231,10 @@ class ModelRepository:
                 )
             except DuplicateKeyError as error:
                 raise DuplicateName(fields["name"]) from error
+            except AttributeError as error:
+                # PyMongo stumbles over what a server answers that shuts down, or is no longer the primary, when it has
+                # made the change and does not know whether it will last.
+                raise DatabaseUnavailable("The database is not available.") from error
         if document is not None:
             await self._settle_if_possible(document)
         return document

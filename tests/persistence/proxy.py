@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import bson
 
+from persistence.codec import Document
 from persistence.schema import SWEEPS
 
 _HEADER: Final = struct.Struct("<iiii")
@@ -28,6 +29,7 @@ class Proxy:
         held_back: called with the same number; a write for which it gives an event gets to the server only when that is
             set, however long its client waits.
         to_drop: how many of the connections that come next are dropped at once.
+        to_add: asked about every answer for fields that are added to it.
     """
 
     def __init__(self, mongodb_url: str) -> None:
@@ -42,6 +44,7 @@ class Proxy:
         self.before_write: Callable[[int], bool] = lambda _: False
         self.held_back: Callable[[int], asyncio.Event | None] = lambda _: None
         self.to_drop = 0
+        self.to_add: Callable[[Document], Document] = lambda _: {}
 
     @classmethod
     @asynccontextmanager
@@ -111,7 +114,16 @@ class Proxy:
             while True:
                 message = await _message(from_server)
                 await self._flowing.wait()
-                to_client.write(message)
+                to_client.write(self._with_additions(message))
+
+    def _with_additions(self, message: bytes) -> bytes:
+        _, request, answered, operation = _HEADER.unpack_from(message)
+        start = _HEADER.size + _BEFORE_BODY
+        body = bson.decode(message[start:]) if operation == _OP_MSG else {}
+        if not (added := self.to_add(body)):
+            return message
+        rest = message[_HEADER.size : start] + bson.encode(body | added)
+        return _HEADER.pack(_HEADER.size + len(rest), request, answered, operation) + rest
 
 
 async def _message(stream: asyncio.StreamReader) -> bytes:

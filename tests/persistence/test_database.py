@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 from bson import ObjectId
+from msgspec.structs import replace
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError
@@ -247,6 +248,24 @@ async def test_a_database_that_goes_away_between_a_change_and_its_audit_entry_co
         await behind_proxy.models.insert(some, change())
     assert await database.models.get(some.id) == some
     assert [entry.version for entry in await database.models.history(some.id, limit=10)] == [1]
+
+
+async def test_a_change_whose_server_shuts_down_before_the_others_have_it_is_an_outage_and_audited_if_it_was_made(
+    server_url: str, database: Database, database_name: str
+) -> None:
+    shutting_down = {
+        "writeConcernError": {"code": 91, "codeName": "ShutdownInProgress", "errmsg": "shutting down"},
+        "errorLabels": ["RetryableWriteError"],
+    }
+    some = model()
+    await database.models.insert(some, change())
+    async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as behind_proxy:
+        await behind_proxy.ping(5)
+        proxy.to_add = lambda answer: shutting_down if "lastErrorObject" in answer else {}
+        with pytest.raises(DatabaseUnavailable):
+            await behind_proxy.models.replace(replace(some, name="Income"), change())
+    assert (await database.models.get(some.id)).name == "Income"
+    assert [entry.version for entry in await database.models.history(some.id, limit=10)] == [2, 1]
 
 
 async def test_a_mongod_that_is_stopped_and_continued_is_away_and_back() -> None:
