@@ -20,7 +20,7 @@ UNKNOWN_METHOD: Final = "OTHER"
 _METHODS: Final = frozenset({*HttpMethod, "CONNECT", "TRACE"})
 UNTRACED: Final = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Asked all day by machines; a trace of each would bury those of the work."""
-_CLIENT_GONE: Final = 499
+_GIVEN_UP: Final = 499
 _BROKEN: Final = 500
 
 
@@ -63,7 +63,7 @@ class RequestObserver:
             try:
                 await self._app(scope, receive, send_observed)
             except asyncio.CancelledError:
-                status = status or _CLIENT_GONE
+                status = status or _GIVEN_UP
                 raise
             except Exception:
                 # The answer had begun, or could not begin: the server closes the connection, and the log says why.

@@ -162,6 +162,22 @@ def _post(url: str, key: str) -> httpx.Response:
     return httpx.post(url, headers={"Idempotency-Key": key}, timeout=30)
 
 
+def test_a_rebalance_whose_caller_hung_up_is_finished_and_its_key_gives_the_answer(
+    standard: Api, neighbours: Neighbours, made: Any
+) -> None:
+    """As a caller does whose own time-out is shorter than the rebalance takes."""
+    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.7))
+    key = uuid4().hex
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{standard.url}/api/v1{path(made)}/rebalance", headers={"Idempotency-Key": key}, timeout=0.5)
+    until = time.monotonic() + 10
+    while not (ids := stored(standard, made)):
+        assert time.monotonic() < until
+    while (answer := rebalance(standard, path(made), key)).status == 409:
+        assert time.monotonic() < until
+    assert [answer.expect(200).body[0]["rebalanceId"]] == ids == stored(standard, made)
+
+
 def test_a_retry_succeeds_after_the_server_that_held_the_key_was_killed(
     environment: Environment, standard: Api, neighbours: Neighbours, made: Any, keys: Documents, tmp_path: Path
 ) -> None:

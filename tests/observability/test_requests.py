@@ -66,7 +66,7 @@ async def test_an_answer_that_breaks_off_is_a_500() -> None:
 
 
 @pytest.mark.parametrize(("app", "status"), [(hangs, "499"), (hangs_midway, "200")])
-async def test_a_request_whose_caller_leaves_is_counted(app: object, status: str) -> None:
+async def test_a_request_that_is_given_up_is_counted(app: object, status: str) -> None:
     """As 499 where nothing was answered yet."""
     metrics = Metrics()
     serving = asyncio.create_task(observer(app, metrics)(request(), receive, send))
