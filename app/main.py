@@ -124,7 +124,11 @@ async def _parts(
             )
         )
         limits = RebalanceLimits(
-            settings.rebalance_deadline_seconds, settings.rebalance_concurrency, ZoneInfo(settings.trade_date_timezone)
+            deadline_seconds=settings.rebalance_deadline_seconds,
+            concurrency=settings.rebalance_concurrency,
+            # One for each solver process keeps all of them busy.
+            beside_smaller=settings.solver_processes,
+            timezone=ZoneInfo(settings.trade_date_timezone),
         )
         readiness = Readiness(database, solvers, neighbours)
         await stack.enter_async_context(watching(readiness))

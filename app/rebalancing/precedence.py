@@ -4,11 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from math import ceil
-
-PART_BESIDE_SMALLER = 0.25
-"""Of what a rebalance may have in flight. A single portfolio waits for those of a large request that are at work, as
-they share the cores of a pod; a quarter of them still keeps the solvers busy."""
 
 
 class UnderWay:
@@ -17,8 +12,10 @@ class UnderWay:
     def __init__(self, precedence: "Precedence", portfolios: int) -> None:
         self._precedence = precedence
         self.portfolios = portfolios
+        self._in_flight = 0
         self._at_work = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._changed = asyncio.Event()
 
     async def each(self, work: Callable[[int, str], Awaitable[None]], portfolio_ids: Sequence[str]) -> None:
         """Do the work for each portfolio, by its place and id, as many at a time as may be in flight.
@@ -26,18 +23,22 @@ class UnderWay:
         Raises:
             Exception: what the first that failed raised; the others are cancelled.
         """
-        in_flight = asyncio.Semaphore(self._precedence.at_a_time)
 
         async def one(place: int, portfolio_id: str) -> None:
             try:
                 await work(place, portfolio_id)
             finally:
-                in_flight.release()
+                self._in_flight -= 1
+                self._changed.set()
 
         try:
             async with asyncio.TaskGroup() as tasks:
                 for place, portfolio_id in enumerate(portfolio_ids):
-                    await in_flight.acquire()
+                    # To ask neighbours for more than can be worked on would only keep this process busy.
+                    while self._in_flight >= self._precedence.at_a_time or self._waiting:
+                        self._changed.clear()
+                        await self._changed.wait()
+                    self._in_flight += 1
                     tasks.create_task(one(place, portfolio_id))
         except BaseExceptionGroup as failed:
             # Only what ends the whole rebalance gets here, and the first of it says why.
@@ -47,8 +48,8 @@ class UnderWay:
     async def at_work(self) -> AsyncIterator[None]:
         """Wait until one more of the portfolios in flight may be worked on, first come first served.
 
-        What a portfolio waits for elsewhere belongs before this: it takes no core of the pod, and while slow neighbours
-        are waited for, as many portfolios as may be in flight should wait for them.
+        What a portfolio waits for elsewhere belongs before this: that takes no core of the pod, and as many portfolios
+        as may be in flight should wait for slow neighbours.
         """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -69,20 +70,23 @@ class UnderWay:
             if not turn.cancelled():
                 self._at_work += 1
                 turn.set_result(None)
+        self._changed.set()
 
 
 class Precedence:
     """The rebalances of a process.
 
-    Each has a number of portfolios in flight at most, a quarter of them at work while a smaller one is under way.
+    Each has a number of portfolios in flight at most, and fewer at work while a smaller one is under way: a single
+    portfolio waits for those of a large request that are at work, as they share the cores of a pod.
 
     Attributes:
         at_a_time: portfolios of a rebalance in flight.
     """
 
-    def __init__(self, at_a_time: int) -> None:
+    def __init__(self, at_a_time: int, beside_smaller: int) -> None:
+        """Describe what each rebalance may have in flight, and how much of that at work beside a smaller one."""
         self.at_a_time = at_a_time
-        self._beside_smaller = ceil(at_a_time * PART_BESIDE_SMALLER)
+        self._beside_smaller = min(beside_smaller, at_a_time)
         self._under_way: list[UnderWay] = []
 
     @contextmanager

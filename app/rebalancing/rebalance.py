@@ -40,10 +40,18 @@ CLOCK_TOLERANCE_SECONDS = 0.05
 
 
 class RebalanceLimits(Struct, frozen=True):
-    """What bounds one request: seconds for all of it and portfolios in flight; and where its trading day is."""
+    """What bounds one request, and where its trading day is.
+
+    Attributes:
+        deadline_seconds: for all of it.
+        concurrency: portfolios in flight.
+        beside_smaller: of these, at work while a smaller request is under way.
+        timezone: of the trade date.
+    """
 
     deadline_seconds: float
     concurrency: int
+    beside_smaller: int
     timezone: ZoneInfo
 
 
@@ -107,7 +115,7 @@ class Rebalancer:
         self._neighbours = neighbours
         self._solvers = solvers
         self._limits = limits
-        self.precedence = Precedence(limits.concurrency)
+        self.precedence = Precedence(limits.concurrency, limits.beside_smaller)
         self._dialect = dialect
         self._observer = observer
 

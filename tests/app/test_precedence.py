@@ -1,4 +1,4 @@
-"""A rebalance has so many portfolios in flight, of which a quarter are at work beside a smaller one."""
+"""A rebalance has so many portfolios in flight, of which fewer are at work beside a smaller one."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -58,7 +58,7 @@ async def everything() -> None:
 
 
 async def test_as_many_as_allowed_are_in_flight_and_they_take_off_in_order() -> None:
-    flights, precedence = Flights(), Precedence(8)
+    flights, precedence = Flights(), Precedence(8, 2)
     with precedence.rebalance(20) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 20))
         await flights.land(0)
@@ -71,8 +71,8 @@ async def test_as_many_as_allowed_are_in_flight_and_they_take_off_in_order() -> 
     assert flights.started == list(range(20))
 
 
-async def test_beside_a_smaller_one_a_quarter_are_at_work_until_that_has_ended() -> None:
-    flights, precedence = Flights(), Precedence(8)
+async def test_beside_a_smaller_one_fewer_are_at_work_until_that_has_ended() -> None:
+    flights, precedence = Flights(), Precedence(8, 2)
     with precedence.rebalance(30) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 30))
         await flights.land(0)
@@ -88,7 +88,7 @@ async def test_beside_a_smaller_one_a_quarter_are_at_work_until_that_has_ended()
 
 
 async def test_beside_a_smaller_one_as_many_as_ever_wait_for_slow_neighbours() -> None:
-    flights, precedence = Flights(neighbours_answer=False), Precedence(8)
+    flights, precedence = Flights(neighbours_answer=False), Precedence(8, 2)
     with precedence.rebalance(1), precedence.rebalance(30) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 30))
         await everything()
@@ -104,7 +104,7 @@ async def test_beside_a_smaller_one_as_many_as_ever_wait_for_slow_neighbours() -
 
 async def test_whoever_is_cancelled_leaves_the_turn_to_others() -> None:
     """While at work, while waiting for a turn, and between getting it and hearing of it."""
-    flights, precedence = Flights(), Precedence(4)
+    flights, precedence = Flights(), Precedence(4, 1)
     with precedence.rebalance(1), precedence.rebalance(9) as large:
         work = flights.of(large)
         first, second, third = [asyncio.create_task(work(place, "P")) for place in range(3)]
@@ -125,7 +125,7 @@ async def test_whoever_is_cancelled_leaves_the_turn_to_others() -> None:
 
 
 async def test_the_smallest_and_its_like_are_not_held_up() -> None:
-    flights, precedence = Flights(), Precedence(8)
+    flights, precedence = Flights(), Precedence(8, 2)
     with precedence.rebalance(10) as one, precedence.rebalance(10) as other, precedence.rebalance(500):
         rebalancing = [asyncio.create_task(each.each(flights.of(each), ["P"] * 10)) for each in (one, other)]
         await flights.land(0)
@@ -136,7 +136,7 @@ async def test_the_smallest_and_its_like_are_not_held_up() -> None:
 
 
 async def test_one_portfolio_may_always_be_at_work() -> None:
-    flights, precedence = Flights(), Precedence(1)
+    flights, precedence = Flights(), Precedence(1, 2)
     with precedence.rebalance(1), precedence.rebalance(3) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 3))
         for _ in range(3):
@@ -147,7 +147,7 @@ async def test_one_portfolio_may_always_be_at_work() -> None:
 
 
 async def test_the_first_failure_ends_the_others_and_is_raised_as_it_is() -> None:
-    flights, precedence = Flights(), Precedence(4)
+    flights, precedence = Flights(), Precedence(4, 1)
     with precedence.rebalance(9) as large:
 
         async def work(place: int, portfolio_id: str) -> None:
