@@ -9,6 +9,7 @@ from msgspec import Meta
 from app.http.exact_json import Number
 from app.http.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN
 from app.models.rules import MAXIMUM_NAME_LENGTH, MAXIMUM_PORTFOLIOS, MAXIMUM_TARGET, TARGET_STEP
+from solver import SolutionPath
 
 # The limits are text of the document, which their shortest float spells right.
 _TARGET_LIMITS = {"minimum": 0, "maximum": float(MAXIMUM_TARGET)}
@@ -58,4 +59,13 @@ Actual = Annotated[Decimal, Meta(description="Share of the market value after th
 ActualDrift = Annotated[
     Decimal, Meta(description="How far the actual lies from the target, as a share of the target; 0 without a target.")
 ]
+Path = Annotated[SolutionPath, Meta(description="The method that found the trades.")]
+Gap = Annotated[
+    Decimal,
+    Meta(
+        description="Money by which the distance from the model could at most still fall; 0: they are optimal.",
+        extra_json_schema={"minimum": 0},
+    ),
+]
+TieProven = Annotated[bool, Meta(description="Whether no optimal trades move fewer shares.")]
 PortfolioCount = Annotated[int, Meta(extra_json_schema={"minimum": 1})]

@@ -13,20 +13,24 @@ from app.values import (
     ActualDrift,
     ExternalId,
     FinalQuantity,
+    Gap,
     HighDrift,
     LowDrift,
     Moment,
     OriginalQuantity,
+    Path,
     PortfolioCount,
     Price,
     ResourceId,
     Shares,
     Status,
     Target,
+    TieProven,
     TransactionType,
     VersionNumber,
 )
 from persistence.documents import Rebalance, RebalancedPortfolio, RebalancedPosition
+from solver import SolutionPath
 
 
 class PositionResultDTO(Struct, frozen=True, rename="camel"):
@@ -100,6 +104,24 @@ class PortfolioResultDTO(Struct, frozen=True, rename="camel"):
             if positions
             else None,
         )
+
+
+class ProofDTO(Struct, frozen=True, rename="camel"):
+    """How good the trades of a portfolio are proven to be, in exact arithmetic; null where it failed."""
+
+    portfolio_id: ExternalId
+    status: Status
+    path: Path | None
+    gap: Gap | None
+    tie_proven: TieProven | None
+
+    @classmethod
+    def of(cls, portfolio: RebalancedPortfolio) -> "ProofDTO":
+        """Show what is stored of the proof."""
+        solve = portfolio.solve
+        if solve is None:
+            return cls(portfolio.portfolio_id, portfolio.status, path=None, gap=None, tie_proven=None)
+        return cls(portfolio.portfolio_id, portfolio.status, SolutionPath(solve.path), solve.gap, solve.tie_proven)
 
 
 class RebalanceResultDTO(Struct, frozen=True, rename="camel"):

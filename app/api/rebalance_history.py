@@ -9,7 +9,7 @@ from litestar.response import Stream
 from msgspec import Struct
 
 from app.api.model_dto import ModelPortfolioDTO
-from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO
+from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, ProofDTO, RebalanceResultDTO
 from app.api.rebalances import PortfolioId
 from app.api.responses import answers, errors
 from app.errors import ErrorCode, InvalidField, OrderGenerationError
@@ -20,7 +20,7 @@ from app.http.listing import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, so
 from app.http.streaming import array, read_ahead, streamed
 from app.values import ResourceId
 from persistence.database import Database
-from persistence.documents import Rebalance
+from persistence.documents import Rebalance, RebalancedPortfolio
 from persistence.errors import RebalanceNotFound
 from persistence.sorting import RebalanceField, SortKey
 
@@ -130,15 +130,17 @@ class RebalanceHistoryController(Controller):
         self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database
     ) -> list[PositionResultDTO]:
         """Give the positions; none where the portfolio failed."""
-        portfolio_id = external_id("portfolioId", portfolio_id)
-        portfolio = await database.rebalances.portfolio(object_id("rebalanceId", rebalance_id), portfolio_id)
-        if portfolio is None:
-            raise OrderGenerationError(
-                ErrorCode.PORTFOLIO_NOT_FOUND,
-                "The portfolio was not part of this rebalance.",
-                {"rebalanceId": rebalance_id, "portfolioId": portfolio_id},
-            )
-        return PortfolioResultDTO.of(portfolio).positions or []
+        return PortfolioResultDTO.of(await _portfolio(database, rebalance_id, portfolio_id)).positions or []
+
+    @get(
+        "/rebalance/{rebalance_id:str}/portfolio/{portfolio_id:str}/proof",
+        operation_id="getRebalanceProof",
+        summary="Get how good the trades of one portfolio are proven to be",
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.PORTFOLIO_NOT_FOUND),
+    )
+    async def get_proof(self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database) -> ProofDTO:
+        """Give what is proven of the trades; nulls where the portfolio failed."""
+        return ProofDTO.of(await _portfolio(database, rebalance_id, portfolio_id))
 
     @delete(
         "/rebalance/{rebalance_id:str}",
@@ -153,6 +155,18 @@ class RebalanceHistoryController(Controller):
         """Delete a rebalance and all its portfolios if it still has the version given."""
         await database.rebalances.delete(object_id("rebalanceId", rebalance_id), version)
         return DeletedRebalanceDTO(rebalance_id, deleted=True)
+
+
+async def _portfolio(database: Database, rebalance_id: str, portfolio_id: str) -> RebalancedPortfolio:
+    portfolio_id = external_id("portfolioId", portfolio_id)
+    portfolio = await database.rebalances.portfolio(object_id("rebalanceId", rebalance_id), portfolio_id)
+    if portfolio is None:
+        raise OrderGenerationError(
+            ErrorCode.PORTFOLIO_NOT_FOUND,
+            "The portfolio was not part of this rebalance.",
+            {"rebalanceId": rebalance_id, "portfolioId": portfolio_id},
+        )
+    return portfolio
 
 
 async def as_array(

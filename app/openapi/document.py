@@ -21,7 +21,7 @@ from app.api.model_dto import (
     ModelPostDTO,
     ModelPutDTO,
 )
-from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO
+from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, ProofDTO, RebalanceResultDTO
 from app.api.rebalance_history import DeletedRebalanceDTO
 from app.calculation.answer import RebalanceDTO
 from app.http import correlation
@@ -47,6 +47,7 @@ _BODIES = (
     RebalanceResultDTO,
     PortfolioResultDTO,
     PositionResultDTO,
+    ProofDTO,
     DeletedRebalanceDTO,
     LiveDTO,
     ReadyDTO,

@@ -89,6 +89,7 @@ def record(api: Api, neighbours: Neighbours) -> Recorder:
     call("getRebalance", "GET", f"/rebalance/{nobody}")
     call("getRebalancePortfolios", "GET", f"{rebalance}/portfolios")
     call("getRebalancePositions", "GET", f"{rebalance}/portfolio/{fund}/positions")
+    call("getRebalanceProof", "GET", f"{rebalance}/portfolio/{fund}/proof")
     call("deleteRebalance", "DELETE", f"{rebalance}?version=1")
 
     added = position(third) | {"target": 0.1, "highDrift": 0.01, "lowDrift": 0.01}

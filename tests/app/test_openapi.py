@@ -14,7 +14,7 @@ from referencing.jsonschema import DRAFT202012
 
 from app.api.health import LiveDTO, ReadyDTO
 from app.api.model_dto import ModelDTO, ModelHistoryDTO
-from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO
+from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, ProofDTO, RebalanceResultDTO
 from app.api.rebalance_history import SORT_FIELDS, DeletedRebalanceDTO
 from app.calculation.answer import RebalanceDTO
 from app.errors import STATUS, ErrorCode
@@ -45,6 +45,7 @@ OPERATIONS = {
     "getRebalance": RebalanceResultDTO,
     "getRebalancePortfolios": list[PortfolioResultDTO],
     "getRebalancePositions": list[PositionResultDTO],
+    "getRebalanceProof": ProofDTO,
     "deleteRebalance": DeletedRebalanceDTO,
     "getLiveness": LiveDTO,
     "getReadiness": ReadyDTO,

@@ -106,6 +106,24 @@ def test_parts_of_the_record_read_as_the_whole(api: Api, mixed: tuple[Any, Any])
     assert api.get("/rebalances", limit=1).body == [record]
 
 
+def test_the_proof_says_how_good_the_trades_are_and_nothing_where_there_are_none(
+    api: Api, mixed: tuple[Any, Any]
+) -> None:
+    _, (rich, poor) = mixed
+    route = f"/rebalance/{rich['rebalanceId']}/portfolio"
+    proof = api.get(f"{route}/{rich['portfolioId']}/proof").expect(200).body
+    assert proof == {
+        "portfolioId": rich["portfolioId"],
+        "status": "COMPLETED",
+        "path": "ROUNDING",
+        "gap": 0,
+        "tieProven": True,
+    }
+    proof = api.get(f"{route}/{poor['portfolioId']}/proof").expect(200).body
+    assert (proof.pop("portfolioId"), proof.pop("status")) == (poor["portfolioId"], "FAILED")
+    assert proof == {"path": None, "gap": None, "tieProven": None}
+
+
 def test_a_summary_is_the_record_without_positions(api: Api, mixed: tuple[Any, Any]) -> None:
     (full,) = api.get("/rebalances", limit=1).body
     (summary,) = api.get("/rebalances", limit=1, view="summary").expect(200).body
@@ -122,12 +140,14 @@ def test_what_is_not_there_is_not_found(api: Api, mixed: tuple[Any, Any]) -> Non
         f"/rebalance/{ID}",
         f"/rebalance/{ID}/portfolios",
         f"/rebalance/{ID}/portfolio/{fresh_id()}/positions",
+        f"/rebalance/{ID}/portfolio/{fresh_id()}/proof",
     ):
         refused = api.get(route).expect(404, "REBALANCE_NOT_FOUND")
         assert refused.error["details"] == {"rebalanceId": ID}
     stranger = fresh_id()
-    refused = api.get(f"/rebalance/{rich['rebalanceId']}/portfolio/{stranger}/positions")
-    assert refused.expect(404, "PORTFOLIO_NOT_FOUND").error["details"]["portfolioId"] == stranger
+    for part in ("positions", "proof"):
+        refused = api.get(f"/rebalance/{rich['rebalanceId']}/portfolio/{stranger}/{part}")
+        assert refused.expect(404, "PORTFOLIO_NOT_FOUND").error["details"]["portfolioId"] == stranger
 
 
 @pytest.mark.parametrize("malformed", ["1", "g" * 24, "f" * 25, "%24ne", "a.b"])
@@ -137,6 +157,7 @@ def test_malformed_ids_are_refused(api: Api, malformed: str) -> None:
         ("GET", ""),
         ("GET", "/portfolios"),
         ("GET", f"/portfolio/{ID}/positions"),
+        ("GET", f"/portfolio/{ID}/proof"),
         ("DELETE", "?version=1"),
     ):
         assert api.call(method, f"/rebalance/{malformed}{route}").expect(400).rules == rule
