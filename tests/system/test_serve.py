@@ -93,7 +93,7 @@ def stop_after_start(mongodb_url: str, seconds: float) -> int:
 
 def test_a_request_to_stop_is_heard_whenever_the_worker_has_just_started(mongodb_url: str) -> None:
     """The worker's loop is between two runs when it says so, and hears no signal for about a millisecond."""
-    moments = [0, 0, 0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.003]
+    moments = [0, 0.0001, 0.0002, 0.0003, 0.001, 0.003]
     with ThreadPoolExecutor(2) as two:
         assert set(two.map(lambda moment: stop_after_start(mongodb_url, moment), moments)) == {0}
 
