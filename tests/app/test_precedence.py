@@ -1,11 +1,20 @@
 """A rebalance has so many portfolios in flight, of which fewer are at work beside a smaller one."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
 
+import httpx
 import pytest
 
 from app.rebalancing.precedence import Precedence, UnderWay
+from integrations.simulator import Delay, Service
+from tests.app.api import Api
+from tests.app.examples import created, path, position
+from tests.app.neighbours import Neighbours
 
 
 class Flights:
@@ -158,3 +167,36 @@ async def test_the_first_failure_ends_the_others_and_is_raised_as_it_is() -> Non
         with pytest.raises(ConnectionError, match="gone"):
             await large.each(work, ["P"] * 9)
     assert (flights.started, flights.in_flight) == ([0, 1, 3], 0)
+
+
+def test_small_requests_do_not_hold_up_a_large_one_that_waits_for_slow_neighbours(
+    standard: Api, neighbours: Neighbours
+) -> None:
+    """It takes about as long beside them as alone."""
+    positions = [position(each, target="0.4") for each in neighbours.securities(2)]
+    large: Any = created(standard, positions=positions, portfolios=[neighbours.portfolio() for _ in range(48)])
+    small: Any = created(standard, positions=positions, portfolios=[neighbours.portfolio()])
+    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.3))
+    ended = Event()
+
+    def take(model: Any) -> float:
+        began = time.monotonic()
+        httpx.post(f"{standard.url}/api/v1{path(model)}/rebalance", timeout=30).raise_for_status()
+        return time.monotonic() - began
+
+    def keep_asking() -> int:
+        answered = 0
+        while not ended.is_set():
+            take(small)
+            answered += 1
+        return answered
+
+    alone = take(large)
+    with ThreadPoolExecutor(3) as clients:
+        asking = [clients.submit(keep_asking) for _ in range(3)]
+        try:
+            beside = take(large)
+        finally:
+            ended.set()
+        assert all(each.result() for each in asking)
+    assert beside < 2 * alone
