@@ -85,8 +85,10 @@ def _copy(instruction: Instruction, directory: Path) -> None:
     *sources, destination = instruction.value.split()
     for source in map(REPOSITORY.joinpath, sources):
         if source.is_dir():
-            shutil.copytree(source, directory / destination, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+            ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+            shutil.copytree(source, directory / destination, ignore=ignore, dirs_exist_ok=True)
         else:
+            (directory / destination).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, directory / destination)
 
 

@@ -45,7 +45,13 @@ class Package(Struct, frozen=True):
     dependencies: tuple[Dependency, ...] = ()
     optional: dict[str, tuple[Dependency, ...]] = {}
     groups: dict[str, tuple[Dependency, ...]] = {}
+    source: dict[str, str] = {}
     wheels: tuple[Wheel, ...] = ()
+
+    @property
+    def is_workspace_member(self) -> bool:
+        """Whether it is built from this repository instead of installed from an index."""
+        return "editable" in self.source
 
 
 def read_lock() -> dict[str, Package]:

@@ -29,6 +29,15 @@ def test_everything_comes_from_the_lock_and_nothing_from_the_extras() -> None:
     assert syncs[-1].endswith("--no-editable")
 
 
+def test_the_packages_layer_needs_only_the_project_files() -> None:
+    """Editing the source of the service or the solver does not install the locked packages again."""
+    build = read_stages()["build"].instructions
+    first = next(index for index, instruction in enumerate(build) if "--no-install-workspace" in instruction.value)
+    copied = " ".join(instruction.value for instruction in build[:first] if instruction.keyword == "COPY").split()
+    assert {"pyproject.toml", "uv.lock", "solver/pyproject.toml"} <= set(copied)
+    assert not {"app", "solver", "persistence", "integrations"} & set(copied)
+
+
 def test_only_the_virtual_environment_reaches_the_image() -> None:
     assert final_stage().only("COPY").value == f"--from=build {VIRTUAL_ENVIRONMENT} {VIRTUAL_ENVIRONMENT}"
     assert read_stages()["build"].environment["UV_PROJECT_ENVIRONMENT"] == VIRTUAL_ENVIRONMENT
