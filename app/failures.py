@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from app.errors import STATUS, Details, ErrorCode, OrderGenerationError
 from app.http.dialect import camel_case
-from integrations.errors import Cause, ServiceError
+from integrations import Cause, ServiceError
 from persistence.documents import Failure
 from persistence.errors import (
     DatabaseUnavailable,

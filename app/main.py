@@ -42,8 +42,7 @@ from app.rebalancing.observer import RebalanceObserver
 from app.rebalancing.rebalance import RebalanceLimits, Rebalancer
 from app.rebalancing.requests import RebalanceRequests
 from app.settings import Settings, load_settings
-from integrations.client import ServiceSettings
-from integrations.neighbours import IntegrationSettings, open_integrations
+from integrations import ServiceSettings, UpstreamSettings, open_upstreams
 from persistence.database import open_database
 from solver.pool import SolverPool
 
@@ -111,9 +110,7 @@ async def _parts(
                 listeners=(CommandObserver(metrics), ConnectionObserver(metrics)),
             )
         )
-        neighbours = await stack.enter_async_context(
-            open_integrations(_integrations(settings), UpstreamObserver(metrics))
-        )
+        neighbours = await stack.enter_async_context(open_upstreams(_integrations(settings), UpstreamObserver(metrics)))
         solvers = await stack.enter_async_context(
             SolverPool(
                 processes=settings.solver_processes,
@@ -146,7 +143,7 @@ async def _parts(
         yield
 
 
-def _integrations(settings: Settings) -> IntegrationSettings:
+def _integrations(settings: Settings) -> UpstreamSettings:
     def service(name: str, url: str, timeout_seconds: float) -> ServiceSettings:
         return ServiceSettings(
             name=name,
@@ -157,7 +154,7 @@ def _integrations(settings: Settings) -> IntegrationSettings:
             breaker_reset_seconds=settings.circuit_breaker_reset_seconds,
         )
 
-    return IntegrationSettings(
+    return UpstreamSettings(
         portfolio_accounting=service(
             "portfolio-accounting",
             settings.portfolio_accounting_service_url,

@@ -9,7 +9,7 @@ import structlog
 from msgspec import Struct
 from pymongo.errors import PyMongoError
 
-from integrations.neighbours import Integrations
+from integrations import Upstreams
 from persistence.database import Database
 from persistence.errors import PersistenceError
 from solver.pool import SolverPool
@@ -34,7 +34,7 @@ class State(Struct, frozen=True):
 class Readiness:
     """The state of the parts. It is looked up in the background, so that a probe waits for nothing."""
 
-    def __init__(self, database: Database, solvers: SolverPool[Any, Any], neighbours: Integrations) -> None:
+    def __init__(self, database: Database, solvers: SolverPool[Any, Any], neighbours: Upstreams) -> None:
         self._database = database
         self._solvers = solvers
         self._neighbours = neighbours

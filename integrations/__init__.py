@@ -1,1 +1,40 @@
-"""The GlobeCo services around this one, as clients, and a simulator of all five."""
+"""Clients of the upstream GlobeCo services.
+
+`open_upstreams` opens all five together. `integrations.simulator` simulates them and has its own interface.
+"""
+
+from integrations.http.client import ServiceSettings, forwarded_headers
+from integrations.http.errors import Cause, NotFound, ServiceError
+from integrations.http.observer import NoObserver, Observer
+from integrations.market_data import MarketData, PriceSnapshot, Quote
+from integrations.order import Order, OrderReceipt, OrderResult, Orders, OrderStatus, OrderType
+from integrations.portfolio import PortfolioNames
+from integrations.portfolio_accounting import Holding, Holdings, PortfolioAccounting
+from integrations.upstreams import KEEP_ALIVE_SECONDS, Upstreams, UpstreamSettings, open_upstreams
+
+__all__ = [
+    "KEEP_ALIVE_SECONDS",
+    "Cause",
+    "Holding",
+    "Holdings",
+    "MarketData",
+    "NoObserver",
+    "NotFound",
+    "Observer",
+    "Order",
+    "OrderReceipt",
+    "OrderResult",
+    "OrderStatus",
+    "OrderType",
+    "Orders",
+    "PortfolioAccounting",
+    "PortfolioNames",
+    "PriceSnapshot",
+    "Quote",
+    "ServiceError",
+    "ServiceSettings",
+    "UpstreamSettings",
+    "Upstreams",
+    "forwarded_headers",
+    "open_upstreams",
+]

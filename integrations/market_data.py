@@ -14,8 +14,8 @@ from functools import partial
 
 from msgspec import Struct
 
-from integrations.cache import LoadingCache
-from integrations.client import ServiceClient
+from integrations.http.cache import LoadingCache
+from integrations.http.client import ServiceClient
 from integrations.pricing import PriceList, Pricing
 from integrations.security import Securities
 

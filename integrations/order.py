@@ -13,8 +13,8 @@ from enum import IntEnum, StrEnum
 import msgspec
 from msgspec import Struct
 
-from integrations.client import ServiceClient
-from integrations.errors import Cause, ServiceError
+from integrations.http.client import ServiceClient
+from integrations.http.errors import Cause, ServiceError
 
 MAX_ORDERS = 1000
 

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from cachetools import TTLCache
 from msgspec import Meta, Struct
 
-from integrations.client import ServiceClient
-from integrations.errors import NotFound, ServiceError
-from integrations.payload import EntityId
+from integrations.http.client import ServiceClient
+from integrations.http.errors import NotFound, ServiceError
+from integrations.validation import EntityId
 
 NAME_TTL_SECONDS = 600.0
 MAX_NAMES = 20_000

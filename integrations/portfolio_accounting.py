@@ -13,9 +13,9 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from integrations.client import ServiceClient
-from integrations.errors import Cause, ServiceError
-from integrations.payload import ENTITY_ID, are_entity_ids, are_quantities, check_quantity
+from integrations.http.client import ServiceClient
+from integrations.http.errors import Cause, ServiceError
+from integrations.validation import ENTITY_ID, are_entity_ids, are_quantities, check_quantity
 
 _ENTITY_ID = re.compile(ENTITY_ID)
 

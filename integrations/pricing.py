@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from msgspec import Raw, Struct
 
-from integrations.client import ServiceClient
-from integrations.errors import Cause, NotFound, ServiceError
-from integrations.payload import MAX_LIST_BYTES, Ticker, check_price, read_rows
+from integrations.http.client import ServiceClient
+from integrations.http.errors import Cause, NotFound, ServiceError
+from integrations.validation import MAX_LIST_BYTES, Ticker, check_price, read_rows
 
 
 class PriceList(Struct, frozen=True):
@@ -50,7 +50,7 @@ class Pricing:
             ServiceError: no usable answer; `BAD_PAYLOAD` also where not one of the rows is usable.
         """
         answer = await self._client.get(
-            "/api/v1/prices", expect=list[Raw], deadline=deadline, max_answer_bytes=MAX_LIST_BYTES
+            "/api/v1/prices", expect=list[Raw], deadline=deadline, max_response_bytes=MAX_LIST_BYTES
         )
         return PriceList(read_rows(self._client, answer, _Price, _entry), datetime.now(UTC))
 
@@ -69,6 +69,6 @@ class Pricing:
         try:
             check_price("close", row.close)
         except ValueError as error:
-            self._client.observer.rows_refused(self._client.name, 1, str(error))
+            self._client.observer.rows_rejected(self._client.name, 1, str(error))
             return None
         return row.close

@@ -8,9 +8,9 @@ import re
 
 from msgspec import Raw, Struct
 
-from integrations.client import ServiceClient
-from integrations.errors import Cause, NotFound, ServiceError
-from integrations.payload import MAX_LIST_BYTES, EntityId, Ticker, read_rows
+from integrations.http.client import ServiceClient
+from integrations.http.errors import Cause, NotFound, ServiceError
+from integrations.validation import MAX_LIST_BYTES, EntityId, Ticker, read_rows
 
 _ASKABLE = re.compile(r"[0-9A-Fa-f]{24}")
 
@@ -37,7 +37,7 @@ class Securities:
             ServiceError: no usable answer; `BAD_PAYLOAD` also where not one of the rows is usable.
         """
         answer = await self._client.get(
-            "/api/v1/securities", expect=list[Raw], deadline=deadline, max_answer_bytes=MAX_LIST_BYTES
+            "/api/v1/securities", expect=list[Raw], deadline=deadline, max_response_bytes=MAX_LIST_BYTES
         )
         return read_rows(self._client, answer, _Security, _entry)
 

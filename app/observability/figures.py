@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from app.observability.metrics import Metrics
 from app.readiness import Readiness
-from integrations.neighbours import Integrations
+from integrations import Upstreams
 from solver.pool import SolverPool
 
 log = structlog.get_logger(__name__)
@@ -21,7 +21,7 @@ BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
 def register_figures(
-    metrics: Metrics, solvers: SolverPool[Any, Any], neighbours: Integrations, readiness: Readiness
+    metrics: Metrics, solvers: SolverPool[Any, Any], neighbours: Upstreams, readiness: Readiness
 ) -> None:
     """Add the figures of these parts, and of this process, to what is collected."""
     metrics.expect_services(neighbours.states())
@@ -79,7 +79,7 @@ class SolverFigures(Collector):
 class BreakerFigures(Collector):
     """The circuit breaker of each neighbouring service."""
 
-    def __init__(self, neighbours: Integrations) -> None:
+    def __init__(self, neighbours: Upstreams) -> None:
         self._neighbours = neighbours
 
     def collect(self) -> Iterator[GaugeMetricFamily]:

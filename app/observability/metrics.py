@@ -11,7 +11,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from app.errors import ErrorCode
-from integrations.errors import Cause
+from integrations import Cause
 from solver import SolutionPath
 
 # Twice the series for the moment at which each began, which nobody asks for.

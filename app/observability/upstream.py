@@ -3,18 +3,18 @@
 import structlog
 
 from app.observability.metrics import Metrics
-from integrations.errors import Cause
+from integrations import Cause
 
 log = structlog.get_logger(__name__)
 
 
 class UpstreamObserver:
-    """An `integrations.observer.Observer`."""
+    """An `integrations.Observer`."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def answered(self, service: str, outcome: str, seconds: float) -> None:
+    def request_finished(self, service: str, outcome: str, seconds: float) -> None:
         """One request ended."""
         self._metrics.upstream_seconds.labels(service, outcome).observe(seconds)
 
@@ -37,7 +37,7 @@ class UpstreamObserver:
         """A cache was asked."""
         self._metrics.cache_reads.labels(cache, "hit" if hit else "miss").inc(times)
 
-    def rows_refused(self, service: str, rows: int, reason: str) -> None:
+    def rows_rejected(self, service: str, rows: int, reason: str) -> None:
         """Rows of a list were unusable and left out."""
         self._metrics.upstream_rows_refused.labels(service).inc(rows)
         log.warning("rows of a neighbour's answer are unusable", service=service, rows=rows, reason=reason)

@@ -10,8 +10,7 @@ from bson import ObjectId
 from app.calculation.assignment import Assignment, Terms
 from app.errors import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
-from integrations.market_data import Quote
-from integrations.portfolio_accounting import Holdings
+from integrations import Holdings, Quote
 from persistence.documents import Model
 from solver import Security
 

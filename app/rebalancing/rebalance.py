@@ -23,9 +23,7 @@ from app.rebalancing.answers import Answers
 from app.rebalancing.observer import ObservedPortfolio, ObservedRebalance, RebalanceObserver
 from app.rebalancing.precedence import Precedence, UnderWay
 from app.rebalancing.problem import assignment, encoded_terms, require_prices, securities_of, securities_outside
-from integrations.errors import Cause, ServiceError
-from integrations.market_data import PriceSnapshot
-from integrations.neighbours import Integrations
+from integrations import Cause, PriceSnapshot, ServiceError, Upstreams
 from persistence.database import Database
 from persistence.documents import Failure, Model, Rebalance, RebalancedPortfolio
 from persistence.errors import DatabaseUnavailable
@@ -105,7 +103,7 @@ class Rebalancer:
     def __init__(
         self,
         database: Database,
-        neighbours: Integrations,
+        neighbours: Upstreams,
         solvers: SolverPool[Assignment, Calculation],
         limits: RebalanceLimits,
         dialect: Dialect,

@@ -14,6 +14,7 @@ As a process of its own, `run(settings)`, which is what `order-generation simula
 then be changed over HTTP.
 """
 
+from integrations.simulator.calls import Call, CallReport
 from integrations.simulator.control import CONTROL_HELP
 from integrations.simulator.faults.kinds import (
     Delay,
@@ -35,6 +36,8 @@ from integrations.simulator.world import World
 
 __all__ = [
     "CONTROL_HELP",
+    "Call",
+    "CallReport",
     "Delay",
     "ErrorStatus",
     "Fault",

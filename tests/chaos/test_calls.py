@@ -1,7 +1,6 @@
 """How few calls a rebalance costs its neighbours, and what each of them carries, as the neighbours see it."""
 
-from integrations.simulator import Service, SpecialCase
-from integrations.simulator.calls import CallReport
+from integrations.simulator import CallReport, Service, SpecialCase
 from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
 from tests.chaos.rig.simulator import SimulatorControl

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from integrations.neighbours import KEEP_ALIVE_SECONDS
+from integrations import KEEP_ALIVE_SECONDS
 from persistence.database import open_database
 from tests.chaos.campaign import Campaign, Dangers, await_no_sockets
 from tests.chaos.judge.market import Market

@@ -2,8 +2,7 @@
 
 import httpx
 
-from integrations.simulator import SimulatorSettings
-from integrations.simulator.world import World
+from integrations.simulator import SimulatorSettings, World
 
 
 def check_rebalance(url: str) -> None:

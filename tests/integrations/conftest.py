@@ -10,8 +10,8 @@ import pytest
 import stamina
 from aiohttp import web
 
-from integrations.client import ServiceClient, ServiceSettings
-from integrations.errors import Cause
+from integrations.http.client import ServiceClient, ServiceSettings
+from integrations.http.errors import Cause
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -65,7 +65,7 @@ class Notebook:
     def outcomes(self) -> list[str]:
         return [outcome for _, outcome in self.answered_calls]
 
-    def answered(self, service: str, outcome: str, seconds: float) -> None:
+    def request_finished(self, service: str, outcome: str, seconds: float) -> None:
         assert seconds >= 0
         self.answered_calls.append((service, outcome))
 
@@ -81,7 +81,7 @@ class Notebook:
     def cache_read(self, cache: str, hit: bool, times: int = 1) -> None:
         self.cache_reads += [(cache, hit)] * times
 
-    def rows_refused(self, service: str, rows: int, reason: str) -> None:
+    def rows_rejected(self, service: str, rows: int, reason: str) -> None:
         self.refusals.append((service, rows, reason))
 
 

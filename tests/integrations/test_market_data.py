@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from integrations.errors import Cause, ServiceError
+from integrations.http.errors import Cause, ServiceError
 from integrations.market_data import MarketData
 from tests.integrations.conftest import MakeClient, Notebook, Server, serving
 

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from integrations.client import forwarded_headers
-from integrations.errors import Cause, ServiceError
+from integrations.http.client import forwarded_headers
+from integrations.http.errors import Cause, ServiceError
 from integrations.order import Order, OrderReceipt, Orders, OrderStatus, OrderType
 from integrations.simulator import SimulatorSettings, running_simulator
 from tests.integrations.conftest import Handler, MakeClient, serving

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from integrations.errors import Cause, ServiceError
+from integrations.http.errors import Cause, ServiceError
 from integrations.portfolio_accounting import Holding, Holdings, PortfolioAccounting
 from integrations.simulator import Simulator, SimulatorSettings, SpecialCase, running_simulator
 from tests.integrations.conftest import MakeClient, serving

@@ -8,9 +8,7 @@ from prometheus_client import generate_latest
 from app.commands.stack import free_port
 from app.observability.metrics import HTTP_MILLISECONDS, Metrics
 from app.observability.upstream import UpstreamObserver
-from integrations.client import ServiceSettings
-from integrations.errors import ServiceError
-from integrations.neighbours import IntegrationSettings, open_integrations
+from integrations import ServiceError, ServiceSettings, UpstreamSettings, open_upstreams
 from tests.app.neighbours import Neighbours
 from tests.observability.receiver import Received
 from tests.observability.service import Scrape, Service, until
@@ -201,7 +199,7 @@ async def test_a_failing_neighbour_shows_in_the_metrics() -> None:
     def service(name: str) -> ServiceSettings:
         return ServiceSettings(name=name, url=nowhere, retries=1, breaker_failures=2)
 
-    settings = IntegrationSettings(
+    settings = UpstreamSettings(
         portfolio_accounting=service("portfolio-accounting"),
         security=service("security"),
         pricing=service("pricing"),
@@ -209,7 +207,7 @@ async def test_a_failing_neighbour_shows_in_the_metrics() -> None:
         order=service("order"),
     )
     metrics = Metrics()
-    async with open_integrations(settings, UpstreamObserver(metrics)) as neighbours:
+    async with open_upstreams(settings, UpstreamObserver(metrics)) as neighbours:
         for _ in range(2):
             with pytest.raises(ServiceError):
                 await neighbours.accounting.holdings("0" * 24, deadline=None)

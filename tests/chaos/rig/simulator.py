@@ -3,8 +3,7 @@
 import httpx
 import msgspec
 
-from integrations.simulator import Fault, Holdings, Service
-from integrations.simulator.calls import Call, CallReport
+from integrations.simulator import Call, CallReport, Fault, Holdings, Service
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 

@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from integrations.errors import Cause
+from integrations.http.errors import Cause
 
 
 class Observer(Protocol):
     """Receives what happens in the clients, on the event loop; its methods return at once and do not raise."""
 
-    def answered(self, service: str, outcome: str, seconds: float) -> None:
+    def request_finished(self, service: str, outcome: str, seconds: float) -> None:
         """One request ended: `ok`, `not_found`, `status_4xx`, `status_5xx`, `cancelled` or a `Cause`."""
 
     def rejected(self, service: str) -> None:
@@ -23,14 +23,14 @@ class Observer(Protocol):
     def cache_read(self, cache: str, hit: bool, times: int = 1) -> None:
         """A cache was asked: `securities`, `prices`, `security_gaps`, `price_gaps` or `portfolio_names`."""
 
-    def rows_refused(self, service: str, rows: int, reason: str) -> None:
+    def rows_rejected(self, service: str, rows: int, reason: str) -> None:
         """Rows of a list were unusable and left out; the reason is that of the first."""
 
 
 class NoObserver:
     """An observer that takes no notice."""
 
-    def answered(self, service: str, outcome: str, seconds: float) -> None:
+    def request_finished(self, service: str, outcome: str, seconds: float) -> None:
         """See `Observer`."""
 
     def rejected(self, service: str) -> None:
@@ -45,5 +45,5 @@ class NoObserver:
     def cache_read(self, cache: str, hit: bool, times: int = 1) -> None:
         """See `Observer`."""
 
-    def rows_refused(self, service: str, rows: int, reason: str) -> None:
+    def rows_rejected(self, service: str, rows: int, reason: str) -> None:
         """See `Observer`."""

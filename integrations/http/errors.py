@@ -53,7 +53,7 @@ class ServiceError(Exception):
         return f"{self.service}: {self.reason}"
 
     @property
-    def mendable(self) -> bool:
+    def retryable(self) -> bool:
         """Whether the same call may succeed a little later: the service was silent, unreachable or failing (5xx)."""
         match self.cause:
             case Cause.TIMEOUT | Cause.CONNECTION:

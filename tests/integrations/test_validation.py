@@ -6,7 +6,7 @@ from decimal import Decimal
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from integrations.payload import ENTITY_ID, are_entity_ids, are_quantities, check_quantity
+from integrations.validation import ENTITY_ID, are_entity_ids, are_quantities, check_quantity
 
 amounts = st.decimals(allow_nan=True, allow_infinity=True) | st.decimals(places=8, allow_nan=False)
 

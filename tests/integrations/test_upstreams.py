@@ -9,10 +9,9 @@ import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
-from integrations.client import ServiceSettings, forwarded_headers
-from integrations.errors import Cause, ServiceError
+from integrations.http.client import ServiceSettings, forwarded_headers
+from integrations.http.errors import Cause, ServiceError
 from integrations.market_data import Quote
-from integrations.neighbours import Integrations, IntegrationSettings, open_integrations
 from integrations.portfolio_accounting import Holdings
 from integrations.simulator import (
     Delay,
@@ -32,6 +31,7 @@ from integrations.simulator import (
     running_simulator,
 )
 from integrations.simulator import Holdings as SimulatedHoldings
+from integrations.upstreams import Upstreams, UpstreamSettings, open_upstreams
 from tests.integrations.conftest import Notebook, serving
 
 PORTFOLIOS = 100
@@ -48,12 +48,12 @@ async def simulator() -> AsyncIterator[Simulator]:
         yield running
 
 
-def settings(simulator: Simulator, **changes: float) -> IntegrationSettings:
+def settings(simulator: Simulator, **changes: float) -> UpstreamSettings:
     def service(name: Service) -> ServiceSettings:
         url = getattr(simulator.urls, name.name.lower())
         return ServiceSettings(name=name.value, url=url, **changes)  # type: ignore[arg-type]
 
-    return IntegrationSettings(
+    return UpstreamSettings(
         portfolio_accounting=service(Service.PORTFOLIO_ACCOUNTING),
         security=service(Service.SECURITY),
         pricing=service(Service.PRICING),
@@ -63,15 +63,15 @@ def settings(simulator: Simulator, **changes: float) -> IntegrationSettings:
 
 
 @pytest.fixture
-async def neighbours(simulator: Simulator, notebook: Notebook) -> AsyncIterator[Integrations]:
-    async with open_integrations(settings(simulator), notebook) as integrations:
+async def neighbours(simulator: Simulator, notebook: Notebook) -> AsyncIterator[Upstreams]:
+    async with open_upstreams(settings(simulator), notebook) as integrations:
         yield integrations
 
 
 type Found = tuple[Holdings, Quote] | ServiceError
 
 
-async def gather(neighbours: Integrations, portfolio_ids: list[str], seconds: float = 30) -> list[Found]:
+async def gather(neighbours: Upstreams, portfolio_ids: list[str], seconds: float = 30) -> list[Found]:
     """What a rebalance would know of each portfolio, or why it does not."""
     deadline = time.monotonic() + seconds
 
@@ -108,7 +108,7 @@ def is_right(found: Found, simulator: Simulator) -> bool:
 
 
 async def test_a_rebalance_costs_one_balance_read_a_portfolio_and_two_bulk_reads(
-    neighbours: Integrations, simulator: Simulator
+    neighbours: Upstreams, simulator: Simulator
 ) -> None:
     ids = simulator.world.portfolio_ids()
     for rebalances in (1, 2):
@@ -119,7 +119,7 @@ async def test_a_rebalance_costs_one_balance_read_a_portfolio_and_two_bulk_reads
         assert simulator.calls.count() == rebalances * PORTFOLIOS + 2
 
 
-async def test_a_name_and_a_correlation_id_reach_every_service(neighbours: Integrations, simulator: Simulator) -> None:
+async def test_a_name_and_a_correlation_id_reach_every_service(neighbours: Upstreams, simulator: Simulator) -> None:
     (portfolio_id,) = simulator.world.portfolio_ids(0, 1)
 
     async def rebalance() -> dict[str, str | None]:
@@ -135,9 +135,7 @@ async def test_a_name_and_a_correlation_id_reach_every_service(neighbours: Integ
     }
 
 
-async def test_an_unpriced_holding_is_named_for_its_portfolio_only(
-    neighbours: Integrations, simulator: Simulator
-) -> None:
+async def test_an_unpriced_holding_is_named_for_its_portfolio_only(neighbours: Upstreams, simulator: Simulator) -> None:
     ids = [simulator.world.case_id(case) for case in (SpecialCase.UNPRICED_HOLDING, SpecialCase.INVESTED)]
     found = await gather(neighbours, ids)
     quotes = [each[1] for each in found if not isinstance(each, ServiceError)]
@@ -145,9 +143,7 @@ async def test_an_unpriced_holding_is_named_for_its_portfolio_only(
     assert quotes[0].unpriced[0] in simulator.world.unpriced_security_ids()
 
 
-async def test_one_bad_portfolio_among_a_hundred_costs_only_itself(
-    neighbours: Integrations, simulator: Simulator
-) -> None:
+async def test_one_bad_portfolio_among_a_hundred_costs_only_itself(neighbours: Upstreams, simulator: Simulator) -> None:
     ids = simulator.world.portfolio_ids()
     simulator.world.put_holdings(ids[42], SimulatedHoldings(cash=Decimal(10**13)))
     found = await gather(neighbours, ids)
@@ -163,7 +159,7 @@ async def test_a_required_service_that_is_down_fails_a_hundred_portfolios_in_sec
 ) -> None:
     """One time-out, one wait, and the breaker speaks for the rest."""
     await simulator.inject(Service.PORTFOLIO_ACCOUNTING, fault)
-    async with open_integrations(settings(simulator, timeout_seconds=0.5)) as neighbours:
+    async with open_upstreams(settings(simulator, timeout_seconds=0.5)) as neighbours:
         started = time.monotonic()
         found = await gather(neighbours, simulator.world.portfolio_ids(), seconds=300)
         assert time.monotonic() - started < 20
@@ -175,7 +171,7 @@ async def test_a_required_service_that_is_down_fails_a_hundred_portfolios_in_sec
     "fault", [Refuse(), Hang(), ErrorStatus(status=500), Delay(seconds=5)], ids=lambda fault: type(fault).__name__
 )
 async def test_names_cost_their_budget_at_most_and_nothing_else(
-    neighbours: Integrations, simulator: Simulator, fault: Fault
+    neighbours: Upstreams, simulator: Simulator, fault: Fault
 ) -> None:
     await simulator.inject(Service.PORTFOLIO, fault)
     ids = simulator.world.portfolio_ids()
@@ -184,7 +180,7 @@ async def test_names_cost_their_budget_at_most_and_nothing_else(
     assert time.monotonic() - started < 3
 
 
-async def test_a_name_is_not_worth_a_retry(neighbours: Integrations, simulator: Simulator, no_waits: None) -> None:
+async def test_a_name_is_not_worth_a_retry(neighbours: Upstreams, simulator: Simulator, no_waits: None) -> None:
     await simulator.inject(Service.PORTFOLIO, ErrorStatus(status=500))
     (portfolio_id,) = simulator.world.portfolio_ids(0, 1)
     assert await neighbours.portfolio_names.names([portfolio_id], budget_seconds=5) == {portfolio_id: None}
@@ -193,7 +189,7 @@ async def test_a_name_is_not_worth_a_retry(neighbours: Integrations, simulator: 
 
 async def test_closing_ends_what_is_still_under_way(simulator: Simulator, notebook: Notebook) -> None:
     await simulator.inject(Service.PORTFOLIO, Hang())
-    async with open_integrations(settings(simulator), notebook) as neighbours:
+    async with open_upstreams(settings(simulator), notebook) as neighbours:
         await neighbours.portfolio_names.names(simulator.world.portfolio_ids(0, 3), budget_seconds=0.1)
         assert notebook.outcomes == []
     assert notebook.outcomes == ["cancelled"] * 3
@@ -208,7 +204,7 @@ async def test_no_cookie_ties_the_calls_to_one_replica(simulator: Simulator) -> 
         balanced = replace(
             settings(simulator), pricing=ServiceSettings(name="pricing", url=url), price_cache_ttl_seconds=0
         )
-        async with open_integrations(balanced) as neighbours:
+        async with open_upstreams(balanced) as neighbours:
             for _ in range(2):
                 await neighbours.market_data.snapshot(deadline=None)
     assert [request.cookies for request in server.requests] == [{}, {}]
@@ -239,7 +235,7 @@ async def test_under_any_fault_an_answer_is_right_or_an_error_and_afterwards_all
 ) -> None:
     ids = simulator.world.portfolio_ids(0, 20)
     await simulator.inject(service, fault)
-    async with open_integrations(settings(simulator, timeout_seconds=0.4, breaker_reset_seconds=0.3)) as neighbours:
+    async with open_upstreams(settings(simulator, timeout_seconds=0.4, breaker_reset_seconds=0.3)) as neighbours:
         for found in await gather(neighbours, ids):
             assert is_right(found, simulator) or (isinstance(found, ServiceError) and found.service == service), found
         await simulator.heal()
@@ -249,13 +245,13 @@ async def test_under_any_fault_an_answer_is_right_or_an_error_and_afterwards_all
         assert set(neighbours.states().values()) == {"closed"}
 
 
-async def test_states_names_every_service(neighbours: Integrations) -> None:
+async def test_states_names_every_service(neighbours: Upstreams) -> None:
     names = ("portfolio-accounting", "security", "pricing", "portfolio", "order")
     assert neighbours.states() == dict.fromkeys(names, "closed")
 
 
 async def test_the_pool_is_closed_at_the_end(simulator: Simulator) -> None:
-    async with open_integrations(settings(simulator)) as neighbours:
+    async with open_upstreams(settings(simulator)) as neighbours:
         await neighbours.market_data.snapshot(deadline=None)
     with pytest.raises(RuntimeError, match="closed"):
         await neighbours.accounting.holdings(simulator.world.case_id(SpecialCase.SMALL), deadline=None)

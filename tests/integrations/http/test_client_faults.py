@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 from msgspec import Struct
 
-from integrations.client import ServiceClient
-from integrations.errors import Cause, ServiceError
-from integrations.exchange import MAX_ANSWER_BYTES
+from integrations.http.client import ServiceClient
+from integrations.http.errors import Cause, ServiceError
+from integrations.http.request import MAX_RESPONSE_BYTES
 from tests.integrations.conftest import MakeClient, Notebook, serving
 
 
@@ -187,13 +187,13 @@ async def test_a_million_rows_are_refused_before_they_fill_the_memory(make_clien
     async with serving(flood) as server:
         error = await failure(make_client(server.url))
     assert (error.cause, error.reason) == (Cause.BAD_PAYLOAD, "answer longer than 1 MiB")
-    assert sent < 16 * MAX_ANSWER_BYTES, "what was sent beyond it waited in the buffers of the sockets"
+    assert sent < 16 * MAX_RESPONSE_BYTES, "what was sent beyond it waited in the buffers of the sockets"
 
 
 async def test_an_answer_that_unpacks_to_gigabytes_is_refused(make_client: MakeClient) -> None:
     """The limit is on what comes out of a compressed body, not on what goes in."""
-    packed = gzip.compress(b" " * (8 * MAX_ANSWER_BYTES))
-    assert len(packed) < MAX_ANSWER_BYTES / 50
+    packed = gzip.compress(b" " * (8 * MAX_RESPONSE_BYTES))
+    assert len(packed) < MAX_RESPONSE_BYTES / 50
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=packed, headers={"Content-Encoding": "gzip"}, content_type="application/json")

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from integrations.cache import LoadingCache
-from integrations.client import ServiceClient
-from integrations.errors import Cause, ServiceError
+from integrations.http.cache import LoadingCache
+from integrations.http.client import ServiceClient
+from integrations.http.errors import Cause, ServiceError
 from tests.integrations.conftest import MakeClient, Notebook
 
 

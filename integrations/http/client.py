@@ -4,7 +4,7 @@ the caller's deadline                      asyncio.timeout: ends everything, and
   retries after 1, 2, 4 s                  stamina: time-outs, connection errors, 5xx
     a slot                                 bounds the service's connections, and is not part of its time-out
       the circuit breaker                  interlock: counts what a retry could mend
-        one request                        `Exchange`, within the service's time-out
+        one request                        `Transport`, within the service's time-out
 """
 
 import asyncio
@@ -21,9 +21,9 @@ import stamina.instrumentation
 from interlock import CircuitBreaker, CircuitOpenError, Config, CoreEventListener, FailureClassifier, State
 from msgspec import Struct
 
-from integrations.errors import Cause, NotFound, ServiceError
-from integrations.exchange import MAX_ANSWER_BYTES, Exchange, Request
-from integrations.observer import NoObserver, Observer
+from integrations.http.errors import Cause, NotFound, ServiceError
+from integrations.http.observer import NoObserver, Observer
+from integrations.http.request import MAX_RESPONSE_BYTES, Request, Transport
 
 # The observer is told of every retry; a log line of stamina's own would tell of each once more.
 stamina.instrumentation.set_on_retry_hooks([])
@@ -76,7 +76,7 @@ class ServiceClient:
         self.name = settings.name
         self.observer = observer or NoObserver()
         self._retries = settings.retries
-        self._exchange = Exchange(settings.name, settings.url, settings.timeout_seconds, session)
+        self._transport = Transport(settings.name, settings.url, settings.timeout_seconds, session)
         self._slots = asyncio.Semaphore(settings.connections)
         self._request_ended = asyncio.Event()
         self._breaker = CircuitBreaker(
@@ -90,7 +90,7 @@ class ServiceClient:
                 permitted_calls_in_half_open=1,
                 slow_call_duration_threshold=math.inf,
             ),
-            classifier=_MendableFailures(),
+            classifier=_RetryableFailures(),
             listener=_BreakerEvents(self.observer),
         )
 
@@ -106,16 +106,16 @@ class ServiceClient:
         *,
         expect: type[T],
         deadline: float | None,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
     ) -> T:
-        """The answer to a GET, decoded from JSON as `expect`; one longer than `max_answer_bytes` is refused.
+        """The answer to a GET, decoded from JSON as `expect`; one longer than `max_response_bytes` is refused.
 
         Raises:
             NotFound: the service answered 404.
             ServiceError: no usable answer within the retries and the deadline.
         """
         return await self._persevere(
-            Request("GET", path, params or {}, None, forwarded_headers.get(), max_answer_bytes), expect, deadline
+            Request("GET", path, params or {}, None, forwarded_headers.get(), max_response_bytes), expect, deadline
         )
 
     async def post[T](self, path: str, body: bytes, *, expect: type[T], deadline: float | None) -> T:
@@ -201,7 +201,7 @@ class ServiceClient:
         started = time.perf_counter()
         outcome = "cancelled"
         try:
-            answer = await self._exchange.answer(request, expect)
+            answer = await self._transport.send(request, expect)
             outcome = "ok"
         except NotFound:
             outcome = "not_found"
@@ -210,17 +210,17 @@ class ServiceClient:
             outcome = f"status_{error.status // 100}xx" if error.status else error.cause.value
             raise
         finally:
-            self.observer.answered(self.name, outcome, time.perf_counter() - started)
+            self.observer.request_finished(self.name, outcome, time.perf_counter() - started)
             self._request_ended.set()
         return answer
 
 
-class _MendableFailures(FailureClassifier):
+class _RetryableFailures(FailureClassifier):
     """Counts as a failure only what a retry could mend: an answer of 4xx shows a service that is well."""
 
     @override
     def is_failure(self, *, result: object, exception: Exception | None) -> bool:
-        return isinstance(exception, ServiceError) and exception.mendable
+        return isinstance(exception, ServiceError) and exception.retryable
 
 
 class _BreakerEvents(CoreEventListener):
@@ -240,9 +240,9 @@ def _left(deadline: float | None) -> float:
 
 def _may_repeat(request: Request, error: ServiceError) -> bool:
     if request.method != "GET":
-        return error.mendable and not error.sent
+        return error.retryable and not error.sent
     # A 429 that names its time asks to be repeated; every other 4xx would only be answered the same again.
-    return error.mendable or (error.status == 429 and error.retry_after is not None)
+    return error.retryable or (error.status == 429 and error.retry_after is not None)
 
 
 def _circuit_reason(rejection: CircuitOpenError) -> str:

@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from msgspec import Struct
 
-from integrations.client import forwarded_headers
-from integrations.errors import Cause, NotFound, ServiceError
+from integrations.http.client import forwarded_headers
+from integrations.http.errors import Cause, NotFound, ServiceError
 from tests.integrations.conftest import MakeClient, Notebook, serving
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw
 
-from integrations.client import ServiceClient
-from integrations.errors import Cause, ServiceError
+from integrations.http.client import ServiceClient
+from integrations.http.errors import Cause, ServiceError
 
 ENTITY_ID = r"^[0-9A-Za-z]{24}\Z"
 EntityId = Annotated[str, Meta(pattern=ENTITY_ID)]
@@ -109,5 +109,5 @@ def read_rows[R, V](
     if refused and not usable:
         raise ServiceError(client.name, Cause.BAD_PAYLOAD, f"not one usable row of {len(rows)}; {reason}")
     if refused:
-        client.observer.rows_refused(client.name, refused, reason)
+        client.observer.rows_rejected(client.name, refused, reason)
     return usable

@@ -6,8 +6,8 @@ import time
 import pytest
 from aiohttp import web
 
-from integrations.client import ServiceClient
-from integrations.errors import Cause, ServiceError
+from integrations.http.client import ServiceClient
+from integrations.http.errors import Cause, ServiceError
 from tests.integrations.conftest import MakeClient, Notebook, serving
 
 

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from integrations.errors import Cause, ServiceError
+from integrations.http.errors import Cause, ServiceError
 from tests.integrations.conftest import Handler, MakeClient, Notebook, serving
 
 

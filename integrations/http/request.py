@@ -10,9 +10,9 @@ import msgspec
 from msgspec import Struct
 from yarl import URL
 
-from integrations.errors import Cause, NotFound, ServiceError
+from integrations.http.errors import Cause, NotFound, ServiceError
 
-MAX_ANSWER_BYTES = 1024 * 1024
+MAX_RESPONSE_BYTES = 1024 * 1024
 """Four times a full page of balances; more is refused before it fills the memory, even from every connection at once.
 """
 
@@ -21,7 +21,7 @@ class Request(Struct, frozen=True):
     """An HTTP request, as often as it has to be made; `path` is URL-encoded already, `params` are not.
 
     Attributes:
-        max_answer_bytes: a longer answer is refused.
+        max_response_bytes: a longer answer is refused.
     """
 
     method: str
@@ -29,10 +29,10 @@ class Request(Struct, frozen=True):
     params: Mapping[str, str]
     body: bytes | None
     headers: Mapping[str, str]
-    max_answer_bytes: int = MAX_ANSWER_BYTES
+    max_response_bytes: int = MAX_RESPONSE_BYTES
 
 
-class Exchange:
+class Transport:
     """Makes requests of one service.
 
     Args:
@@ -48,7 +48,7 @@ class Exchange:
         self._timeout_seconds = timeout_seconds
         self._session = session
 
-    async def answer[T](self, request: Request, expect: type[T]) -> T:
+    async def send[T](self, request: Request, expect: type[T]) -> T:
         """The JSON answer, decoded as `expect`.
 
         Raises:
@@ -80,7 +80,7 @@ class Exchange:
                 refusal = self._refusal(response)
                 if refusal is not None:
                     return refusal
-                body = await _read(response, request.max_answer_bytes)
+                body = await _read(response, request.max_response_bytes)
         except TimeoutError:
             reason = f"no complete answer within {self._timeout_seconds:g} s"
             return ServiceError(self._service, Cause.TIMEOUT, reason)
@@ -88,7 +88,7 @@ class Exchange:
             reason, sent = _connection_failure(error)
             return ServiceError(self._service, Cause.CONNECTION, reason, sent=sent)
         if body is None:
-            reason = f"answer longer than {request.max_answer_bytes // 1024**2} MiB"
+            reason = f"answer longer than {request.max_response_bytes // 1024**2} MiB"
             return ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
         return self._decoded(body, expect)
 

@@ -7,9 +7,9 @@ import aiohttp
 from msgspec import Struct
 from msgspec.structs import replace
 
-from integrations.client import ServiceClient, ServiceSettings
+from integrations.http.client import ServiceClient, ServiceSettings
+from integrations.http.observer import NoObserver, Observer
 from integrations.market_data import MarketData
-from integrations.observer import NoObserver, Observer
 from integrations.order import Orders
 from integrations.portfolio import PortfolioNames
 from integrations.portfolio_accounting import PortfolioAccounting
@@ -17,7 +17,7 @@ from integrations.portfolio_accounting import PortfolioAccounting
 KEEP_ALIVE_SECONDS = 15.0
 
 
-class IntegrationSettings(Struct, frozen=True, kw_only=True):
+class UpstreamSettings(Struct, frozen=True, kw_only=True):
     """How to reach each service, and how long what they say is good for.
 
     Attributes:
@@ -33,7 +33,7 @@ class IntegrationSettings(Struct, frozen=True, kw_only=True):
     price_cache_ttl_seconds: float = 60.0
 
 
-class Integrations:
+class Upstreams:
     """The neighbouring services of one process.
 
     Attributes:
@@ -43,7 +43,7 @@ class Integrations:
         orders: where trades go.
     """
 
-    def __init__(self, settings: IntegrationSettings, session: aiohttp.ClientSession, observer: Observer) -> None:
+    def __init__(self, settings: UpstreamSettings, session: aiohttp.ClientSession, observer: Observer) -> None:
         accounting = ServiceClient(settings.portfolio_accounting, session, observer)
         security = ServiceClient(settings.security, session, observer)
         pricing = ServiceClient(settings.pricing, session, observer)
@@ -67,9 +67,7 @@ class Integrations:
 
 
 @asynccontextmanager
-async def open_integrations(
-    settings: IntegrationSettings, observer: Observer | None = None
-) -> AsyncIterator[Integrations]:
+async def open_upstreams(settings: UpstreamSettings, observer: Observer | None = None) -> AsyncIterator[Upstreams]:
     """The neighbouring services behind one bounded pool of kept-alive connections, which is closed in the end."""
     services = (settings.portfolio_accounting, settings.security, settings.pricing, settings.portfolio, settings.order)
     connector = aiohttp.TCPConnector(
@@ -82,7 +80,7 @@ async def open_integrations(
         # A cookie of a load balancer would tie all calls to one replica.
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        integrations = Integrations(settings, session, observer or NoObserver())
+        integrations = Upstreams(settings, session, observer or NoObserver())
         try:
             yield integrations
         finally:

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from integrations.errors import Cause, NotFound, ServiceError
+from integrations.http.errors import Cause, NotFound, ServiceError
 
 
 @pytest.mark.parametrize("kind", [ServiceError, NotFound])
@@ -17,7 +17,7 @@ def test_an_error_survives_pickling_with_everything_it_says(kind: type[ServiceEr
 
 
 @pytest.mark.parametrize(
-    ("cause", "status", "mendable"),
+    ("cause", "status", "retryable"),
     [
         (Cause.TIMEOUT, None, True),
         (Cause.CONNECTION, None, True),
@@ -30,5 +30,7 @@ def test_an_error_survives_pickling_with_everything_it_says(kind: type[ServiceEr
         (Cause.DEADLINE, None, False),
     ],
 )
-def test_only_silence_broken_connections_and_5xx_are_mendable(cause: Cause, status: int | None, mendable: bool) -> None:
-    assert ServiceError("pricing", cause, "why", status=status).mendable is mendable
+def test_only_timeouts_lost_connections_and_5xx_are_retryable(
+    cause: Cause, status: int | None, retryable: bool
+) -> None:
+    assert ServiceError("pricing", cause, "why", status=status).retryable is retryable

@@ -8,8 +8,8 @@ from weakref import WeakValueDictionary
 from cachetools import TTLCache
 from msgspec import Struct
 
-from integrations.client import ServiceClient
-from integrations.errors import Cause, ServiceError
+from integrations.http.client import ServiceClient
+from integrations.http.errors import Cause, ServiceError
 
 
 class _Entry[V](Struct, frozen=True):

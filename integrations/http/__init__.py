@@ -1,0 +1,1 @@
+"""One HTTP client for all upstream services: retries, circuit breaker, deadlines and caches."""
