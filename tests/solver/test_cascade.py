@@ -18,7 +18,7 @@ from solver import (
     TimeLimit,
     solve,
 )
-from tests.solver.judging import check
+from tests.oracle.judging import check
 
 
 def security(name: str, price: str, held: str = "0", target: str = "0", low: str = "1", high: str = "1") -> Security:

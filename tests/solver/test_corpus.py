@@ -9,7 +9,7 @@ import pytest
 from msgspec import Struct
 
 from solver import Portfolio, Security, Solution, SolverStrategy, solve
-from tests.solver.judging import check
+from tests.oracle.judging import check
 
 
 class Known(Struct, frozen=True):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, reject, settings
 
 from solver import Infeasible, Portfolio, Solution, SolutionPath, SolverStrategy, solve
-from tests.solver.judging import check, judge
-from tests.solver.oracle import TooLarge, brute_force, dynamic_programme, market_value, without_cash
+from tests.oracle.judging import check, judge
+from tests.oracle.without_rules import TooLarge, brute_force, dynamic_programme, market_value, without_cash
 from tests.solver.portfolios import FAMILIES, portfolios, random_book
 
 

@@ -16,8 +16,8 @@ from fractions import Fraction
 import pytest
 
 from solver import Infeasible, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit, solve
-from tests.solver.judging import check, judge
-from tests.solver.oracle import TooLarge, brute_force, dynamic_programme, market_value, without_cash
+from tests.oracle.judging import check, judge
+from tests.oracle.without_rules import TooLarge, brute_force, dynamic_programme, market_value, without_cash
 from tests.solver.portfolios import FAMILIES
 
 PORTFOLIOS = int(os.environ.get("SOLVER_PORTFOLIOS", "100000"))

@@ -10,7 +10,7 @@ from solver import Portfolio, Security, Solution, SolutionPath, SolverStrategy, 
 from solver import milp as integer_program
 from solver.bounds import ShareBounds
 from solver.scaling import Integers, ScaledPortfolio
-from tests.solver.judging import check
+from tests.oracle.judging import check
 from tests.solver.portfolios import FAMILIES, expensive_shares, random_book
 
 WIDE = Decimal(1)

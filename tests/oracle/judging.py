@@ -5,7 +5,7 @@ from fractions import Fraction
 from math import floor
 
 from solver import Infeasible, Outcome, Portfolio, Solution
-from tests.solver.oracle import Optimum, market_value
+from tests.oracle.without_rules import Optimum, market_value
 
 
 def judge(portfolio: Portfolio, outcome: Outcome, optimum: Optimum | None) -> None:
