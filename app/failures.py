@@ -10,10 +10,10 @@ from msgspec import Struct
 from app.errors import STATUS, Details, ErrorCode, OrderGenerationError
 from app.http.dialect import camel_case
 from integrations import Cause, ServiceError
-from persistence.documents import Failure
-from persistence.errors import (
+from persistence import (
     DatabaseUnavailable,
     DuplicateName,
+    Failure,
     KeyInProgress,
     KeyReused,
     ModelNotFound,

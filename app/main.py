@@ -43,7 +43,7 @@ from app.rebalancing.rebalance import RebalanceLimits, Rebalancer
 from app.rebalancing.requests import RebalanceRequests
 from app.settings import Settings, load_settings
 from integrations import ServiceSettings, UpstreamSettings, open_upstreams
-from persistence.database import open_database
+from persistence import open_database
 from solver.pool import SolverPool
 
 MAXIMUM_BODY_BYTES = 1_000_000

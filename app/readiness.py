@@ -10,8 +10,7 @@ from msgspec import Struct
 from pymongo.errors import PyMongoError
 
 from integrations import Upstreams
-from persistence.database import Database
-from persistence.errors import PersistenceError
+from persistence import Database, PersistenceError
 from solver.pool import SolverPool
 
 log = structlog.get_logger(__name__)

@@ -16,7 +16,7 @@ from msgspec.inspect import EnumType, FloatType, IntType, LiteralType, StrType
 
 from app.errors import InvalidSetting
 from app.http.dialect import Dialect
-from persistence.connection_string import is_connection_string
+from persistence import is_connection_string
 from solver import SolverStrategy
 
 type Port = Annotated[int, Meta(ge=1, le=65535)]

@@ -14,7 +14,7 @@ from pymongo.collection import Collection
 from app.commands.stack import Stack
 from benchmarks.models import ANSWER_SECONDS, Size, create_model, rebalance_url
 from benchmarks.stack import DATABASE_NAME
-from persistence.schema import MODELS, REBALANCES
+from persistence.indexes import MODELS, REBALANCES
 
 TEMPLATE = Size(3, 10)
 FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)

@@ -18,7 +18,7 @@ from pymongo import MongoClient
 from app.commands.stack import Stack, free_port
 from benchmarks.models import ANSWER_SECONDS, rebalance_url
 from benchmarks.stack import DATABASE_NAME
-from persistence.schema import REBALANCES
+from persistence.indexes import REBALANCES
 
 OPTIONS = ("--interface", "asgi", "--factory", "--workers", "1", "--loop", "uvloop", "--no-ws", "--no-log")
 START_SECONDS = 20

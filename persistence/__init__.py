@@ -1,1 +1,96 @@
-"""What the service keeps, in MongoDB: models, their audit trail, rebalances and idempotency keys."""
+"""Stores models, their audit trail, rebalances and idempotency keys in MongoDB.
+
+Everything that other packages use is here, except the bundled mongod of the demo and the tests, which is in
+`persistence.embedded`. The documents, the errors and the encoding of a portfolio need only `bson` and are imported at
+once. The names that need PyMongo's client are imported on first use (PEP 562), because solver processes encode
+portfolios and must not load the client, which would cost each of them start time and memory.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from persistence.documents import (
+    Change,
+    Failure,
+    Model,
+    ModelAction,
+    ModelContent,
+    ModelHistoryEntry,
+    Position,
+    Rebalance,
+    RebalancedPortfolio,
+    RebalancedPosition,
+    Solve,
+)
+from persistence.errors import (
+    DatabaseUnavailable,
+    DuplicateName,
+    IdempotencyConflict,
+    IndexConflict,
+    KeyInProgress,
+    KeyReused,
+    ModelNotFound,
+    NotFound,
+    PersistenceError,
+    RebalanceNotFound,
+    StorageLost,
+    VersionConflict,
+)
+from persistence.rebalances.record import PortfolioRecord, record_of
+from persistence.sorting import ModelField, RebalanceField, SortKey
+
+if TYPE_CHECKING:
+    from persistence.connection_string import is_connection_string
+    from persistence.database import Database, open_database
+    from persistence.idempotency import Answered, Claimed
+
+__all__ = [
+    "Answered",
+    "Change",
+    "Claimed",
+    "Database",
+    "DatabaseUnavailable",
+    "DuplicateName",
+    "Failure",
+    "IdempotencyConflict",
+    "IndexConflict",
+    "KeyInProgress",
+    "KeyReused",
+    "Model",
+    "ModelAction",
+    "ModelContent",
+    "ModelField",
+    "ModelHistoryEntry",
+    "ModelNotFound",
+    "NotFound",
+    "PersistenceError",
+    "PortfolioRecord",
+    "Position",
+    "Rebalance",
+    "RebalanceField",
+    "RebalanceNotFound",
+    "RebalancedPortfolio",
+    "RebalancedPosition",
+    "Solve",
+    "SortKey",
+    "StorageLost",
+    "VersionConflict",
+    "is_connection_string",
+    "open_database",
+    "record_of",
+]
+
+_NEEDS_CLIENT: Final = {
+    "Answered": "persistence.idempotency",
+    "Claimed": "persistence.idempotency",
+    "Database": "persistence.database",
+    "is_connection_string": "persistence.connection_string",
+    "open_database": "persistence.database",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a name that needs PyMongo's client."""
+    if name not in _NEEDS_CLIENT:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_NEEDS_CLIENT[name]), name)

@@ -13,12 +13,12 @@ from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener, ConnectionPoolListener
 
+from persistence.access import Access
 from persistence.codec import CODEC_OPTIONS, Document
 from persistence.errors import PersistenceError
 from persistence.idempotency import IdempotencyRepository
 from persistence.models import ModelRepository
-from persistence.rebalances import RebalanceRepository
-from persistence.schema import Access
+from persistence.rebalances.repository import RebalanceRepository
 
 log = logging.getLogger(__name__)
 

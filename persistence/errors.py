@@ -1,4 +1,4 @@
-"""What the persistence package raises; what PyMongo raises of an outage becomes `DatabaseUnavailable` here.
+"""What the persistence package raises.
 
 PersistenceError
 ├── DatabaseUnavailable
@@ -14,27 +14,9 @@ PersistenceError
     └── KeyReused
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
 
 from bson import ObjectId
-from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure, PyMongoError
-
-_DUPLICATE_KEY: Final = 11000
-# What a server that is shutting down, changing its primary, unsure of its writes or refusing the login answers.
-_UNAVAILABLE_CODES: Final = frozenset(
-    {
-        *(6, 7, 89, 9001),  # the server's own network trouble
-        *(11600, 11602, 91, 189, 10107, 13435, 13436),  # shutting down or not the primary
-        *(50, 64, 262, 202),  # out of time
-        *(13, 18, 8000),  # the login is missing or refused
-        14031,  # the disk is full
-        *(117, 12587, 276),  # another process is building or dropping the same indexes
-        20,  # PyMongo tried a write again whose connection could not be made, as only a replica set lets it
-    }
-)
 
 
 class PersistenceError(Exception):
@@ -115,38 +97,3 @@ class KeyReused(IdempotencyConflict):
     def __init__(self, target: str) -> None:
         super().__init__(f"This idempotency key belongs to {target}.")
         self.target = target
-
-
-@contextmanager
-def unavailability() -> Iterator[None]:
-    """Turns every PyMongo error that means an unreachable or unfit database into `DatabaseUnavailable`."""
-    try:
-        yield
-    except BulkWriteError as error:
-        details = error.details or {}
-        codes = {fault["code"] for fault in (*details["writeErrors"], *details["writeConcernErrors"])}
-        if error.timeout or codes & _UNAVAILABLE_CODES:
-            raise DatabaseUnavailable("The database is not available.") from None
-        # PyMongo's message would repeat every document.
-        raise PersistenceError(f"{len(details['writeErrors'])} writes failed with {sorted(codes)}.") from None
-    except PyMongoError as error:
-        if _is_unavailability(error):
-            raise DatabaseUnavailable("The database is not available.") from error
-        raise
-
-
-def duplicates(error: BulkWriteError) -> set[int]:
-    """Which documents of an insert were there already, by index; an error that has other causes is raised again."""
-    details = error.details or {}
-    faults = details.get("writeErrors", [])
-    if details.get("writeConcernErrors") or any(fault["code"] != _DUPLICATE_KEY for fault in faults):
-        raise error
-    return {fault["index"] for fault in faults}
-
-
-def _is_unavailability(error: PyMongoError) -> bool:
-    if isinstance(error, ConnectionFailure) or error.timeout:
-        return True
-    return isinstance(error, OperationFailure) and (
-        error.code in _UNAVAILABLE_CODES or error.has_error_label("RetryableWriteError")
-    )

@@ -11,9 +11,10 @@ from bson import ObjectId
 from msgspec import Struct
 from pymongo.errors import DuplicateKeyError
 
+from persistence.access import Access
 from persistence.errors import KeyInProgress, KeyReused, RebalanceNotFound
-from persistence.rebalances import RebalanceRepository
-from persistence.schema import IDEMPOTENCY_KEYS, Access
+from persistence.indexes import IDEMPOTENCY_KEYS
+from persistence.rebalances.repository import RebalanceRepository
 
 
 class Claimed(Struct, frozen=True):

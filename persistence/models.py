@@ -20,11 +20,12 @@ from bson import ObjectId
 from pymongo import DESCENDING, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
+from persistence.access import Access, duplicates
 from persistence.batching import Batching
 from persistence.codec import Document, from_document, to_document
 from persistence.documents import Change, Model, ModelContent, ModelHistoryEntry
-from persistence.errors import DatabaseUnavailable, DuplicateName, ModelNotFound, VersionConflict, duplicates
-from persistence.schema import MODEL_HISTORY, MODELS, Access
+from persistence.errors import DatabaseUnavailable, DuplicateName, ModelNotFound, VersionConflict
+from persistence.indexes import MODEL_HISTORY, MODELS
 from persistence.sorting import ModelField, SortKey, sort_specification
 
 _ALIVE: Final[Mapping[str, Any]] = {"deletedAt": {"$exists": False}}

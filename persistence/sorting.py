@@ -5,7 +5,6 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
-from pymongo import ASCENDING, DESCENDING
 
 
 class ModelField(StrEnum):
@@ -32,6 +31,10 @@ class SortKey[Field: StrEnum](Struct, frozen=True):
     descending: bool = False
 
 
+# The directions as MongoDB numbers them; importing them from PyMongo would load its client.
+_ASCENDING: Final = 1
+_DESCENDING: Final = -1
+
 _UNIQUE: Final = frozenset({ModelField.MODEL_ID, ModelField.NAME})
 
 
@@ -43,8 +46,8 @@ def sort_specification[Field: StrEnum](keys: Sequence[SortKey[Field]]) -> list[t
     """
     specification: dict[str, int] = {}
     for key in keys:
-        specification.setdefault(key.field.value, DESCENDING if key.descending else ASCENDING)
+        specification.setdefault(key.field.value, _DESCENDING if key.descending else _ASCENDING)
         if key.field.value in _UNIQUE:
             return list(specification.items())
-    last = next(reversed(specification.values()), ASCENDING)
+    last = next(reversed(specification.values()), _ASCENDING)
     return [*specification.items(), ("_id", last)]

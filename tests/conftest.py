@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from pymongo import AsyncMongoClient, MongoClient
 
-from persistence.database import Database, open_database
+from persistence import Database, open_database
 from persistence.embedded import EmbeddedMongod
 
 

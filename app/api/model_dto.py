@@ -23,7 +23,7 @@ from app.values import (
     Target,
     VersionNumber,
 )
-from persistence.documents import Model, ModelAction, ModelContent, ModelHistoryEntry, Position
+from persistence import Model, ModelAction, ModelContent, ModelHistoryEntry, Position
 
 
 class ModelPositionRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

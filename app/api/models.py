@@ -32,9 +32,7 @@ from app.models.changes import (
     without_portfolios,
     without_position,
 )
-from persistence.database import Database
-from persistence.documents import Change, Model, ModelAction
-from persistence.sorting import ModelField
+from persistence import Change, Database, Model, ModelAction, ModelField
 
 ModelId = Annotated[
     str, PathParameter(description="24 hexadecimal characters.", schema_extra={"pattern": OBJECT_ID_PATTERN})

@@ -29,7 +29,7 @@ from app.values import (
     TransactionType,
     VersionNumber,
 )
-from persistence.documents import Rebalance, RebalancedPortfolio, RebalancedPosition
+from persistence import Rebalance, RebalancedPortfolio, RebalancedPosition
 from solver import SolutionPath
 
 

@@ -19,10 +19,7 @@ from app.http.identifiers import OBJECT_ID_PATTERN, external_id, object_id
 from app.http.listing import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
 from app.http.streaming import array, read_ahead, streamed
 from app.values import ResourceId
-from persistence.database import Database
-from persistence.documents import Rebalance, RebalancedPortfolio
-from persistence.errors import RebalanceNotFound
-from persistence.sorting import RebalanceField, SortKey
+from persistence import Database, Rebalance, RebalancedPortfolio, RebalanceField, RebalanceNotFound, SortKey
 
 RebalanceId = Annotated[
     str, PathParameter(description="24 hexadecimal characters.", schema_extra={"pattern": OBJECT_ID_PATTERN})

@@ -22,7 +22,7 @@ from app.values import (
     Target,
     TransactionType,
 )
-from persistence.documents import RebalancedPortfolio, RebalancedPosition
+from persistence import RebalancedPortfolio, RebalancedPosition
 
 
 class TransactionDTO(Struct, frozen=True, rename="camel"):

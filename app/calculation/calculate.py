@@ -15,8 +15,7 @@ from app.calculation.assignment import Assignment, Terms, decoded
 from app.calculation.movement import Movement, movement
 from app.calculation.rounding import is_storable
 from app.http.dialect import Dialect
-from persistence.documents import RebalancedPortfolio, RebalancedPosition, Solve
-from persistence.portfolio_record import PortfolioRecord, record_of
+from persistence import PortfolioRecord, RebalancedPortfolio, RebalancedPosition, Solve, record_of
 from solver import Crashed, Infeasible, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit, solve
 from solver.pool import EXAMPLE, Work
 

@@ -22,8 +22,7 @@ from app.commands.stack import Stack, StackFailed, running_stack
 from app.http.dialect import Dialect
 from app.settings import load_settings
 from integrations.simulator import SimulatorSettings, SpecialCase, World
-from persistence.database import open_database
-from persistence.documents import RebalancedPortfolio
+from persistence import RebalancedPortfolio, open_database
 
 TARGETS = ("0.15", "0.125", "0.12", "0.105", "0.1", "0.095", "0.08", "0.075", "0.06", "0.04")
 """Ten positions that leave the 5% in cash that every model must."""

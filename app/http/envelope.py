@@ -17,7 +17,7 @@ from app.http.correlation import trace_id
 from app.http.dialect import Dialect
 from app.http.error_dto import ErrorDTO
 from app.http.wire import ExactResponse
-from persistence.errors import PersistenceError
+from persistence import PersistenceError
 
 log = structlog.get_logger(__name__)
 

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from app.errors import Details, ErrorCode
 from app.values import Moment
-from persistence.documents import Failure
+from persistence import Failure
 
 
 class ErrorDTO(Struct, frozen=True, rename="camel"):

@@ -9,7 +9,7 @@ from litestar.params import QueryParameter
 
 from app.errors import InvalidField
 from app.http.dialect import camel_case, snake_case
-from persistence.sorting import SortKey
+from persistence import SortKey
 
 LARGEST = 2**31 - 1
 """What is larger is taken for this: no listing is as long, and no version as high."""

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from app.errors import ErrorCode, OrderGenerationError
 from app.models.rules import checked_portfolios, checked_positions
-from persistence.documents import Model, Position
+from persistence import Model, Position
 
 type Alteration = Callable[[Model], Model]
 """Applied again to the newer model when somebody else's change came first."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from app.errors import InvalidField
 from app.http.identifiers import external_id
-from persistence.documents import Position
+from persistence import Position
 
 MAXIMUM_TARGET = Decimal("0.95")
 """Of one position and of all together: at least 5% of a portfolio stays cash."""

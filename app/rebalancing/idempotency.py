@@ -14,9 +14,7 @@ from app.http.dialect import Dialect
 from app.http.headers import IDEMPOTENCY_KEY
 from app.rebalancing.answers import Answers
 from app.rebalancing.rebalance import Rebalanced
-from persistence.database import Database
-from persistence.errors import DatabaseUnavailable, RebalanceNotFound
-from persistence.idempotency import Answered, Claimed
+from persistence import Answered, Claimed, Database, DatabaseUnavailable, RebalanceNotFound
 
 KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 _WELL_FORMED = re.compile(KEY_PATTERN[1:-1])

@@ -18,7 +18,7 @@ from app.calculation.calculate import Calculated, Calculation, Unstorable
 from app.errors import ErrorCode
 from app.observability.metrics import NO_SOLUTION, Metrics, SolverOutcome
 from app.observability.tracing import Attribute, Span, Tracing
-from persistence.documents import Failure
+from persistence import Failure
 from solver import Crashed, Infeasible, NoWholeShare, TimeLimit
 from solver.pool import Solved
 

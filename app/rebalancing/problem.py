@@ -11,7 +11,7 @@ from app.calculation.assignment import Assignment, Terms
 from app.errors import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
 from integrations import Holdings, Quote
-from persistence.documents import Model
+from persistence import Model
 from solver import Security
 
 ZERO = Decimal(0)

@@ -24,10 +24,16 @@ from app.rebalancing.observer import ObservedPortfolio, ObservedRebalance, Rebal
 from app.rebalancing.precedence import Precedence, UnderWay
 from app.rebalancing.problem import assignment, encoded_terms, require_prices, securities_of, securities_outside
 from integrations import Cause, PriceSnapshot, ServiceError, Upstreams
-from persistence.database import Database
-from persistence.documents import Failure, Model, Rebalance, RebalancedPortfolio
-from persistence.errors import DatabaseUnavailable
-from persistence.portfolio_record import PortfolioRecord, record_of
+from persistence import (
+    Database,
+    DatabaseUnavailable,
+    Failure,
+    Model,
+    PortfolioRecord,
+    Rebalance,
+    RebalancedPortfolio,
+    record_of,
+)
 from solver import TimeLimit
 from solver.pool import Overloaded, Solved, SolverPool
 

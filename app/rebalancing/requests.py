@@ -7,8 +7,7 @@ from app.http.dialect import Dialect
 from app.rebalancing import idempotency
 from app.rebalancing.answers import Answers
 from app.rebalancing.rebalance import Rebalanced, Rebalancer
-from persistence.database import Database
-from persistence.documents import Model
+from persistence import Database, Model
 
 
 class RebalanceRequests:

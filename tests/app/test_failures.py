@@ -16,8 +16,7 @@ from app.calculation.calculate import Unstorable, calculate
 from app.errors import STATUS, Details, ErrorCode
 from app.http.dialect import Dialect
 from app.http.envelope import told
-from persistence.documents import Failure
-from persistence.errors import KeyInProgress, KeyReused, PersistenceError, StorageLost
+from persistence import Failure, KeyInProgress, KeyReused, PersistenceError, StorageLost
 from solver import Crashed, Security, SolverStrategy
 from solver.pool import Overloaded
 

@@ -13,9 +13,7 @@ from app.http.dialect import Dialect
 from app.rebalancing import idempotency
 from app.rebalancing.answers import Answers
 from app.rebalancing.rebalance import Rebalanced
-from persistence.database import Database, open_database
-from persistence.errors import DatabaseUnavailable, KeyInProgress
-from persistence.portfolio_record import record_of
+from persistence import Database, DatabaseUnavailable, KeyInProgress, open_database, record_of
 from tests.persistence.examples import portfolio, rebalance
 from tests.persistence.proxy import Proxy
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.errors import InvalidField
 from app.models.rules import check_name, check_position, checked_positions
-from persistence.documents import Position
+from persistence import Position
 from tests.app.api import Api
 from tests.app.examples import content, created, model, path, position
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.http.exact_json import MAXIMUM_DIGITS, Number, encode
+from persistence import Position
 from persistence.codec import CODEC_OPTIONS, from_document, to_document
-from persistence.documents import Position
 from tests.app.api import Api, Literal
 from tests.app.examples import created, model, path, position
 

@@ -16,7 +16,7 @@ import pytest
 from pymongo import MongoClient
 
 from integrations import KEEP_ALIVE_SECONDS
-from persistence.database import open_database
+from persistence import open_database
 from tests.chaos.campaign import Campaign, Dangers, await_no_sockets
 from tests.chaos.judge.market import Market
 from tests.chaos.rig.simulator import SimulatorControl

@@ -11,8 +11,7 @@ from app.calculation.movement import Movement, movement
 from app.observability.metrics import Metrics
 from app.observability.tracing import NO_TRACING
 from app.rebalancing.observer import RebalanceObserver
-from persistence.documents import Failure
-from persistence.errors import DatabaseUnavailable
+from persistence import DatabaseUnavailable, Failure
 from solver import Portfolio, Security, Solution, SolutionPath
 from tests.observability.service import Scrape
 

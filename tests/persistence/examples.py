@@ -6,10 +6,9 @@ from decimal import Decimal
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
-from persistence.codec import Document
-from persistence.database import Database
-from persistence.documents import (
+from persistence import (
     Change,
+    Database,
     Model,
     ModelAction,
     Position,
@@ -17,8 +16,9 @@ from persistence.documents import (
     RebalancedPortfolio,
     RebalancedPosition,
     Solve,
+    record_of,
 )
-from persistence.portfolio_record import record_of
+from persistence.codec import Document
 
 NOON = datetime(2025, 8, 10, 12, tzinfo=UTC)
 

@@ -16,10 +16,7 @@ from typing import Final
 from bson import ObjectId
 from msgspec.structs import replace
 
-from persistence.database import Database, open_database
-from persistence.documents import ModelAction
-from persistence.errors import KeyInProgress
-from persistence.portfolio_record import record_of
+from persistence import Database, KeyInProgress, ModelAction, open_database, record_of
 from tests.persistence import examples
 
 PORTFOLIOS: Final = 450

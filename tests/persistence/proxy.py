@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import bson
 
 from persistence.codec import Document
-from persistence.schema import SWEEPS
+from persistence.indexes import SWEEPS
 
 _HEADER: Final = struct.Struct("<iiii")
 _OP_MSG: Final = 2013

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from persistence import DatabaseUnavailable
 from persistence.batching import Batching
-from persistence.errors import DatabaseUnavailable
 
 
 class Recorder:

@@ -8,8 +8,8 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
+from persistence import Database
 from persistence.codec import Document
-from persistence.database import Database
 from tests.persistence.examples import change, model, portfolio_owners
 from tests.persistence.pod import Pod, work_until_killed
 

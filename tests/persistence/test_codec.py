@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persistence import Failure, Model
 from persistence.codec import CODEC_OPTIONS, from_document, to_document
-from persistence.documents import Failure, Model
 from tests.persistence import examples
 
 

@@ -15,12 +15,10 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError
 
+from persistence import Database, DatabaseUnavailable, IndexConflict, PersistenceError, open_database, record_of
 from persistence.codec import Document
-from persistence.database import Database, open_database
 from persistence.embedded import EmbeddedMongod
-from persistence.errors import DatabaseUnavailable, IndexConflict, PersistenceError
-from persistence.portfolio_record import record_of
-from persistence.schema import INDEXES
+from persistence.indexes import INDEXES
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, change, model, portfolio, rebalance, security
 from tests.persistence.pod import Pod, ping

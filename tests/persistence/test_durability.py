@@ -7,11 +7,8 @@ import psutil
 import pytest
 from msgspec.structs import replace
 
-from persistence.database import Database, open_database
-from persistence.documents import Model, Rebalance
+from persistence import Database, DatabaseUnavailable, Model, Rebalance, open_database, record_of
 from persistence.embedded import EmbeddedMongod
-from persistence.errors import DatabaseUnavailable
-from persistence.portfolio_record import record_of
 from tests.persistence.examples import change, model, portfolio, rebalance
 
 _WRITERS = 10

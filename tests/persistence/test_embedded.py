@@ -15,7 +15,7 @@ import pytest
 from pymongo import MongoClient
 
 from persistence import embedded
-from persistence.embedded import EmbeddedMongod, MongodUnavailable
+from persistence.embedded import EmbeddedMongod, MongodUnavailable, mongod
 
 _USER = """
 import sys, time
@@ -76,8 +76,8 @@ def test_a_port_lost_to_another_program_is_replaced(monkeypatch: pytest.MonkeyPa
     """Even if that program is a mongod, which would answer in place of ours."""
     with EmbeddedMongod.start(replica_set=False) as other, socket.create_server(("127.0.0.1", 0)) as silent:
         taken = [int(other.url.split(":")[2].split("/")[0]), silent.getsockname()[1]]
-        free = embedded._free_port()
-        monkeypatch.setattr(embedded, "_free_port", iter([*taken, free]).__next__)
+        free = mongod._free_port()
+        monkeypatch.setattr(mongod, "_free_port", iter([*taken, free]).__next__)
         with EmbeddedMongod.start(replica_set=False) as ours:
             assert f":{free}/" in ours.url
 

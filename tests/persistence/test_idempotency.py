@@ -9,11 +9,8 @@ from bson import ObjectId
 from msgspec.structs import replace
 from pymongo.asynchronous.database import AsyncDatabase
 
+from persistence import Answered, Claimed, Database, KeyInProgress, KeyReused, StorageLost, record_of
 from persistence.codec import Document
-from persistence.database import Database
-from persistence.errors import KeyInProgress, KeyReused, StorageLost
-from persistence.idempotency import Answered, Claimed
-from persistence.portfolio_record import record_of
 from tests.persistence.examples import NOON, portfolio, rebalance
 from tests.persistence.pod import Pod, ten_claims
 

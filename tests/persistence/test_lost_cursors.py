@@ -5,11 +5,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
+from persistence import Database, DatabaseUnavailable, Rebalance, RebalancedPortfolio, open_database
 from persistence.codec import Document
-from persistence.database import Database, open_database
-from persistence.documents import Rebalance, RebalancedPortfolio
-from persistence.errors import DatabaseUnavailable
-from persistence.schema import REBALANCES
+from persistence.indexes import REBALANCES
 from tests.persistence.examples import portfolios_of, rebalance, store
 from tests.persistence.proxy import Proxy
 

@@ -9,10 +9,17 @@ from bson import ObjectId
 from msgspec.structs import replace
 from pymongo.asynchronous.database import AsyncDatabase
 
+from persistence import (
+    Change,
+    Database,
+    Model,
+    ModelAction,
+    ModelContent,
+    ModelNotFound,
+    VersionConflict,
+    open_database,
+)
 from persistence.codec import Document
-from persistence.database import Database, open_database
-from persistence.documents import Change, Model, ModelAction, ModelContent
-from persistence.errors import ModelNotFound, VersionConflict
 from tests.persistence.examples import NOON, change, model, position, security
 from tests.persistence.pod import Pod, life_of_a_model
 from tests.persistence.proxy import Proxy

@@ -10,11 +10,17 @@ from msgspec.structs import replace
 from pymongo import MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
+from persistence import (
+    Database,
+    DuplicateName,
+    Model,
+    ModelContent,
+    ModelField,
+    ModelNotFound,
+    SortKey,
+    VersionConflict,
+)
 from persistence.codec import Document
-from persistence.database import Database
-from persistence.documents import Model, ModelContent
-from persistence.errors import DuplicateName, ModelNotFound, VersionConflict
-from persistence.sorting import ModelField, SortKey
 from tests.persistence.examples import NOON, change, model, position, security
 
 

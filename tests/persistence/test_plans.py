@@ -9,9 +9,8 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
+from persistence import Database, ModelField, RebalanceField, SortKey
 from persistence.codec import Document
-from persistence.database import Database
-from persistence.sorting import ModelField, RebalanceField, SortKey
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, change, model, rebalance, security, store
 

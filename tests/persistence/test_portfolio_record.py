@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from persistence import RebalancedPosition, record_of
 from persistence.codec import CODEC_OPTIONS, to_document
-from persistence.documents import RebalancedPosition
-from persistence.portfolio_record import portfolio_of, record_of
+from persistence.rebalances.record import portfolio_of
 from tests.persistence.examples import portfolio
 
 decimals = st.one_of(

@@ -8,10 +8,16 @@ import pytest
 from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
+from persistence import (
+    Database,
+    DatabaseUnavailable,
+    RebalanceNotFound,
+    StorageLost,
+    VersionConflict,
+    open_database,
+    record_of,
+)
 from persistence.codec import Document
-from persistence.database import Database, open_database
-from persistence.errors import DatabaseUnavailable, RebalanceNotFound, StorageLost, VersionConflict
-from persistence.portfolio_record import record_of
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import (
     id_made,

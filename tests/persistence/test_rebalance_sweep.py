@@ -15,9 +15,8 @@ from pymongo.monitoring import (
     CommandSucceededEvent,
 )
 
+from persistence import Database, DatabaseUnavailable, open_database
 from persistence.codec import Document
-from persistence.database import Database, open_database
-from persistence.errors import DatabaseUnavailable
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import id_made, leave_orphan, portfolio_owners, portfolios_of, rebalance, store
 from tests.persistence.pod import Pod, sweep

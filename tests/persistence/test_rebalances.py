@@ -10,12 +10,8 @@ from bson import ObjectId
 from msgspec.structs import replace
 from pymongo.asynchronous.database import AsyncDatabase
 
+from persistence import Database, Failure, RebalancedPortfolio, RebalanceField, RebalanceNotFound, SortKey, record_of
 from persistence.codec import Document
-from persistence.database import Database
-from persistence.documents import Failure, RebalancedPortfolio
-from persistence.errors import RebalanceNotFound
-from persistence.portfolio_record import record_of
-from persistence.sorting import RebalanceField, SortKey
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, portfolio, portfolios_of, rebalance, security, store
 from tests.persistence.pod import Pod, largest_rebalance

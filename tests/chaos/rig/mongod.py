@@ -14,8 +14,8 @@ import psutil
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from persistence import mongod_keeper
 from persistence.embedded import EmbeddedMongod
+from persistence.embedded import keeper as mongod_keeper
 
 _START_SECONDS = 60.0
 

@@ -19,13 +19,14 @@ from bson import ObjectId
 from msgspec.structs import fields
 from pymongo.errors import CursorNotFound
 
+from persistence.access import Access
 from persistence.codec import from_document
 from persistence.documents import Rebalance, RebalancedPortfolio
 from persistence.errors import DatabaseUnavailable, RebalanceNotFound, VersionConflict
-from persistence.portfolio_record import portfolio_of
-from persistence.rebalance_removal import RebalanceRemoval, every_place
-from persistence.rebalance_storage import RebalanceInserts, RebalanceStorage
-from persistence.schema import HEADERS_BY, HEADERS_BY_PORTFOLIO, REBALANCES, WHOLE_HEADERS, Access, Keys
+from persistence.indexes import HEADERS_BY, HEADERS_BY_PORTFOLIO, REBALANCES, WHOLE_HEADERS, Keys
+from persistence.rebalances.record import portfolio_of
+from persistence.rebalances.removal import RebalanceRemoval, every_place
+from persistence.rebalances.writer import RebalanceInserts, RebalanceStorage
 from persistence.sorting import RebalanceField, SortKey, sort_specification
 
 _VISIBLE: Final[Mapping[str, Any]] = {"visible": True}

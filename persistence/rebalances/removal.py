@@ -8,8 +8,9 @@ from bson import MaxKey, MinKey, ObjectId
 from pymongo import DeleteMany
 from pymongo.errors import DuplicateKeyError
 
+from persistence.access import Access
 from persistence.codec import Document
-from persistence.schema import REBALANCES, SWEEPS, Access
+from persistence.indexes import REBALANCES, SWEEPS
 
 _MARKED: Final[Mapping[str, Any]] = {"abandonedAt": {"$exists": True}}
 _ONLY_ID: Final = {"_id": True}

@@ -11,12 +11,13 @@ from bson.raw_bson import RawBSONDocument
 from msgspec import Struct
 from pymongo.errors import BulkWriteError
 
+from persistence.access import Access, duplicates
 from persistence.batching import Batching
 from persistence.codec import CODEC_OPTIONS, to_document
 from persistence.documents import Rebalance
-from persistence.errors import StorageLost, duplicates
-from persistence.portfolio_record import PortfolioRecord
-from persistence.schema import REBALANCES, Access
+from persistence.errors import StorageLost
+from persistence.indexes import REBALANCES
+from persistence.rebalances.record import PortfolioRecord
 
 # What may wait in memory for one insert, of one rebalance, and little enough to be on disk long before an insert times
 # out; a portfolio of 500 positions is about 110,000 bytes.

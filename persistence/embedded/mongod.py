@@ -28,7 +28,7 @@ _EXIT_PORT_TAKEN: Final = 48
 _EXIT_DIRECTORY_LOCKED: Final = 100
 _NOT_YET_INITIALIZED: Final = 94
 
-_KEEPER: Final = Path(__file__).with_name("mongod_keeper.py")
+_KEEPER: Final = Path(__file__).with_name("keeper.py")
 
 
 class MongodUnavailable(Exception):

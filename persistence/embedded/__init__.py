@@ -1,0 +1,5 @@
+"""A mongod for the demo and the tests: found, started, watched and removed without any set-up."""
+
+from persistence.embedded.mongod import EmbeddedMongod, MongodUnavailable, find_mongod
+
+__all__ = ["EmbeddedMongod", "MongodUnavailable", "find_mongod"]

@@ -1,0 +1,1 @@
+"""Rebalances: stored, read, deleted, and cleaned up after a crash."""
