@@ -11,7 +11,8 @@ from tests.deployment.tools import run_tool
 
 NAME = "globeco-order-generation-service"
 DATABASE = f"{NAME}-mongodb"
-OVERLAYS = ("dev", "globeco", "production", "keda")
+OPTIMIZER = "globeco-portfolio-optimization-service"
+OVERLAYS = ("dev", "globeco", "production", "keda", "optimizer")
 OVERLAY_DIRECTORY = REPOSITORY / "kustomize/overlays"
 
 type Manifest = dict[str, Any]
@@ -40,9 +41,10 @@ def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
     return [manifest for manifest in manifests if manifest["kind"] == kind]
 
 
-def find(manifests: list[Manifest], kind: str, name: str = NAME) -> Manifest:
-    """The one of a kind and name."""
-    (found,) = [manifest for manifest in of_kind(manifests, kind) if manifest["metadata"]["name"] == name]
+def find(manifests: list[Manifest], kind: str, name: str | None = None) -> Manifest:
+    """Return the one of a kind and name; by default the service's own, by either of its names."""
+    names = {name} if name else {NAME, OPTIMIZER}
+    (found,) = [manifest for manifest in of_kind(manifests, kind) if manifest["metadata"]["name"] in names]
     return found
 
 

@@ -40,7 +40,7 @@ def container(image: str) -> Iterator[DockerContainer]:
         service.with_envs(MONGODB_URL="mongodb://mongodb:27017", SOLVER_PROCESSES="1")
         for name, port in SIMULATOR_PORTS.items():
             service.with_env(f"{name.upper()}_SERVICE_URL", f"http://simulator:{port}")
-        service.with_tmpfs_mount("/tmp", "16m")
+        service.with_tmpfs_mount("/tmp", "size=16m")
         service.with_kwargs(read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"])
         service.waiting_for(HealthcheckWaitStrategy())
         with mongodb, simulator, service:

@@ -128,8 +128,8 @@ def test_every_container_has_requests_and_limits(overlay: str) -> None:
     for workload in workloads(build(overlay)):
         for container in pod_of(workload)["containers"]:
             assert {name: sorted(amounts) for name, amounts in container["resources"].items()} == {
-                "limits": ["cpu", "memory"],
-                "requests": ["cpu", "memory"],
+                "limits": ["cpu", "ephemeral-storage", "memory"],
+                "requests": ["cpu", "ephemeral-storage", "memory"],
             }
 
 
@@ -138,6 +138,25 @@ def test_there_is_a_core_for_every_solver_process(overlay: str) -> None:
     manifests = build(overlay)
     cores = int(service_container(manifests)["resources"]["limits"]["cpu"])
     assert load_settings(dict(settings_of(manifests))).solver_processes == cores
+
+
+@EVERY_OVERLAY
+def test_the_volume_fits_into_the_ephemeral_storage(overlay: str) -> None:
+    """With 100 MiB left for the container's log; otherwise the kubelet evicts the pod before the volume is full."""
+    for workload in workloads(build(overlay)):
+        pod = pod_of(workload)
+        volumes = sum(
+            _mebibytes(each["emptyDir"]["sizeLimit"]) for each in pod.get("volumes", []) if "emptyDir" in each
+        )
+        (container,) = pod["containers"]
+        assert _mebibytes(container["resources"]["limits"]["ephemeral-storage"]) >= volumes + 100
+
+
+@EVERY_OVERLAY
+def test_a_rollout_waits_until_a_new_pod_has_proven_itself(overlay: str) -> None:
+    """A pod that fails seconds after it was ready for the first time stops the rollout."""
+    deployment = find(build(overlay), "Deployment")
+    assert deployment["spec"]["minReadySeconds"] == 10
 
 
 @EVERY_OVERLAY
@@ -181,3 +200,8 @@ def test_the_default_mongodb_is_there(overlay: str) -> None:
     assert selects(policy["podSelector"]["matchLabels"], labels_of(database))
     (source,) = policy["ingress"][0]["from"]
     assert selects(source["podSelector"]["matchLabels"], labels_of(find(manifests, "Deployment")))
+
+
+def _mebibytes(amount: str) -> int:
+    """Return a quantity in Mi or Gi as a number of MiB."""
+    return int(amount[:-2]) * {"Mi": 1, "Gi": 1024}[amount[-2:]]

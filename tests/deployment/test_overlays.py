@@ -4,13 +4,26 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import pytest
 
 from app.cli import simulator
 from app.commands.stack import free_port
 from app.http.dialect import Dialect
 from app.settings import SERVICE_URL_FIELDS, Settings, load_settings
 from integrations.simulator import SimulatorSettings, running_simulator
-from tests.deployment.manifests import NAME, build, find, labels_of, of_kind, pod_of, selects, service_container
+from tests.deployment.manifests import (
+    NAME,
+    OPTIMIZER,
+    OVERLAY_DIRECTORY,
+    build,
+    build_text,
+    find,
+    labels_of,
+    of_kind,
+    pod_of,
+    selects,
+    service_container,
+)
 from tests.deployment.manifests import settings_of as settings_of_manifests
 from tests.deployment.scaled_object import PrometheusTrigger, ScaledObject
 
@@ -128,31 +141,52 @@ def test_production_scales_and_stays_up() -> None:
     assert all(selects(each["labelSelector"]["matchLabels"], labels_of(deployment)) for each in spread)
 
 
-def test_production_reaches_every_neighbour_and_little_else() -> None:
-    policy = find(build("production"), "NetworkPolicy")["spec"]
+@pytest.mark.parametrize("overlay", ["globeco", "production", "keda"])
+def test_the_service_reaches_every_upstream_and_little_else(overlay: str) -> None:
+    """Upstreams are allowed by namespace and port: no policy depends on a label of a workload of the suite."""
+    policy = find(build(overlay), "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
-    allowed = {
-        peer["podSelector"]["matchLabels"]["app"]: port["port"]
-        for rule in policy["egress"]
-        for peer in rule.get("to", [])
-        if "podSelector" in peer
-        for port in rule["ports"]
+    inside = {
+        port["port"] for rule in policy["egress"] if rule.get("to") == [{"podSelector": {}}] for port in rule["ports"]
     }
-    assert allowed == NEIGHBOURS
-    anywhere = {port["port"] for rule in policy["egress"] if "to" not in rule for port in rule["ports"]}
-    assert anywhere == {27017, 4317, 4318}
-    assert {(53, "UDP"), (53, "TCP")} <= {_port(port) for rule in policy["egress"] for port in rule["ports"]}
+    assert inside == set(NEIGHBOURS.values())
+    anywhere = {_port(port) for rule in policy["egress"] if "to" not in rule for port in rule["ports"]}
+    assert anywhere == {(53, "UDP"), (53, "TCP"), (27017, "TCP"), (4317, "TCP"), (4318, "TCP")}
 
 
-def test_production_is_called_on_its_port_alone() -> None:
-    manifests = build("production")
+def test_the_optimizer_reaches_no_upstream_and_no_database() -> None:
+    """Its policy allows DNS and the collector of telemetry."""
+    manifests = build("optimizer")
+    policy = find(manifests, "NetworkPolicy")["spec"]
+    assert selects(policy["podSelector"]["matchLabels"], labels_of(find(manifests, "Deployment")))
+    (rule,) = policy["egress"]
+    assert {port["port"] for port in rule["ports"]} == {53, 4317, 4318}
+
+
+def test_the_optimizer_has_the_name_that_the_suite_reserves_for_it() -> None:
+    """No object, label or container keeps the name of the order generation service, except the image."""
+    manifests = build("optimizer")
+    text = build_text(OVERLAY_DIRECTORY / "optimizer").replace(f"kasbench/{NAME}:", "")
+    assert NAME not in text
+    assert service_container(manifests)["name"] == find(manifests, "Deployment")["metadata"]["name"] == OPTIMIZER
+    assert settings_of_manifests(manifests)["MONGODB_URL"] == "none"
+    assert of_kind(manifests, "StatefulSet") == []
+    autoscaler = find(manifests, "HorizontalPodAutoscaler")["spec"]
+    assert autoscaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": OPTIMIZER}
+
+
+@pytest.mark.parametrize("overlay", ["globeco", "production", "keda", "optimizer"])
+def test_the_service_is_called_on_its_port_alone(overlay: str) -> None:
+    """From every pod of the cluster; in `globeco` from any address, since the gateway is outside of the pod network."""
+    manifests = build(overlay)
     policy = find(manifests, "NetworkPolicy")["spec"]
     assert selects(policy["podSelector"]["matchLabels"], labels_of(find(manifests, "Deployment")))
     (rule,) = policy["ingress"]
     assert [port["port"] for port in rule["ports"]] == [port["name"] for port in service_container(manifests)["ports"]]
+    assert rule.get("from") == (None if overlay == "globeco" else [{"namespaceSelector": {}}])
 
 
-def test_keda_scales_production_on_the_solver_queue_instead() -> None:
+def test_keda_scales_production_on_the_portfolios_in_the_solver() -> None:
     manifests = build("keda")
     assert of_kind(manifests, "HorizontalPodAutoscaler") == []
     (manifest,) = of_kind(manifests, "ScaledObject")
@@ -160,7 +194,8 @@ def test_keda_scales_production_on_the_solver_queue_instead() -> None:
     assert spec.scale_target_ref.name == find(manifests, "Deployment")["metadata"]["name"]
     queries = [trigger.metadata.query for trigger in spec.triggers if isinstance(trigger, PrometheusTrigger)]
     assert len(queries) == 1
-    assert "order_generation_solver_queue_depth" in queries[0]
+    for metric in ("order_generation_solver_queue_depth", "order_generation_solver_busy"):
+        assert f"avg_over_time({metric}{{" in queries[0]
     others = [each for each in build("production") if each["kind"] != "HorizontalPodAutoscaler"]
     assert [each for each in manifests if each["kind"] != "ScaledObject"] == others
 
