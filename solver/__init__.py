@@ -18,22 +18,32 @@ from solver.problem import (
     SolverStrategy,
     TimeLimit,
 )
+from solver.rules import Bands, Direction, Goal, InvalidRules, LotSize, Restraint, Rules, TradeScope, Unpriced
 
 __all__ = [
+    "Bands",
     "CashShortfall",
     "Crashed",
+    "Direction",
+    "Goal",
     "Infeasible",
     "InfeasibleReason",
     "InvalidPortfolio",
+    "InvalidRules",
+    "LotSize",
     "Minimum",
     "NegativeMarketValue",
     "NoWholeShare",
     "Outcome",
     "Portfolio",
+    "Restraint",
+    "Rules",
     "Security",
     "Solution",
     "SolutionPath",
     "SolverStrategy",
     "TimeLimit",
+    "TradeScope",
+    "Unpriced",
     "solve",
 ]

@@ -3,10 +3,17 @@
 from time import perf_counter
 
 from solver.problem import Outcome, Portfolio, SolverStrategy
+from solver.rules import Rules
+
+_NO_RULES = Rules()
 
 
 def solve(
-    portfolio: Portfolio, *, strategy: SolverStrategy = SolverStrategy.AUTO, time_limit_seconds: float = 30.0
+    portfolio: Portfolio,
+    *,
+    rules: Rules | None = None,
+    strategy: SolverStrategy = SolverStrategy.AUTO,
+    time_limit_seconds: float = 30.0,
 ) -> Outcome:
     """The whole shares that bring a portfolio nearest to its targets, or why there are none.
 
@@ -16,6 +23,7 @@ def solve(
 
     Args:
         portfolio: any decimals; nothing is rounded.
+        rules: what this rebalance must respect; None for no rules.
         strategy: `auto` for the fastest proof; `milp` for the full integer program, its answer proven afterwards.
         time_limit_seconds: after which an unproven answer becomes a `TimeLimit`.
 
@@ -27,6 +35,8 @@ def solve(
         InvalidPortfolio: the portfolio breaks the solver's rules; names the field.
     """
     started = perf_counter()
+    if rules is not None and rules != _NO_RULES:
+        raise NotImplementedError("rules are not supported yet")
     # Importing numpy takes a tenth of a second, which the process that only hands portfolios on should not pay.
     from solver.stages import answer  # noqa: PLC0415
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from solver.rules import Restraint
+
 ZERO = Decimal(0)
 
 
@@ -70,19 +72,24 @@ class Solution(Struct, frozen=True, tag=True):
     """Quantities that satisfy every constraint in exact arithmetic, with the proof of how good they are.
 
     Attributes:
-        trades: whole shares to trade, one for each security of the portfolio, in its order: positive to buy,
-            negative to sell, 0 where nothing trades.
+        trades: shares to trade, one number for each security of the portfolio, in its order: positive to buy,
+            negative to sell, 0 if the security is not traded; an int if the security's own lot is an integer.
         quantities: shares held afterwards, in the same order: `quantity + trade`, a fraction that was held included.
-        market_value: cash plus the value of everything held before, money.
-        cash_after: what is left of the market value, money, never negative.
-        objective: sum of `|market_value * target - quantity * price|` after the trades, money.
+        market_value: cash plus the value of everything held before, less a withdrawal, money.
+        cash_after: cash that is left after trades and fees, money.
+        objective: sum of `|market_value * target - quantity * price|` after the trades, and the fees, money. With
+            the goal BAND, the money traded and the fees.
         bound: proven lower bound of the objective over all feasible quantities, money.
         tie_proven: no other optimum trades fewer shares.
         path: the method that produced it.
         seconds: time the solver took for this portfolio.
+        fees: cost of the orders, money.
+        outside: sum of the money by which holdings lie outside their bands, if bands are PREFERRED; otherwise 0.
+        restraints: for each security, the rule that kept it from a better quantity, or None.
+        outside_band: ids of the securities that a restraint keeps outside their band, in the order of the portfolio.
     """
 
-    trades: tuple[int, ...]
+    trades: tuple[int | Decimal, ...]
     quantities: tuple[Decimal, ...]
     market_value: Decimal
     cash_after: Decimal
@@ -91,6 +98,10 @@ class Solution(Struct, frozen=True, tag=True):
     tie_proven: bool
     path: SolutionPath
     seconds: float
+    fees: Decimal = ZERO
+    outside: Decimal = ZERO
+    restraints: tuple[Restraint | None, ...] = ()
+    outside_band: tuple[str, ...] = ()
 
     @property
     def gap(self) -> Decimal:

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from solver.bounds import ShareBounds, share_bounds
 from solver.infeasibility import describe, reasons
-from solver.knapsack import pack
+from solver.knapsack.greedy import pack
+from solver.knapsack.reduction import fold_ties, reduce_to_knapsack
+from solver.nearest import nearest_shares
 from solver.problem import ZERO, Infeasible, Outcome, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit
-from solver.reduction import fold_ties, reduce_to_knapsack
-from solver.rounding import nearest_shares
 from solver.scaling import EXACT, Integers, ScaledPortfolio, scale
 from solver.verification import VerificationError, Verified, verify
 
@@ -142,6 +142,7 @@ def _solution(task: Task, proven: Proven) -> Solution:
         tie_proven=proven.tie_proven,
         path=proven.path,
         seconds=perf_counter() - task.started,
+        restraints=(None,) * len(trades),
     )
 
 
@@ -160,4 +161,5 @@ def _nothing_to_do(portfolio: Portfolio, started: float) -> Solution:
         tie_proven=True,
         path=SolutionPath.NOTHING_TO_DO,
         seconds=perf_counter() - started,
+        restraints=(None,) * len(held),
     )

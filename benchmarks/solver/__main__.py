@@ -25,7 +25,7 @@ from benchmarks.solver.answers import Answer, Verdict, judge
 from benchmarks.solver.methods import METHODS
 from benchmarks.solver.portfolios import HARD, realistic
 from benchmarks.solver.workshop import Workshop
-from solver.problem import Portfolio
+from solver import Portfolio
 
 SIZES = (10, 50, 100)
 REALISTIC = "realistic"

@@ -7,7 +7,7 @@ from math import ceil, floor
 
 from msgspec import Struct
 
-from solver.problem import Portfolio
+from solver import Portfolio
 
 
 class Answer(Struct, frozen=True):

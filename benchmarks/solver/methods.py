@@ -16,8 +16,8 @@ from pypfopt.exceptions import OptimizationError
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from benchmarks.solver.answers import Answer
-from solver import cascade
-from solver.problem import Infeasible, Portfolio, Solution, SolverStrategy
+from solver import Infeasible, Portfolio, Solution, SolverStrategy
+from solver import solve as solve_exactly
 
 NOTHING = Answer(quantities=None, finished=False)
 NONE_EXISTS = Answer(quantities=None, finished=True)
@@ -129,7 +129,7 @@ METHODS: dict[str, Method] = {
 
 
 def _exact(portfolio: Portfolio, strategy: SolverStrategy, limit: float) -> Answer:
-    outcome = cascade.solve(portfolio, strategy=strategy, time_limit_seconds=limit)
+    outcome = solve_exactly(portfolio, strategy=strategy, time_limit_seconds=limit)
     if isinstance(outcome, Solution):
         return Answer(quantities=tuple(int(quantity) for quantity in outcome.quantities), finished=True)
     return NONE_EXISTS if isinstance(outcome, Infeasible) else NOTHING

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from solver.problem import Portfolio, Security
+from solver import Portfolio, Security
 
 CENT = Decimal("0.01")
 HALF_PERCENT = Decimal("0.005")

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 
 from benchmarks.solver.answers import Answer
 from benchmarks.solver.methods import METHODS, Method
-from solver.problem import Portfolio
+from solver import Portfolio
 
 GRACE_SECONDS = 2.0
 

@@ -3,7 +3,7 @@
 from solver.pool.backlog import PoolClosed, Solved, SolverFault
 from solver.pool.pool import Overloaded, PoolFigures, SolverPool
 from solver.pool.process import ProcessLost
-from solver.pool.slot import EXAMPLE, Work, solving
+from solver.pool.worker import EXAMPLE, Work, solving
 
 __all__ = [
     "EXAMPLE",

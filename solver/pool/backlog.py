@@ -8,7 +8,7 @@ from functools import partial
 
 from msgspec import Raw, Struct
 
-from solver.pool import slot
+from solver.pool import protocol
 from solver.pool.lanes import Lanes
 from solver.problem import Crashed, Outcome, TimeLimit
 
@@ -59,7 +59,7 @@ class Job[Answer]:
     __slots__ = ("_asked", "answer", "crashed", "lane", "task")
 
     def __init__(self, question: object, lane: Hashable, deadline: float | None) -> None:
-        self.task = slot.Task(Raw(slot.encode(question)), deadline)
+        self.task = protocol.Task(Raw(protocol.encode(question)), deadline)
         self.lane = lane
         self.answer: asyncio.Future[Solved[Answer]] = asyncio.get_running_loop().create_future()
         self.crashed = False

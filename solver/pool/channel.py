@@ -7,9 +7,7 @@ from typing import cast, override
 
 import msgspec
 
-from solver.pool import slot
-
-_decode = msgspec.msgpack.Decoder(slot.Message).decode
+from solver.pool import protocol
 
 
 class Channel(asyncio.Protocol):
@@ -26,15 +24,15 @@ class Channel(asyncio.Protocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed_by_process = False
         self._received = bytearray()
-        self._messages: deque[slot.Message] = deque()
+        self._messages: deque[protocol.Message] = deque()
         self._listener: asyncio.Future[None] | None = None
 
-    def send(self, chunk: Sequence[slot.Task]) -> None:
+    def send(self, chunk: Sequence[protocol.Task]) -> None:
         """Hands over a chunk."""
-        body = slot.encode(chunk)
-        self._transport.write(len(body).to_bytes(slot.LENGTH_BYTES) + body)
+        body = protocol.encode(chunk)
+        self._transport.write(len(body).to_bytes(protocol.LENGTH_BYTES) + body)
 
-    async def receive(self, seconds: float) -> slot.Message | None:
+    async def receive(self, seconds: float) -> protocol.Message | None:
         """The next message; None when there is none in that time, or none will come. For one listener at a time."""
         if not self._messages and not self.lost.done():
             loop = asyncio.get_running_loop()
@@ -61,11 +59,11 @@ class Channel(asyncio.Protocol):
         self._received += data
         read = 0
         try:
-            while len(self._received) >= (begins := read + slot.LENGTH_BYTES):
+            while len(self._received) >= (begins := read + protocol.LENGTH_BYTES):
                 ends = begins + int.from_bytes(self._received[read:begins])
                 if len(self._received) < ends:
                     break
-                self._messages.append(_decode(bytes(self._received[begins:ends])))
+                self._messages.append(protocol.decode_message(bytes(self._received[begins:ends])))
                 read = ends
         except msgspec.DecodeError:
             self._end()

@@ -8,9 +8,9 @@ from typing import Self
 
 from msgspec import Struct
 
-from solver.pool import slot
 from solver.pool.backlog import Backlog, Job, PoolClosed, Solved
-from solver.pool.worker import Worker
+from solver.pool.slot import Slot
+from solver.pool.worker import Work
 from solver.problem import Outcome, Portfolio, SolverStrategy
 
 _LONGEST_RETRY_SECONDS = 60
@@ -69,7 +69,7 @@ class SolverPool[Question = Portfolio, Answer = Outcome]:
         strategy: SolverStrategy = SolverStrategy.AUTO,
         time_limit_seconds: float = 30.0,
         queue_limit: int = 10_000,
-        work: slot.Work[Question, Answer],
+        work: Work[Question, Answer],
         on_loss: Callable[[int | None, str], None] = lambda _pid, _reason: None,
     ) -> None:
         """Describes a pool; `async with` opens it.
@@ -90,17 +90,17 @@ class SolverPool[Question = Portfolio, Answer = Outcome]:
         self._work = work
         self._on_loss = on_loss
         self._backlog: Backlog[Answer] = Backlog()
-        self._workers: dict[Worker[Question, Answer], asyncio.Task[None]] = {}
+        self._slots: dict[Slot[Question, Answer], asyncio.Task[None]] = {}
         self._unanswered: set[Job[Answer]] = set()
         self._open = False
 
     async def __aenter__(self) -> Self:
         """Starts and warms every process. Raises ProcessLost, and leaves none, when one of them does not start."""
         for _ in range(self._processes):
-            worker = Worker(self._backlog, self._work, self._strategy, self._time_limit_seconds, self._on_loss)
-            self._workers[worker] = asyncio.create_task(worker.run(), name="solver-worker")
+            slot = Slot(self._backlog, self._work, self._strategy, self._time_limit_seconds, self._on_loss)
+            self._slots[slot] = asyncio.create_task(slot.run(), name="solver-slot")
         try:
-            await asyncio.gather(*(worker.started for worker in self._workers))
+            await asyncio.gather(*(slot.started for slot in self._slots))
         except BaseException:
             await self._close()
             raise
@@ -154,12 +154,12 @@ class SolverPool[Question = Portfolio, Answer = Outcome]:
 
     def figures(self) -> PoolFigures:
         """The pool at this moment."""
-        processes = [worker.process for worker in self._workers]
+        processes = [slot.process for slot in self._slots]
         return PoolFigures(
             queued=len(self._backlog),
-            busy=sum(worker.busy for worker in self._workers),
+            busy=sum(slot.busy for slot in self._slots),
             slots=tuple(process.pid if process and not process.lost.done() else None for process in processes),
-            restarts=sum(worker.restarts for worker in self._workers),
+            restarts=sum(slot.restarts for slot in self._slots),
         )
 
     def _expire(self, job: Job[Answer]) -> None:
@@ -167,15 +167,15 @@ class SolverPool[Question = Portfolio, Answer = Outcome]:
             job.expire()
 
     def _seconds_to_work_off(self, queued: int) -> int:
-        pace = sum(worker.pace for worker in self._workers) / self._processes
+        pace = sum(slot.pace for slot in self._slots) / self._processes
         return min(max(math.ceil(queued * pace / self._processes), 1), _LONGEST_RETRY_SECONDS)
 
     async def _close(self) -> None:
         self._open = False
         for job in self._unanswered:
             job.fail(PoolClosed("the solver pool was closed"))
-        for task in self._workers.values():
+        for task in self._slots.values():
             task.cancel()
-        for ended in await asyncio.gather(*self._workers.values(), return_exceptions=True):
+        for ended in await asyncio.gather(*self._slots.values(), return_exceptions=True):
             if isinstance(ended, Exception):
                 raise ended

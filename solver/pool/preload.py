@@ -16,5 +16,5 @@ os.nice(10)
 # Standard output is for whom the server writes it. What a solver prints goes where complaints go.
 os.dup2(2, 1)
 
-for module in ("solver.pool.slot", "solver.cascade", "solver.milp", "highspy"):
+for module in ("solver.pool.worker", "solver.cascade", "solver.milp", "highspy"):
     import_module(module)

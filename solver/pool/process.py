@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
 
-from solver.pool import slot
+from solver.pool import protocol
 from solver.pool.channel import Channel
+from solver.pool.worker import Work, serve
 from solver.problem import SolverStrategy
 
 START_SECONDS = 60.0
@@ -37,7 +38,7 @@ class SolverProcess:
 
     @classmethod
     async def start[Question, Answer](
-        cls, work: slot.Work[Question, Answer], strategy: SolverStrategy, time_limit_seconds: float
+        cls, work: Work[Question, Answer], strategy: SolverStrategy, time_limit_seconds: float
     ) -> "SolverProcess":
         """Forks a process and waits until it has solved a portfolio of its own.
 
@@ -48,7 +49,7 @@ class SolverProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             process = context.Process(
-                target=slot.serve, args=(theirs, work, strategy, time_limit_seconds), name="solver", daemon=True
+                target=serve, args=(theirs, work, strategy, time_limit_seconds), name="solver", daemon=True
             )
             _, channel = await asyncio.get_running_loop().create_unix_connection(Channel, sock=ours)
             started = cls(process, channel)
@@ -80,11 +81,11 @@ class SolverProcess:
         assert self._process.pid is not None
         return self._process.pid
 
-    def send(self, chunk: Sequence[slot.Task]) -> None:
+    def send(self, chunk: Sequence[protocol.Task]) -> None:
         """Hands over a chunk. Only for a process that has answered the one before to its end."""
         self._channel.send(chunk)
 
-    async def receive(self, seconds: float) -> slot.Message | None:
+    async def receive(self, seconds: float) -> protocol.Message | None:
         """The next message, or None when there is none in that time.
 
         Raises ProcessLost when the process has ended and everything it sent before has been received.
@@ -106,7 +107,7 @@ class SolverProcess:
         if code is None:
             return "cannot be killed"
         self._process.close()
-        if code == slot.OUT_OF_MEMORY:
+        if code == protocol.OUT_OF_MEMORY:
             return "ran out of memory"
         return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 

@@ -1,182 +1,176 @@
-"""What runs inside a solver process: chunks of portfolios come in on a socket, each answer goes out when it is done.
+"""One slot of a pool: it keeps a solver process alive, feeds it from the backlog, and judges how it behaves."""
 
-What a process does with a portfolio is its `Work`: to solve it, and what the pool's owner wants done with the solution
-where there is a core to do it.
-"""
-
-import multiprocessing
-import os
-import signal
-import socket
+import asyncio
+import math
 import time
-import traceback
+from collections import deque
 from collections.abc import Callable, Sequence
-from decimal import Decimal
-from multiprocessing.connection import wait
-from threading import Thread
-from typing import Any, BinaryIO, Protocol
 
-from msgspec import Raw, Struct, msgpack
+from msgspec import Raw, msgpack
 
-from solver.problem import InvalidPortfolio, Outcome, Portfolio, Security, SolverStrategy
+from solver.pool import protocol
+from solver.pool.backlog import Backlog, Job, SolverFault
+from solver.pool.process import ProcessLost, SolverProcess
+from solver.pool.worker import CHUNK_SECONDS, Work
+from solver.problem import Crashed, InvalidPortfolio, SolverStrategy, TimeLimit
 
-CHUNK_SECONDS = 0.05
-"""No portfolio of a chunk is begun later than this after the first: one hard portfolio must not hold up the others."""
+GRACE_SECONDS = 1.0
+"""A process that overruns the limit of a portfolio by this is killed."""
 
-OUT_OF_MEMORY = 71
-"""Exit code of a solver process that could not allocate memory."""
+BEGIN_SECONDS = 5.0
+"""A process that has not confirmed a chunk by then is killed."""
 
-LENGTH_BYTES = 4
-"""Every message on the socket, both ways, is its length as so many bytes, big end first, then itself in msgpack."""
-
-WARM_UP_SECONDS = 30.0
-"""For the first portfolio of a process, however short the limit of those that follow."""
-
-EXAMPLE = Portfolio(
-    securities=(
-        Security("A", Decimal("3.01"), target=Decimal("0.5"), low_drift=Decimal("0.1"), high_drift=Decimal("0.1")),
-        Security("B", Decimal("2.99"), target=Decimal("0.4"), low_drift=Decimal("0.1"), high_drift=Decimal("0.1")),
-    ),
-    cash=Decimal(100),
-)
-"""A portfolio that takes every strategy some work."""
+_RELEASE_SECONDS = 2 * CHUNK_SECONDS
+_FIRST_STARTS = 3
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
+_PACE_WEIGHT = 0.05
 
 
-class Work[Question, Answer](Struct, frozen=True):
-    """What solver processes do. A process gets it by reference: function and types must be importable by name.
+class Slot[Question, Answer]:
+    """One slot of a pool.
 
     Attributes:
-        run: takes a question, and by name `strategy`, a SolverStrategy, and `time_limit_seconds`; gives its answer.
-        question, answer: the types of both, as msgspec encodes and decodes them.
-        example: a question that a new process answers before it is ready.
+        process: the warm process; None while there is none.
+        started: done when the first process is warm; failed with ProcessLost when it could not be started.
+        restarts: processes replaced so far.
+        pace: seconds per portfolio, a moving mean.
     """
 
-    run: Callable[..., Answer]
-    question: type[Question]
-    answer: Any
-    example: Question
+    def __init__(
+        self,
+        backlog: Backlog[Answer],
+        work: Work[Question, Answer],
+        strategy: SolverStrategy,
+        time_limit_seconds: float,
+        on_loss: Callable[[int | None, str], None],
+    ) -> None:
+        self.process: SolverProcess | None = None
+        self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.restarts = 0
+        self.pace = 0.0
+        self._backlog = backlog
+        self._work = work
+        self._decode: Callable[[Raw], Answer] = msgpack.Decoder(work.answer).decode
+        self._strategy = strategy
+        self._time_limit_seconds = time_limit_seconds
+        self._on_loss = on_loss
+        self._jobs: deque[Job[Answer]] = deque()
+        self._began: float | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Its process is solving."""
+        return bool(self._jobs)
 
-class Solve(Protocol):
-    """A function that solves portfolios, such as `solver.solve`."""
+    async def run(self) -> None:
+        """Works until it is cancelled, which kills the process; or ends when the first one cannot be started."""
+        pause, failures = _FIRST_PAUSE_SECONDS, 0
+        while True:
+            try:
+                process = await SolverProcess.start(self._work, self._strategy, self._time_limit_seconds)
+            except ProcessLost as lost:
+                failures += 1
+                # A process that was killed is an accident, and no reason for a server not to start.
+                if not self.started.done() and failures == _FIRST_STARTS:
+                    self.started.set_exception(lost)
+                    return
+                self._on_loss(None, str(lost))
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                continue
+            pause = _FIRST_PAUSE_SECONDS
+            if not self.started.done():
+                self.started.set_result(None)
+            self.process = process
+            pid, reason = process.pid, ""
+            try:
+                await self._serve(process)
+            except ProcessLost as lost:
+                reason = str(lost)
+            except Exception as defect:  # noqa: BLE001 - nobody may wait for ever for a slot that is no more
+                reason = f"the pool has a defect, {defect!r}"
+                for job in self._jobs:
+                    job.fail(defect)
+                self._jobs.clear()
+            finally:
+                self.process = None
+                ended = await process.stop()
+            self.restarts += 1
+            self._on_loss(pid, f"{reason}: it {ended}")
+            self._recover(ended)
 
-    def __call__(self, portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_seconds: float) -> Outcome: ...
+    async def _serve(self, process: SolverProcess) -> None:
+        while True:
+            await self._backlog.wait(process.lost)
+            if process.lost.done():
+                raise ProcessLost("a solver process has ended")
+            await self._solve_chunk(process, self._backlog.take_chunk())
 
+    async def _solve_chunk(self, process: SolverProcess, chunk: Sequence[Job[Answer]]) -> None:
+        """Sees a chunk through; each answer goes to its caller as it comes.
 
-def solving(solve: Solve) -> Work[Portfolio, Outcome]:
-    """The work of solving portfolios, and nothing else."""
-    return Work(solve, Portfolio, Outcome, EXAMPLE)
+        Raises ProcessLost when the process has to be replaced, the jobs left over being in `_jobs`.
+        """
+        since = shipped = time.monotonic()
+        self._jobs.extend(chunk)
+        self._began = None
+        process.send([job.task for job in chunk])
+        if await process.receive(BEGIN_SECONDS) is None:
+            raise ProcessLost("a solver process does not begin")
+        self._began = since
+        expected = deque(chunk)
+        while expected:
+            job = expected[0]
+            overrun = since + min(self._time_limit_seconds, max(job.seconds_left(since), 0)) + GRACE_SECONDS
+            release = shipped + _RELEASE_SECONDS if len(self._jobs) > 1 else math.inf
+            message = await process.receive(min(overrun, release) - time.monotonic())
+            now = time.monotonic()
+            if message is None and now < overrun:
+                # A hard one: the process will not begin those behind it any more, so they need not wait for it.
+                self._give_back(keep=1)
+                continue
+            expected.popleft()
+            if isinstance(message, protocol.NotBegun):
+                self._give_back(keep=0)
+                continue
+            if message is None:
+                self._began = None
+                job.settle(TimeLimit(objective=None, bound=None, seconds=now - since), process.pid, since, now)
+                raise ProcessLost("a solver process overran its time limit")
+            self._answer(job, message, process.pid)
+            if self._jobs and self._jobs[0] is job:
+                self._jobs.popleft()
+            self.pace += (now - since - self.pace) * _PACE_WEIGHT
+            self._began = since = now
 
+    def _answer(self, job: Job[Answer], message: protocol.Message, pid: int) -> None:
+        # Where process and pool disagree by a moment on who begins a portfolio, two of them do.
+        self._backlog.discard(job)
+        match message:
+            case protocol.Answered(answer, began, ended):
+                job.settle(self._decode(answer), pid, began, ended)
+            case protocol.Late():
+                job.expire()
+            case protocol.Refused(text):
+                job.fail(InvalidPortfolio(text))
+            case protocol.Failed(text, trace):
+                fault = SolverFault(text)
+                fault.add_note(trace)
+                job.fail(fault)
 
-class Task(Struct, frozen=True, array_like=True):
-    """One portfolio of a chunk, its question already encoded, and the moment on `time.monotonic()`, one clock for all
-    processes of a machine, at which its answer loses its value."""
+    def _give_back(self, *, keep: int) -> None:
+        """Leaves to other processes what this one has not begun: all but the first so many."""
+        jobs = list(self._jobs)
+        self._jobs = deque(jobs[:keep])
+        self._backlog.give_back(jobs[keep:])
 
-    question: Raw
-    deadline: float | None
-
-
-class Ready(Struct, frozen=True, tag=True):
-    """The process has solved a portfolio of its own and waits for chunks. Sent once."""
-
-
-class Begun(Struct, frozen=True, tag=True):
-    """A chunk has arrived and its first portfolio is being solved."""
-
-
-class Answered(Struct, frozen=True, tag=True):
-    """The answer to the next portfolio of the chunk, worked on between two moments of `time.monotonic()`."""
-
-    answer: Raw
-    began: float
-    ended: float
-
-
-class Late(Struct, frozen=True, tag=True):
-    """The next portfolio of the chunk had lost its value before its turn came."""
-
-
-class Refused(Struct, frozen=True, tag=True):
-    """The next portfolio of the chunk is an InvalidPortfolio, in these words."""
-
-    message: str
-
-
-class Failed(Struct, frozen=True, tag=True):
-    """Solving the next portfolio of the chunk raised an exception, with this traceback."""
-
-    message: str
-    traceback: str
-
-
-class NotBegun(Struct, frozen=True, tag=True):
-    """The chunk had its time before the turn of its next portfolio came."""
-
-
-type Message = Ready | Begun | Answered | Late | Refused | Failed | NotBegun
-
-encode = msgpack.Encoder().encode
-_decode_chunk = msgpack.Decoder(list[Task]).decode
-
-
-def serve[Question, Answer](
-    connection: socket.socket, work: Work[Question, Answer], strategy: SolverStrategy, time_limit_seconds: float
-) -> None:
-    """Serves chunks until the socket closes: the life of a solver process.
-
-    Each chunk, a list of Task, is answered with one Begun and then, in order, one message for each of its portfolios.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
-    # The first integer program of a process is slower by far, and shows that the solver works here at all.
-    work.run(work.example, strategy=SolverStrategy.MILP, time_limit_seconds=WARM_UP_SECONDS)
-    decode = msgpack.Decoder(work.question).decode
-
-    def answer(task: Task) -> Message:
-        began = time.monotonic()
-        limit = time_limit_seconds if task.deadline is None else min(time_limit_seconds, task.deadline - began)
-        if limit <= 0:
-            return Late()
-        try:
-            answer = work.run(decode(task.question), strategy=strategy, time_limit_seconds=limit)
-            return Answered(Raw(encode(answer)), began, time.monotonic())
-        except InvalidPortfolio as invalid:
-            return Refused(str(invalid))
-        except MemoryError:
-            # What is left of this process is not to be trusted with another portfolio.
-            os._exit(OUT_OF_MEMORY)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this portfolio and not to its neighbours
-            return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
-
-    try:
-        with connection, connection.makefile("rb") as stream:
-            _send(connection, Ready())
-            while chunk := _receive(stream):
-                _send(connection, Begun())
-                started = time.monotonic()
-                for number, task in enumerate(chunk):
-                    if number > 0 and time.monotonic() - started > CHUNK_SECONDS:
-                        _send(connection, NotBegun())
-                    else:
-                        _send(connection, answer(task))
-    except ConnectionError:
-        return  # the server is gone, and with it whoever could use an answer or a complaint
-
-
-def _receive(stream: BinaryIO) -> Sequence[Task]:
-    header = stream.read(LENGTH_BYTES)
-    body = stream.read(int.from_bytes(header)) if len(header) == LENGTH_BYTES else b""
-    return _decode_chunk(body) if body else ()
-
-
-def _send(connection: socket.socket, message: Message) -> None:
-    body = encode(message)
-    connection.sendall(len(body).to_bytes(LENGTH_BYTES) + body)
-
-
-def _end_with_parent() -> None:
-    """A server that is killed closes nothing; the sentinel tells."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
+    def _recover(self, ended: str) -> None:
+        """Gives the portfolios of a lost process back; the one it was solving gets a second attempt, not a third."""
+        if self._began is not None and self._jobs:
+            suspect = self._jobs[0]
+            if suspect.crashed:
+                self._jobs.popleft()
+                crashed = Crashed(f"The solver process {ended} under this portfolio, as one had before.")
+                suspect.settle(crashed, None, self._began, time.monotonic())
+            suspect.crashed = True
+        self._give_back(keep=0)

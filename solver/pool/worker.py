@@ -1,175 +1,140 @@
-"""One slot of a pool: it keeps a solver process alive, feeds it from the backlog, and judges how it behaves."""
+"""What runs inside a solver process: chunks of portfolios come in on a socket, each answer goes out when it is done.
 
-import asyncio
-import math
+What a process does with a portfolio is its `Work`: to solve it, and what the pool's owner wants done with the solution
+where there is a core to do it.
+"""
+
+import multiprocessing
+import os
+import signal
+import socket
 import time
-from collections import deque
+import traceback
 from collections.abc import Callable, Sequence
+from decimal import Decimal
+from multiprocessing.connection import wait
+from threading import Thread
+from typing import Any, BinaryIO, Protocol
 
-from msgspec import Raw, msgpack
+from msgspec import Raw, Struct, msgpack
 
-from solver.pool import slot
-from solver.pool.backlog import Backlog, Job, SolverFault
-from solver.pool.process import ProcessLost, SolverProcess
-from solver.problem import Crashed, InvalidPortfolio, SolverStrategy, TimeLimit
+from solver.pool.protocol import (
+    LENGTH_BYTES,
+    OUT_OF_MEMORY,
+    Answered,
+    Begun,
+    Failed,
+    Late,
+    Message,
+    NotBegun,
+    Ready,
+    Refused,
+    Task,
+    decode_chunk,
+    encode,
+)
+from solver.problem import InvalidPortfolio, Outcome, Portfolio, Security, SolverStrategy
 
-GRACE_SECONDS = 1.0
-"""A process that overruns the limit of a portfolio by this is killed."""
+CHUNK_SECONDS = 0.05
+"""No portfolio of a chunk is begun later than this after the first: one hard portfolio must not hold up the others."""
 
-BEGIN_SECONDS = 5.0
-"""A process that has not confirmed a chunk by then is killed."""
+WARM_UP_SECONDS = 30.0
+"""For the first portfolio of a process, however short the limit of those that follow."""
 
-_RELEASE_SECONDS = 2 * slot.CHUNK_SECONDS
-_FIRST_STARTS = 3
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
-_PACE_WEIGHT = 0.05
+EXAMPLE = Portfolio(
+    securities=(
+        Security("A", Decimal("3.01"), target=Decimal("0.5"), low_drift=Decimal("0.1"), high_drift=Decimal("0.1")),
+        Security("B", Decimal("2.99"), target=Decimal("0.4"), low_drift=Decimal("0.1"), high_drift=Decimal("0.1")),
+    ),
+    cash=Decimal(100),
+)
+"""A portfolio that takes every strategy some work."""
 
 
-class Worker[Question, Answer]:
-    """One slot of a pool.
+class Work[Question, Answer](Struct, frozen=True):
+    """What solver processes do. A process gets it by reference: function and types must be importable by name.
 
     Attributes:
-        process: the warm process; None while there is none.
-        started: done when the first process is warm; failed with ProcessLost when it could not be started.
-        restarts: processes replaced so far.
-        pace: seconds per portfolio, a moving mean.
+        run: takes a question, and by name `strategy`, a SolverStrategy, and `time_limit_seconds`; gives its answer.
+        question, answer: the types of both, as msgspec encodes and decodes them.
+        example: a question that a new process answers before it is ready.
     """
 
-    def __init__(
-        self,
-        backlog: Backlog[Answer],
-        work: slot.Work[Question, Answer],
-        strategy: SolverStrategy,
-        time_limit_seconds: float,
-        on_loss: Callable[[int | None, str], None],
-    ) -> None:
-        self.process: SolverProcess | None = None
-        self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.restarts = 0
-        self.pace = 0.0
-        self._backlog = backlog
-        self._work = work
-        self._decode: Callable[[Raw], Answer] = msgpack.Decoder(work.answer).decode
-        self._strategy = strategy
-        self._time_limit_seconds = time_limit_seconds
-        self._on_loss = on_loss
-        self._jobs: deque[Job[Answer]] = deque()
-        self._began: float | None = None
+    run: Callable[..., Answer]
+    question: type[Question]
+    answer: Any
+    example: Question
 
-    @property
-    def busy(self) -> bool:
-        """Its process is solving."""
-        return bool(self._jobs)
 
-    async def run(self) -> None:
-        """Works until it is cancelled, which kills the process; or ends when the first one cannot be started."""
-        pause, failures = _FIRST_PAUSE_SECONDS, 0
-        while True:
-            try:
-                process = await SolverProcess.start(self._work, self._strategy, self._time_limit_seconds)
-            except ProcessLost as lost:
-                failures += 1
-                # A process that was killed is an accident, and no reason for a server not to start.
-                if not self.started.done() and failures == _FIRST_STARTS:
-                    self.started.set_exception(lost)
-                    return
-                self._on_loss(None, str(lost))
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-                continue
-            pause = _FIRST_PAUSE_SECONDS
-            if not self.started.done():
-                self.started.set_result(None)
-            self.process = process
-            pid, reason = process.pid, ""
-            try:
-                await self._serve(process)
-            except ProcessLost as lost:
-                reason = str(lost)
-            except Exception as defect:  # noqa: BLE001 - nobody may wait for ever for a worker that is no more
-                reason = f"the pool has a defect, {defect!r}"
-                for job in self._jobs:
-                    job.fail(defect)
-                self._jobs.clear()
-            finally:
-                self.process = None
-                ended = await process.stop()
-            self.restarts += 1
-            self._on_loss(pid, f"{reason}: it {ended}")
-            self._recover(ended)
+class Solve(Protocol):
+    """A function that solves portfolios, such as `solver.solve`."""
 
-    async def _serve(self, process: SolverProcess) -> None:
-        while True:
-            await self._backlog.wait(process.lost)
-            if process.lost.done():
-                raise ProcessLost("a solver process has ended")
-            await self._solve_chunk(process, self._backlog.take_chunk())
+    def __call__(self, portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_seconds: float) -> Outcome: ...
 
-    async def _solve_chunk(self, process: SolverProcess, chunk: Sequence[Job[Answer]]) -> None:
-        """Sees a chunk through; each answer goes to its caller as it comes.
 
-        Raises ProcessLost when the process has to be replaced, the jobs left over being in `_jobs`.
-        """
-        since = shipped = time.monotonic()
-        self._jobs.extend(chunk)
-        self._began = None
-        process.send([job.task for job in chunk])
-        if await process.receive(BEGIN_SECONDS) is None:
-            raise ProcessLost("a solver process does not begin")
-        self._began = since
-        expected = deque(chunk)
-        while expected:
-            job = expected[0]
-            overrun = since + min(self._time_limit_seconds, max(job.seconds_left(since), 0)) + GRACE_SECONDS
-            release = shipped + _RELEASE_SECONDS if len(self._jobs) > 1 else math.inf
-            message = await process.receive(min(overrun, release) - time.monotonic())
-            now = time.monotonic()
-            if message is None and now < overrun:
-                # A hard one: the process will not begin those behind it any more, so they need not wait for it.
-                self._give_back(keep=1)
-                continue
-            expected.popleft()
-            if isinstance(message, slot.NotBegun):
-                self._give_back(keep=0)
-                continue
-            if message is None:
-                self._began = None
-                job.settle(TimeLimit(objective=None, bound=None, seconds=now - since), process.pid, since, now)
-                raise ProcessLost("a solver process overran its time limit")
-            self._answer(job, message, process.pid)
-            if self._jobs and self._jobs[0] is job:
-                self._jobs.popleft()
-            self.pace += (now - since - self.pace) * _PACE_WEIGHT
-            self._began = since = now
+def solving(solve: Solve) -> Work[Portfolio, Outcome]:
+    """The work of solving portfolios, and nothing else."""
+    return Work(solve, Portfolio, Outcome, EXAMPLE)
 
-    def _answer(self, job: Job[Answer], message: slot.Message, pid: int) -> None:
-        # Where process and pool disagree by a moment on who begins a portfolio, two of them do.
-        self._backlog.discard(job)
-        match message:
-            case slot.Answered(answer, began, ended):
-                job.settle(self._decode(answer), pid, began, ended)
-            case slot.Late():
-                job.expire()
-            case slot.Refused(text):
-                job.fail(InvalidPortfolio(text))
-            case slot.Failed(text, trace):
-                fault = SolverFault(text)
-                fault.add_note(trace)
-                job.fail(fault)
 
-    def _give_back(self, *, keep: int) -> None:
-        """Leaves to other processes what this one has not begun: all but the first so many."""
-        jobs = list(self._jobs)
-        self._jobs = deque(jobs[:keep])
-        self._backlog.give_back(jobs[keep:])
+def serve[Question, Answer](
+    connection: socket.socket, work: Work[Question, Answer], strategy: SolverStrategy, time_limit_seconds: float
+) -> None:
+    """Serves chunks until the socket closes: the life of a solver process.
 
-    def _recover(self, ended: str) -> None:
-        """Gives the portfolios of a lost process back; the one it was solving gets a second attempt, not a third."""
-        if self._began is not None and self._jobs:
-            suspect = self._jobs[0]
-            if suspect.crashed:
-                self._jobs.popleft()
-                crashed = Crashed(f"The solver process {ended} under this portfolio, as one had before.")
-                suspect.settle(crashed, None, self._began, time.monotonic())
-            suspect.crashed = True
-        self._give_back(keep=0)
+    Each chunk, a list of Task, is answered with one Begun and then, in order, one message for each of its portfolios.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
+    # The first integer program of a process is slower by far, and shows that the solver works here at all.
+    work.run(work.example, strategy=SolverStrategy.MILP, time_limit_seconds=WARM_UP_SECONDS)
+    decode = msgpack.Decoder(work.question).decode
+
+    def answer(task: Task) -> Message:
+        began = time.monotonic()
+        limit = time_limit_seconds if task.deadline is None else min(time_limit_seconds, task.deadline - began)
+        if limit <= 0:
+            return Late()
+        try:
+            answer = work.run(decode(task.question), strategy=strategy, time_limit_seconds=limit)
+            return Answered(Raw(encode(answer)), began, time.monotonic())
+        except InvalidPortfolio as invalid:
+            return Refused(str(invalid))
+        except MemoryError:
+            # What is left of this process is not to be trusted with another portfolio.
+            os._exit(OUT_OF_MEMORY)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this portfolio and not to its neighbours
+            return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+
+    try:
+        with connection, connection.makefile("rb") as stream:
+            _send(connection, Ready())
+            while chunk := _receive(stream):
+                _send(connection, Begun())
+                started = time.monotonic()
+                for number, task in enumerate(chunk):
+                    if number > 0 and time.monotonic() - started > CHUNK_SECONDS:
+                        _send(connection, NotBegun())
+                    else:
+                        _send(connection, answer(task))
+    except ConnectionError:
+        return  # the server is gone, and with it whoever could use an answer or a complaint
+
+
+def _receive(stream: BinaryIO) -> Sequence[Task]:
+    header = stream.read(LENGTH_BYTES)
+    body = stream.read(int.from_bytes(header)) if len(header) == LENGTH_BYTES else b""
+    return decode_chunk(body) if body else ()
+
+
+def _send(connection: socket.socket, message: Message) -> None:
+    body = encode(message)
+    connection.sendall(len(body).to_bytes(LENGTH_BYTES) + body)
+
+
+def _end_with_parent() -> None:
+    """A server that is killed closes nothing; the sentinel tells."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -4,8 +4,8 @@ import os
 import sys
 import traceback
 
-from solver import cascade
-from solver.problem import Outcome, Portfolio, SolverStrategy
+from solver import Outcome, Portfolio, SolverStrategy
+from solver import solve as solve_exactly
 
 
 def solve(portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_seconds: float) -> Outcome:
@@ -17,4 +17,4 @@ def solve(portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_seconds:
         raise RuntimeError("the last words")
     except RuntimeError:
         traceback.print_exc()
-    return cascade.solve(portfolio, strategy=strategy, time_limit_seconds=time_limit_seconds)
+    return solve_exactly(portfolio, strategy=strategy, time_limit_seconds=time_limit_seconds)

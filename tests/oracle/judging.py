@@ -16,7 +16,7 @@ def judge(portfolio: Portfolio, outcome: Outcome, optimum: Optimum | None) -> No
     assert isinstance(outcome, Solution)
     assert Fraction(outcome.objective) == optimum.objective
     if outcome.tie_proven:
-        assert sum(map(abs, outcome.trades)) == optimum.traded
+        assert sum(abs(trade) for trade in outcome.trades) == optimum.traded
 
 
 def check(portfolio: Portfolio, solution: Solution) -> None:
@@ -24,7 +24,7 @@ def check(portfolio: Portfolio, solution: Solution) -> None:
     total = market_value(portfolio)
     value = objective = Fraction(0)
     for security, trade, quantity in zip(portfolio.securities, solution.trades, solution.quantities, strict=True):
-        after = Fraction(security.quantity) + trade
+        after = Fraction(security.quantity) + Fraction(trade)
         worth = after * Fraction(security.price)
         target = total * Fraction(security.target)
         assert Fraction(quantity) == after >= 0

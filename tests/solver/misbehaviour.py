@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from solver import cascade
-from solver.problem import Outcome, Portfolio, Security, SolverStrategy, TimeLimit
+from solver import Outcome, Portfolio, Security, SolverStrategy, TimeLimit
+from solver import solve as solve_exactly
 
 type Behaviour = Callable[[str, float], Outcome | None]
 """Takes its argument and the time limit in seconds; the portfolio is solved in earnest when it returns None."""
@@ -105,7 +105,7 @@ def solve(portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_seconds:
     """Misbehaves as told, then solves if it still can."""
     name, _, argument = portfolio.securities[0].security_id.partition(":")
     outcome = BEHAVIOURS.get(name, behave)(argument, time_limit_seconds)
-    return outcome or cascade.solve(portfolio, strategy=strategy, time_limit_seconds=time_limit_seconds)
+    return outcome or solve_exactly(portfolio, strategy=strategy, time_limit_seconds=time_limit_seconds)
 
 
 def broken_solve(portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_seconds: float) -> Outcome:

@@ -7,14 +7,14 @@ import pytest
 
 from benchmarks.solver.answers import Answer, Verdict, judge
 from benchmarks.solver.portfolios import HARD, realistic
-from solver import cascade
-from solver.problem import Portfolio, Solution, SolutionPath
+from solver import Portfolio, Solution, SolutionPath
+from solver import solve as solve_exactly
 
 SIZES = [10, 50, 100]
 
 
 def best_answer(portfolio: Portfolio) -> Answer:
-    outcome = cascade.solve(portfolio)
+    outcome = solve_exactly(portfolio)
     assert isinstance(outcome, Solution)
     return Answer(tuple(int(quantity) for quantity in outcome.quantities), finished=True)
 
@@ -31,7 +31,7 @@ def rounded(portfolio: Portfolio, up: int = 0) -> Answer:
 def test_cash_binds_in_the_hard_families(family: str, size: int) -> None:
     """Rounding each security by itself is not enough for any of them."""
     for seed in range(10):
-        outcome = cascade.solve(HARD[family](random.Random(seed), size))
+        outcome = solve_exactly(HARD[family](random.Random(seed), size))
         assert isinstance(outcome, Solution)
         assert outcome.path is not SolutionPath.ROUNDING
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solver.knapsack import Packing, pack
-from solver.reduction import Item
-from solver.sums import greatest_sum
+from solver.knapsack.greedy import Packing, pack
+from solver.knapsack.reduction import Item
+from solver.knapsack.subset_sum import greatest_sum
 
 items = st.builds(Item, st.just(0), st.integers(1, 60), st.integers(1, 90), st.integers(1, 4))
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from solver import cascade, solve
+from solver import Infeasible, InvalidPortfolio, Portfolio, Security, Solution, SolverStrategy, TimeLimit, solve
 from solver.pool import Overloaded, PoolClosed, ProcessLost, SolverFault, SolverPool, solving
-from solver.problem import Infeasible, InvalidPortfolio, Portfolio, Security, Solution, SolverStrategy, TimeLimit
 from tests.solver import misbehaviour
 from tests.solver.misbehaviour import fork_server, portfolio, solver_processes
 
@@ -53,7 +52,7 @@ async def test_answers_are_those_of_the_solver(pool: SolverPool) -> None:
     portfolios = [realistic(random.Random(seed), 20) for seed in range(200)]
     solved = await asyncio.gather(*(pool.solve(asked, lane=number % 3) for number, asked in enumerate(portfolios)))
     for asked, got in zip(portfolios, solved, strict=True):
-        expected = cascade.solve(asked)
+        expected = solve(asked)
         assert isinstance(got.outcome, Solution)
         assert isinstance(expected, Solution)
         assert got.outcome.trades == expected.trades
@@ -280,9 +279,9 @@ def test_the_server_process_never_loads_the_numerical_libraries() -> None:
     program = """
 import asyncio, sys
 from decimal import Decimal
-from solver.cascade import solve
+from solver import solve
 from solver.pool import SolverPool, solving
-from solver.problem import Portfolio, Security, SolverStrategy
+from solver import Portfolio, Security, SolverStrategy
 
 async def main():
     half = Decimal("0.5")

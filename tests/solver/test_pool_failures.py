@@ -11,10 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from solver import solve
+from solver import Crashed, Portfolio, Security, Solution, TimeLimit, solve
 from solver.pool import ProcessLost, Solved, SolverPool, solving
-from solver.pool.worker import Worker
-from solver.problem import Crashed, Portfolio, Security, Solution, TimeLimit
+from solver.pool.slot import Slot
 from tests.solver import misbehaviour
 from tests.solver.misbehaviour import Behaviour, fork_server, portfolio, solver_processes
 
@@ -230,7 +229,7 @@ async def test_a_defect_of_the_pool_reaches_its_caller_and_the_pool_goes_on(
         raise LookupError("a defect")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Worker, "_answer", misread)
+        patched.setattr(Slot, "_answer", misread)
         asked = [asyncio.create_task(single.solve(portfolio(), lane=1)) for _ in range(3)]
         ended = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 20)
     assert [type(error) for error in ended] == [LookupError] * 3

@@ -12,9 +12,8 @@ from decimal import Decimal
 import psutil
 import pytest
 
-from solver import cascade, solve
+from solver import Crashed, Portfolio, Security, Solution, TimeLimit, solve
 from solver.pool import SolverPool, solving
-from solver.problem import Crashed, Portfolio, Security, Solution, TimeLimit
 from tests.solver.misbehaviour import fork_server, solver_processes
 
 SECONDS = float(os.environ.get("SOLVER_SOAK_SECONDS", "120"))
@@ -67,7 +66,7 @@ async def test_answers_stay_right_and_memory_flat_while_processes_are_killed() -
     """Every answer is the exact one or a clean error, every caller is answered, and nothing accumulates."""
     chance = random.Random(1)
     portfolios = [random_portfolio(chance) for _ in range(300)]
-    expected = [cascade.solve(portfolio) for portfolio in portfolios]
+    expected = [solve(portfolio) for portfolio in portfolios]
     outcomes: Counter[str] = Counter()
     memory: list[float] = []
     this = psutil.Process()

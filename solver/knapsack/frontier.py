@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.chunks import Chunk
+from solver.knapsack.moves import Move
 from solver.scaling import Integers
 
 WORD_BITS = 62
@@ -15,27 +15,27 @@ class States:
 
     Attributes:
         weights, profits: of each choice.
-        decided: the chunks that each choice has taken or left.
+        decided: the moves that each choice has taken or left.
     """
 
     def __init__(self, weight: int, number: type[np.int64] | type[object]) -> None:
         self.weights: Integers = np.array([weight], dtype=number)
         self.profits: Integers = np.array([0], dtype=number)
-        self.decided: list[Chunk] = []
+        self.decided: list[Move] = []
         self._history: list[NDArray[np.int64]] = []
 
     def __len__(self) -> int:
         return len(self.weights)
 
-    def decide(self, chunk: Chunk) -> None:
-        """Double the choices, with and without the chunk, and keep those that no other dominates."""
+    def decide(self, move: Move) -> None:
+        """Double the choices, with and without the move, and keep those that no other dominates."""
         bit = len(self.decided) % WORD_BITS
         if bit == 0:
             self._history.append(np.zeros(len(self), dtype=np.int64))
-        self.decided.append(chunk)
+        self.decided.append(move)
         count = len(self)
-        weights = np.concatenate((self.weights, self.weights + chunk.weight))
-        profits = np.concatenate((self.profits, self.profits + chunk.profit))
+        weights = np.concatenate((self.weights, self.weights + move.weight))
+        profits = np.concatenate((self.profits, self.profits + move.profit))
         order = np.argsort(weights, kind="stable")
         weights, profits = weights[order], profits[order]
         undominated = np.ones(len(weights), dtype=bool)
@@ -58,10 +58,10 @@ class States:
             self.weights, self.profits = self.weights[wanted], self.profits[wanted]
             self._history = [word[wanted] for word in self._history]
 
-    def taken(self, index: int) -> list[Chunk]:
-        """The chunks that a choice has taken."""
+    def taken(self, index: int) -> list[Move]:
+        """The moves that a choice has taken."""
         return [
-            chunk
-            for position, chunk in enumerate(self.decided)
+            move
+            for position, move in enumerate(self.decided)
             if int(self._history[position // WORD_BITS][index]) >> (position % WORD_BITS) & 1
         ]

@@ -1,12 +1,12 @@
 """The search behind the knapsack: a dynamic programme over a growing core around the greedy choice, in exact integers.
 
-It decides one chunk of copies after another, the nearest in density to the break item first: chunks beyond it may be
-added to the greedy choice, chunks before it removed. A partial choice is dropped when another is as light and as
+It decides one move of copies after another, the nearest in density to the break item first: moves beyond it may be
+added to the greedy choice, moves before it removed. A partial choice is dropped when another is as light and as
 profitable, or when even the linear relaxation of what is undecided cannot lift it above the best found. The search is
 complete when no partial choice is left, when nothing is undecided, or when the best found meets the bound.
 
-Two ways find good choices early. Completion packs the undecided chunks into the most hopeful partial choice.
-Pairing builds a second set from chunks that are still undecided and, for each of its members, looks up the best partner
+Two ways find good choices early. Completion packs the undecided moves into the most hopeful partial choice.
+Pairing builds a second set from moves that are still undecided and, for each of its members, looks up the best partner
 in the first: two sets of a hundred thousand examine ten thousand million choices. Where the second set exhausts what is
 undecided, it ends the search with proof.
 """
@@ -18,10 +18,10 @@ from time import perf_counter
 import numpy as np
 from msgspec import Struct
 
-from solver.chunks import Chunk, Undecided
+from solver.knapsack.frontier import States
+from solver.knapsack.moves import Move, Undecided
+from solver.knapsack.subset_sum import greatest_sum
 from solver.scaling import INT64_LIMIT, Integers
-from solver.states import States
-from solver.sums import greatest_sum
 
 FIRST_PAIRING = 1_000
 """Partial choices from which pairing is tried; again each time there are `PAIRING_GROWTH` times as many."""
@@ -30,7 +30,7 @@ PAIRING_GROWTH = 8
 REACHABLE_BITS = 100_000_000
 """Greatest capacity of which all reachable sums are listed, 12 MB at a time."""
 REACHABLE_SECONDS = 4e-10
-"""Time that takes at most, for each chunk and each unit of capacity."""
+"""Time that takes at most, for each move and each unit of capacity."""
 
 LARGE_NUMBERS = 2
 """Python integers take so many times the memory of an int64, so that fewer partial choices are held."""
@@ -40,14 +40,14 @@ class Search(Struct, frozen=True):
     """What a search found.
 
     Attributes:
-        change: chunks that turn the greedy choice into the best; None where nothing better than the start was found.
+        change: moves that turn the greedy choice into the best; None where nothing better than the start was found.
         best: profit of that choice, relative to the greedy choice.
         bound: nothing is better than this.
         complete: nothing is better than `best`.
         states: partial choices looked at.
     """
 
-    change: list[Chunk] | None
+    change: list[Move] | None
     best: int
     bound: int
     complete: bool
@@ -64,16 +64,16 @@ class Core:
         room: capacity that the greedy choice leaves.
     """
 
-    def __init__(self, additions: Sequence[Chunk], removals: Sequence[Chunk], broken: Chunk, room: int) -> None:
+    def __init__(self, additions: Sequence[Move], removals: Sequence[Move], broken: Move, room: int) -> None:
         # In units of their common divisor the profits are small numbers, and any bound in them is sharper.
-        unit = gcd(broken.profit, *(chunk.profit for chunk in additions), *(chunk.profit for chunk in removals))
+        unit = gcd(broken.profit, *(move.profit for move in additions), *(move.profit for move in removals))
         self._unit = unit
-        self._additions = Undecided([chunk.in_units(unit) for chunk in additions])
-        self._removals = Undecided([chunk.in_units(unit) for chunk in removals])
+        self._additions = Undecided([move.in_units(unit) for move in additions])
+        self._removals = Undecided([move.in_units(unit) for move in removals])
         self._broken = broken.in_units(unit)
         self._room = room
         self._best = self._bound = 0
-        self._change: list[Chunk] | None = None
+        self._change: list[Move] | None = None
         self._looked_at = 0
         self._number = self._narrowest()
         self._states = States(-room, self._number)
@@ -105,16 +105,16 @@ class Core:
 
     def _narrowest(self) -> type[np.int64 | object]:
         """int64 if every sum and product of the search provably fits in it."""
-        chunks = (*self._additions.chunks, *self._removals.chunks, self._broken)
-        reach = self._room + sum(abs(chunk.weight) for chunk in chunks)
-        gain = sum(abs(chunk.profit) for chunk in chunks)
-        steepest = max(chunk.profit // chunk.weight for chunk in chunks) + 1
-        rest = max(abs(chunk.profit % chunk.weight) for chunk in chunks)
+        moves = (*self._additions.moves, *self._removals.moves, self._broken)
+        reach = self._room + sum(abs(move.weight) for move in moves)
+        gain = sum(abs(move.profit) for move in moves)
+        steepest = max(move.profit // move.weight for move in moves) + 1
+        rest = max(abs(move.profit % move.weight) for move in moves)
         fits = 2 * (gain + reach * steepest) < INT64_LIMIT and reach * rest < INT64_LIMIT
         return np.int64 if fits else object
 
     def _decide(self) -> bool:
-        """Decide the next chunk; False where there is none or no partial choice is left that could be better."""
+        """Decide the next move; False where there is none or no partial choice is left that could be better."""
         additions, removals, states = self._additions, self._removals, self._states
         if not additions and not removals:
             return False
@@ -149,13 +149,13 @@ class Core:
         """Pack what is undecided into one partial choice, or as much out of it as it takes to fit."""
         weight, profit = int(self._states.weights[index]), int(self._states.profits[index])
         change = self._additions.packed(-weight) if weight <= 0 else self._removals.covering(weight)
-        weight += sum(chunk.weight for chunk in change)
-        profit += sum(chunk.profit for chunk in change)
+        weight += sum(move.weight for move in change)
+        profit += sum(move.profit for move in change)
         if weight <= 0 and profit > self._best:
             self._improve(profit, self._states.taken(index) + change)
 
     def _pair(self, max_states: int, deadline: float, *, persist: bool) -> bool:
-        """Pair the partial choices with a second set from undecided chunks; True if that leaves nothing undecided.
+        """Pair the partial choices with a second set from undecided moves; True if that leaves nothing undecided.
 
         Args:
             persist: go through every choice of what neither set has decided, one after the other.
@@ -187,26 +187,26 @@ class Core:
 
         This settles portfolios of equal densities whose prices cannot make the sum that the linear relaxation asks for.
         """
-        additions, removals = self._additions.chunks, self._removals.chunks
-        chunks = (*additions, *removals)
-        divisor = gcd(*(chunk.weight for chunk in chunks))
-        # Seen from all removals made, every chunk adds.
-        capacity = (self._room - sum(chunk.weight for chunk in removals)) // divisor
-        seconds = capacity * len(chunks) * REACHABLE_SECONDS
+        additions, removals = self._additions.moves, self._removals.moves
+        moves = (*additions, *removals)
+        divisor = gcd(*(move.weight for move in moves))
+        # Seen from all removals made, every move adds.
+        capacity = (self._room - sum(move.weight for move in removals)) // divisor
+        seconds = capacity * len(moves) * REACHABLE_SECONDS
         if capacity > REACHABLE_BITS or perf_counter() + seconds > deadline:
             return
-        weights = [abs(chunk.weight) // divisor for chunk in chunks]
+        weights = [abs(move.weight) // divisor for move in moves]
         chosen = set(greatest_sum(weights, capacity))
-        change = [chunk for index, chunk in enumerate(chunks) if (index in chosen) == (index < len(additions))]
+        change = [move for index, move in enumerate(moves) if (index in chosen) == (index < len(additions))]
         room = self._room - divisor * (capacity - sum(weights[index] for index in chosen))
         self._bound = min(self._bound, room * self._broken.profit // self._broken.weight)
-        profit = sum(chunk.profit for chunk in change)
+        profit = sum(move.profit for move in change)
         if profit > self._best:
             self._improve(profit, change)
 
-    def _prefixes(self, rest: Sequence[Chunk]) -> Iterator[list[Chunk] | None]:
+    def _prefixes(self, rest: Sequence[Move]) -> Iterator[list[Move] | None]:
         """Every choice of the rest that the linear relaxation cannot rule out; None for each that it can."""
-        pending: list[tuple[int, int, int, list[Chunk]]] = [(len(rest), 0, 0, [])]
+        pending: list[tuple[int, int, int, list[Move]]] = [(len(rest), 0, 0, [])]
         while pending:
             undecided, weight, profit, taken = pending.pop()
             if profit + (self._room - weight) * self._broken.profit // self._broken.weight <= self._best:
@@ -214,30 +214,30 @@ class Core:
             elif undecided == 0:
                 yield taken
             else:
-                chunk = rest[undecided - 1]
-                pending.append((undecided - 1, weight + chunk.weight, profit + chunk.profit, [*taken, chunk]))
+                move = rest[undecided - 1]
+                pending.append((undecided - 1, weight + move.weight, profit + move.profit, [*taken, move]))
                 pending.append((undecided - 1, weight, profit, taken))
 
-    def _match(self, partners: States, prefix: list[Chunk]) -> None:
+    def _match(self, partners: States, prefix: list[Move]) -> None:
         """Give each partial choice, with the prefix added to it, the best partner that fits."""
         few, many = sorted((self._states, partners), key=len)
-        room = -sum(chunk.weight for chunk in prefix) - few.weights
+        room = -sum(move.weight for move in prefix) - few.weights
         first = len(room) - int(np.searchsorted(room[::-1], many.weights[0]))
         if first == 0:
             return
         places = np.searchsorted(many.weights, room[:first][::-1], side="right")[::-1] - 1
         total = few.profits[:first] + many.profits[places]
         index = int(np.argmax(total))
-        profit = int(total[index]) + sum(chunk.profit for chunk in prefix)
+        profit = int(total[index]) + sum(move.profit for move in prefix)
         if profit > self._best:
             self._improve(profit, few.taken(index) + many.taken(int(places[index])) + prefix)
 
-    def _improve(self, profit: int, change: list[Chunk]) -> None:
+    def _improve(self, profit: int, change: list[Move]) -> None:
         self._best, self._change = profit, change
 
 
-def _relaxed(room: Integers, first: Chunk, divisor: int) -> Integers:
-    """Most profit that undecided chunks can bring when they may change the weight by at most `room`, rounded down.
+def _relaxed(room: Integers, first: Move, divisor: int) -> Integers:
+    """Most profit that undecided moves can bring when they may change the weight by at most `room`, rounded down.
 
     They are taken to be divisible and as dense as the first; only their common divisor is respected. The room of
     removals is negative. Never forms `room * profit`, which needs more digits than either.

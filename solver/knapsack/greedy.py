@@ -5,9 +5,9 @@ from math import gcd
 
 from msgspec import Struct
 
-from solver.chunks import Chunk, Side
-from solver.core import Core
-from solver.reduction import Item
+from solver.knapsack.moves import Move, Side
+from solver.knapsack.reduction import Item
+from solver.knapsack.search import Core
 
 
 class Packing(Struct, frozen=True):
@@ -77,14 +77,14 @@ def pack(
     for index in order:
         loss = abs(profits[index] * weights[broken] - profits[broken] * weights[index])
         most = spare // loss if loss else capacity
-        one = Chunk(index, 1, weights[index], profits[index])
+        one = Move(index, 1, weights[index], profits[index])
         additions.offer(one, min(limits[index] - taken[index], most), -densities[index])
-        removals.offer(Chunk(index, -1, -weights[index], -profits[index]), min(taken[index], most), densities[index])
-    core = Core(additions.sorted(), removals.sorted(), Chunk(broken, 1, weights[broken], profits[broken]), room)
+        removals.offer(Move(index, -1, -weights[index], -profits[index]), min(taken[index], most), densities[index])
+    core = Core(additions.sorted(), removals.sorted(), Move(broken, 1, weights[broken], profits[broken]), room)
     search = core.search(best - profit, bound - profit, deadline, max_states, persist=persist)
     if search.change is not None:
-        for chunk in search.change:
-            taken[chunk.item] += chunk.copies
+        for move in search.change:
+            taken[move.item] += move.copies
         found, best = tuple(taken), profit + search.best
     return Packing(found, best, best if search.complete else profit + search.bound, search.states)
 

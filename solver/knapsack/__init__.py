@@ -1,0 +1,1 @@
+"""Bounded knapsacks solved to proven optimality: reduction, greedy choice, exact search."""

@@ -1,0 +1,61 @@
+"""What the server and a solver process send each other: chunks of portfolios, and one message for each portfolio."""
+
+from msgspec import Raw, Struct, msgpack
+
+OUT_OF_MEMORY = 71
+"""Exit code of a solver process that could not allocate memory."""
+
+LENGTH_BYTES = 4
+"""Every message on the socket, both ways, is its length as so many bytes, big end first, then itself in msgpack."""
+
+
+class Task(Struct, frozen=True, array_like=True):
+    """One portfolio of a chunk, its question already encoded, and the moment on `time.monotonic()`, one clock for all
+    processes of a machine, at which its answer loses its value."""
+
+    question: Raw
+    deadline: float | None
+
+
+class Ready(Struct, frozen=True, tag=True):
+    """The process has solved a portfolio of its own and waits for chunks. Sent once."""
+
+
+class Begun(Struct, frozen=True, tag=True):
+    """A chunk has arrived and its first portfolio is being solved."""
+
+
+class Answered(Struct, frozen=True, tag=True):
+    """The answer to the next portfolio of the chunk, worked on between two moments of `time.monotonic()`."""
+
+    answer: Raw
+    began: float
+    ended: float
+
+
+class Late(Struct, frozen=True, tag=True):
+    """The next portfolio of the chunk had lost its value before its turn came."""
+
+
+class Refused(Struct, frozen=True, tag=True):
+    """The next portfolio of the chunk is an InvalidPortfolio, in these words."""
+
+    message: str
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """Solving the next portfolio of the chunk raised an exception, with this traceback."""
+
+    message: str
+    traceback: str
+
+
+class NotBegun(Struct, frozen=True, tag=True):
+    """The chunk had its time before the turn of its next portfolio came."""
+
+
+type Message = Ready | Begun | Answered | Late | Refused | Failed | NotBegun
+
+encode = msgpack.Encoder().encode
+decode_chunk = msgpack.Decoder(list[Task]).decode
+decode_message = msgpack.Decoder(Message).decode
