@@ -16,7 +16,7 @@ def judge(portfolio: Portfolio, outcome: Outcome, optimum: Optimum | None) -> No
     assert isinstance(outcome, Solution)
     assert Fraction(outcome.objective) == optimum.objective
     if outcome.tie_proven:
-        assert sum(abs(trade) for trade in outcome.trades) == optimum.traded
+        assert sum(abs(Fraction(trade)) for trade in outcome.trades) == optimum.traded
 
 
 def check(portfolio: Portfolio, solution: Solution) -> None:

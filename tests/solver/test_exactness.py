@@ -72,7 +72,7 @@ def test_rounding_is_as_good_as_if_cash_were_no_concern(size: int) -> None:
             assert Fraction(outcome.objective) >= best.objective
             if outcome.path is SolutionPath.ROUNDING:
                 rounded += 1
-                assert (Fraction(outcome.objective), sum(abs(trade) for trade in outcome.trades)) == best
+                assert (Fraction(outcome.objective), sum(abs(Fraction(trade)) for trade in outcome.trades)) == best
     assert rounded > 20
 
 

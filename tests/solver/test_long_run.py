@@ -44,7 +44,7 @@ def judged(portfolio: Portfolio, outcome: Solution | Infeasible) -> str:
     if isinstance(outcome, Solution):
         assert Fraction(outcome.objective) >= relaxed.objective
         if Fraction(outcome.objective) == relaxed.objective and outcome.path is SolutionPath.ROUNDING:
-            assert sum(abs(trade) for trade in outcome.trades) == relaxed.traded
+            assert sum(abs(Fraction(trade)) for trade in outcome.trades) == relaxed.traded
             return "as good as without regard to cash"
     with suppress(TooLarge):
         judge(portfolio, outcome, brute_force(portfolio, limit=3_000))
