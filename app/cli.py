@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import click
 
-from app.errors import CannotListen, InvalidSetting
+from app.errors.codes import CannotListen, InvalidSetting
 from app.settings import EMBEDDED, load_settings
 
 EXIT_WITH_STDIN = click.option(
@@ -26,7 +26,7 @@ def cli() -> None:
 @EXIT_WITH_STDIN
 def serve(*, exit_with_stdin: bool) -> None:
     """Run the service. Settings come from the environment; see the README."""
-    from app.commands.lifeline import end_with_stdin  # noqa: PLC0415 - each command loads only what it needs
+    from app.commands.parent_watch import end_with_stdin  # noqa: PLC0415 - each command loads only what it needs
     from app.commands.server import run  # noqa: PLC0415
 
     settings = load_settings()

@@ -13,35 +13,35 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
-from app.api.health import HealthController
-from app.api.metrics import prometheus
-from app.api.models import ModelController
-from app.api.rebalance_history import RebalanceHistoryController
-from app.api.rebalances import RebalanceController
-from app.calculation.calculate import CALCULATION
-from app.commands.lifeline import end_with_server
-from app.http import envelope
+from app.commands.parent_watch import end_with_server
+from app.errors import envelope
+from app.history.endpoints import RebalanceHistoryController
 from app.http.correlation import Correlation
 from app.http.cors import CrossOrigin
 from app.http.dialect import Dialect
+from app.http.framework import ExactRequest, ExactResponse, ExactSnakeCaseResponse
 from app.http.headers import complete_headers
-from app.http.listing import is_whole_number, read_whole_number
-from app.http.wire import ExactRequest, ExactResponse, ExactSnakeCaseResponse
+from app.http.query import is_whole_number, read_whole_number
+from app.models.endpoints import ModelController
 from app.observability.collector import Collector, export_metrics, load_collector, open_tracing
 from app.observability.database import CommandObserver, ConnectionObserver
-from app.observability.figures import register_figures, tell_loss
+from app.observability.http_requests import RequestObserver
 from app.observability.logs import configure_logs
 from app.observability.metrics import Metrics
-from app.observability.requests import RequestObserver
+from app.observability.pool_metrics import register_figures, tell_loss
 from app.observability.tracing import Tracing
 from app.observability.upstream import UpstreamObserver
-from app.openapi import pages
-from app.openapi.document import NumberSchemaPlugin
-from app.readiness import Readiness, watching
-from app.rebalancing.observer import RebalanceObserver
+from app.operations.health import HealthController
+from app.operations.metrics import prometheus
+from app.operations.openapi import pages
+from app.operations.openapi.document import NumberSchemaPlugin
+from app.operations.readiness import Readiness, watching
+from app.rebalancing.endpoints import RebalanceController
 from app.rebalancing.rebalance import RebalanceLimits, Rebalancer
-from app.rebalancing.requests import RebalanceRequests
+from app.rebalancing.service import RebalanceRequests
+from app.rebalancing.telemetry import RebalanceObserver
 from app.settings import Settings, load_settings
+from app.solver_task.calculate import CALCULATION
 from integrations import ServiceSettings, UpstreamSettings, open_upstreams
 from persistence import open_database
 from solver.pool import SolverPool

@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 from msgspec import Meta, Struct
 from msgspec.inspect import EnumType, FloatType, IntType, LiteralType, StrType
 
-from app.errors import InvalidSetting
+from app.errors.codes import InvalidSetting
 from app.http.dialect import Dialect
 from persistence import is_connection_string
 from solver import SolverStrategy

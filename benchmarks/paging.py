@@ -16,9 +16,9 @@ import uvloop
 from msgspec import Struct
 from rich.progress import track
 
-from app.api.models import SORT_FIELDS as MODEL_ORDERS
-from app.api.rebalance_history import SORT_FIELDS as REBALANCE_ORDERS
 from app.commands.stack import Stack
+from app.history.endpoints import SORT_FIELDS as REBALANCE_ORDERS
+from app.models.endpoints import SORT_FIELDS as MODEL_ORDERS
 from benchmarks.clients import Call, client_session, timed
 from benchmarks.history import TEMPLATE, write_history
 from benchmarks.models import WORLD

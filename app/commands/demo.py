@@ -16,11 +16,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from app.api.rebalance_dto import PortfolioResultDTO, RebalanceResultDTO
-from app.calculation.answer import RebalanceDTO
 from app.commands.stack import Stack, StackFailed, running_stack
+from app.history.schemas import PortfolioResultDTO, RebalanceResultDTO
 from app.http.dialect import Dialect
 from app.settings import load_settings
+from app.solver_task.schemas import RebalanceDTO
 from integrations.simulator import SimulatorSettings, SpecialCase, World
 from persistence import RebalancedPortfolio, open_database
 

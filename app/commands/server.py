@@ -10,7 +10,7 @@ from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 from granian.server import MPServer
 
-from app.errors import CannotListen
+from app.errors.codes import CannotListen
 from app.observability.collector import load_collector
 from app.observability.logs import configure_logs, log_configuration
 from app.observability.stray_output import stray_output_logged

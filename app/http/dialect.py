@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import msgspec
 from msgspec import NODEFAULT, Struct
 
-from app.errors import Details
+from app.errors.codes import Details
 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from app.errors import InvalidField, OrderGenerationError, invalid
+from app.errors.codes import InvalidField, OrderGenerationError, invalid
 from app.http.dialect import Dialect
 
 MAXIMUM_DIGITS = 34

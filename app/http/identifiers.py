@@ -4,7 +4,7 @@ import re
 
 from bson import ObjectId
 
-from app.errors import InvalidField
+from app.errors.codes import InvalidField
 
 OBJECT_ID_PATTERN = r"^[0-9a-fA-F]{24}$"
 EXTERNAL_ID_PATTERN = r"^[0-9A-Za-z]{24}$"

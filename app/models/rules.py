@@ -6,7 +6,7 @@ Source: requirements.md, "Model Validation Rules" and "Drift Validation Rules".
 from collections.abc import Sequence
 from decimal import Decimal
 
-from app.errors import InvalidField
+from app.errors.codes import InvalidField
 from app.http.identifiers import external_id
 from persistence import Position
 

@@ -11,7 +11,7 @@ from typing import Final, Literal, cast, get_args
 from dotenv import dotenv_values
 from msgspec import Struct
 
-from app.errors import InvalidSetting
+from app.errors.codes import InvalidSetting
 from app.observability.metrics import Metrics
 from app.observability.tracing import NO_TRACING, Tracing
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-from app.errors import ErrorCode
+from app.errors.codes import ErrorCode
 from integrations import Cause
 from solver import SolutionPath
 

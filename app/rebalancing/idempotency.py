@@ -7,13 +7,13 @@ from http import HTTPStatus
 
 from bson import ObjectId
 
-from app import failures
-from app.calculation.answer import answer_of
-from app.errors import InvalidField, OrderGenerationError
+from app.errors import translation
+from app.errors.codes import InvalidField, OrderGenerationError
 from app.http.dialect import Dialect
 from app.http.headers import IDEMPOTENCY_KEY
-from app.rebalancing.answers import Answers
+from app.rebalancing.body import Answers
 from app.rebalancing.rebalance import Rebalanced
+from app.solver_task.schemas import answer_of
 from persistence import Answered, Claimed, Database, DatabaseUnavailable, RebalanceNotFound
 
 KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
@@ -102,7 +102,7 @@ async def _settle(database: Database, claim: Claimed, *, may_still_be_stored: bo
 def all_failed(rebalanced: Rebalanced) -> OrderGenerationError | None:
     """Tell that every portfolio failed; None where one completed."""
     header = rebalanced.header
-    return failures.of_all(rebalanced.failures, header.number_of_portfolios, str(header.id))
+    return translation.of_all(rebalanced.failures, header.number_of_portfolios, str(header.id))
 
 
 def _mendable(rebalanced: Rebalanced) -> bool:

@@ -7,9 +7,9 @@ from decimal import Decimal
 import msgspec
 from bson import ObjectId
 
-from app.calculation.assignment import Assignment, Terms
-from app.errors import ErrorCode, OrderGenerationError
+from app.errors.codes import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
+from app.solver_task.assignment import Assignment, Terms
 from integrations import Holdings, Quote
 from persistence import Model
 from solver import Security

@@ -10,19 +10,19 @@ import structlog
 from bson import ObjectId
 from msgspec import Struct
 
-from app import failures
-from app.calculation.answer import answer_of
-from app.calculation.assignment import Assignment
-from app.calculation.calculate import Calculated, Calculation, Unstorable
-from app.calculation.rounding import storable
 from app.clock import deadline_in, now, today
-from app.errors import OrderGenerationError, with_decimals
+from app.errors import translation
+from app.errors.codes import OrderGenerationError, with_decimals
 from app.http.correlation import trace_id
 from app.http.dialect import Dialect
-from app.rebalancing.answers import Answers
-from app.rebalancing.observer import ObservedPortfolio, ObservedRebalance, RebalanceObserver
-from app.rebalancing.precedence import Precedence, UnderWay
+from app.rebalancing.body import Answers
 from app.rebalancing.problem import assignment, encoded_terms, require_prices, securities_of, securities_outside
+from app.rebalancing.schedule import Precedence, UnderWay
+from app.rebalancing.telemetry import ObservedPortfolio, ObservedRebalance, RebalanceObserver
+from app.solver_task.assignment import Assignment
+from app.solver_task.calculate import Calculated, Calculation, Unstorable
+from app.solver_task.rounding import storable
+from app.solver_task.schemas import answer_of
 from integrations import Cause, PriceSnapshot, ServiceError, Upstreams
 from persistence import (
     Database,
@@ -230,9 +230,9 @@ class Rebalancer:
         except ServiceError as error:
             if error.cause is Cause.DEADLINE:
                 raise self._missed_deadline(portfolio_id) from error
-            raise failures.of_service(error) from error
+            raise translation.of_service(error) from error
         except Overloaded as error:
-            raise failures.of_overload(error) from error
+            raise translation.of_overload(error) from error
         except TimeoutError:
             raise self._missed_deadline(portfolio_id) from None
         except OrderGenerationError:
@@ -240,17 +240,17 @@ class Rebalancer:
         except Exception as defect:
             # A defect met by one portfolio must not cost the others; the log keeps what the answer must not show.
             log.exception("portfolio failed unexpectedly")
-            raise failures.of_defect({"portfolioId": portfolio_id}) from defect
+            raise translation.of_defect({"portfolioId": portfolio_id}) from defect
         seen.solved(solved)
         match solved.outcome:
             case Calculated() as calculated:
                 return calculated
             case Unstorable():
-                raise failures.of_unstorable(portfolio_id)
+                raise translation.of_unstorable(portfolio_id)
             case TimeLimit() if time.monotonic() >= run.deadline - CLOCK_TOLERANCE_SECONDS:
                 raise self._missed_deadline(portfolio_id)
             case refusal:
-                raise failures.of_refusal(portfolio_id, refusal)
+                raise translation.of_refusal(portfolio_id, refusal)
 
     async def _solve(
         self, run: _Run, prices: PriceSnapshot | ServiceError, place: int, portfolio_id: str
@@ -273,7 +273,7 @@ class Rebalancer:
                 return await self._solvers.solve(assigned, lane=run.id, deadline=run.deadline)
 
     def _missed_deadline(self, portfolio_id: str) -> OrderGenerationError:
-        return failures.of_missed_deadline(portfolio_id, self._limits.deadline_seconds)
+        return translation.of_missed_deadline(portfolio_id, self._limits.deadline_seconds)
 
 
 def _header(run: _Run, prices: PriceSnapshot | ServiceError, number_of_portfolios: int) -> Rebalance:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from app.errors import STATUS, ErrorCode
+from app.errors.codes import STATUS, ErrorCode
 from app.http.dialect import Dialect
 
 type Json = Any

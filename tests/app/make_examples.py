@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 
 from app.commands.stack import running_service_process, running_simulator_process
 from app.http.dialect import Dialect
-from app.openapi.document import EXAMPLES
+from app.operations.openapi.document import EXAMPLES
 from integrations.simulator import ErrorStatus, Hang, Service
 from persistence.embedded import EmbeddedMongod
 from tests.app.api import Answer, Api, json_bytes

@@ -8,14 +8,14 @@ import msgspec
 import pytest
 
 from app.http import streaming
-from app.rebalancing import answers
-from app.rebalancing.answers import Answers
+from app.rebalancing import body
+from app.rebalancing.body import Answers
 
 
 @pytest.fixture(params=[1 << 20, 100], ids=["in memory", "in a file"])
 def collected(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
     """Fifty parts, of places in no order."""
-    monkeypatch.setattr(answers, "MEMORY_BYTES", request.param)
+    monkeypatch.setattr(body, "MEMORY_BYTES", request.param)
     collected = Answers()
     for place in sorted(range(50), key=lambda place: place * 7 % 50):
         collected.add(place, b"[%d]" % place)
@@ -45,7 +45,7 @@ async def test_no_parts_are_an_empty_array() -> None:
 
 
 async def test_its_file_is_closed_when_it_was_read_or_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "MEMORY_BYTES", 2)
+    monkeypatch.setattr(body, "MEMORY_BYTES", 2)
     read, abandoned, given_up = Answers(), Answers(), Answers()
     for each in (read, abandoned, given_up):
         for place in range(5):
@@ -71,7 +71,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 def test_a_part_for_which_there_is_no_room_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """However small it is, and not only when the answer is read, which is when the rebalance has been stored."""
-    monkeypatch.setattr(answers, "MEMORY_BYTES", 2)
+    monkeypatch.setattr(body, "MEMORY_BYTES", 2)
     collected = Answers()
     with files_of_at_most(100):
         collected.add(0, b"x" * 100)

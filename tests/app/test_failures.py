@@ -10,12 +10,12 @@ import pytest
 from bson import ObjectId
 from litestar.exceptions import HTTPException
 
-from app import failures
-from app.calculation.assignment import Assignment, Terms
-from app.calculation.calculate import Unstorable, calculate
-from app.errors import STATUS, Details, ErrorCode
+from app.errors import translation
+from app.errors.codes import STATUS, Details, ErrorCode
+from app.errors.envelope import told
 from app.http.dialect import Dialect
-from app.http.envelope import told
+from app.solver_task.assignment import Assignment, Terms
+from app.solver_task.calculate import Unstorable, calculate
 from persistence import Failure, KeyInProgress, KeyReused, PersistenceError, StorageLost
 from solver import Crashed, Security, SolverStrategy
 from solver.pool import Overloaded
@@ -33,8 +33,8 @@ def test_every_code_has_a_status() -> None:
 
 
 def test_a_full_queue_is_told_with_the_time_after_which_to_come_back() -> None:
-    error = failures.of_overload(Overloaded(10_000, 17))
-    told_of_all = failures.of_all([failed(error.code, error.details)], 1, "id")
+    error = translation.of_overload(Overloaded(10_000, 17))
+    told_of_all = translation.of_all([failed(error.code, error.details)], 1, "id")
     assert told_of_all is not None
     assert (told_of_all.status, told_of_all.code) == (503, ErrorCode.OVERLOADED)
     assert told_of_all.headers == {"Retry-After": "17"}
@@ -55,13 +55,13 @@ def test_of_several_failures_the_one_that_a_retry_may_mend_speaks_then_the_one_t
     codes: list[ErrorCode], speaks: ErrorCode
 ) -> None:
     portfolios = [failed(code, {"retryAfterSeconds": 1}, place) for place, code in enumerate(codes)]
-    error = failures.of_all(portfolios, len(portfolios), "id")
+    error = translation.of_all(portfolios, len(portfolios), "id")
     assert error is not None
     assert error.code == speaks
 
 
 def test_a_solver_that_dies_twice_under_a_portfolio_is_an_internal_error() -> None:
-    error = failures.of_refusal("p", Crashed("killed by signal 9"))
+    error = translation.of_refusal("p", Crashed("killed by signal 9"))
     assert (error.status, error.details) == (500, {"portfolioId": "p"})
     assert "signal" not in error.message
 
@@ -74,12 +74,12 @@ def test_numbers_longer_than_the_database_holds_are_not_stored() -> None:
         msgspec.msgpack.encode(terms), 0, "p" * 24, None, Decimal(0), (Decimal("999999999999.99999999"),), ()
     )
     assert calculate(assignment, strategy=SolverStrategy.AUTO, time_limit_seconds=30) == Unstorable()
-    assert "more than 34 digits" in failures.of_unstorable("p").message
+    assert "more than 34 digits" in translation.of_unstorable("p").message
 
 
 def test_what_solver_processes_calculate_needs_neither_the_web_framework_nor_the_database_driver() -> None:
     """They would cost each of them memory and a second of start-up."""
-    loaded = "import sys, app.calculation.calculate; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = "import sys, app.solver_task.calculate; print(*{name.partition('.')[0] for name in sys.modules})"
     modules = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True, text=True).stdout.split()
     assert set(modules).isdisjoint({"litestar", "pymongo", "aiohttp", "opentelemetry", "structlog", "cvxpy"})
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from msgspec import Struct, json
 
-from app.rebalancing.answers import MEMORY_BYTES
+from app.rebalancing.body import MEMORY_BYTES
 from integrations.simulator import SimulatorSettings, World
 from tests.app.api import Api
 from tests.app.conftest import Environment, running_service

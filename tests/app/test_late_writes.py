@@ -11,7 +11,7 @@ from pymongo import MongoClient
 
 from app.http.dialect import Dialect
 from app.rebalancing import idempotency
-from app.rebalancing.answers import Answers
+from app.rebalancing.body import Answers
 from app.rebalancing.rebalance import Rebalanced
 from persistence import Database, DatabaseUnavailable, KeyInProgress, open_database, record_of
 from tests.persistence.examples import portfolio, rebalance

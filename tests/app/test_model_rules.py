@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.errors import InvalidField
+from app.errors.codes import InvalidField
 from app.models.rules import check_name, check_position, checked_positions
 from persistence import Position
 from tests.app.api import Api

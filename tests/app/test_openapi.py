@@ -12,16 +12,16 @@ from openapi_spec_validator import validate
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from app.api.health import LiveDTO, ReadyDTO
-from app.api.model_dto import ModelDTO, ModelHistoryDTO
-from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, ProofDTO, RebalanceResultDTO
-from app.api.rebalance_history import SORT_FIELDS, DeletedRebalanceDTO
-from app.calculation.answer import RebalanceDTO
-from app.errors import STATUS, ErrorCode
+from app.errors.codes import STATUS, ErrorCode
+from app.errors.envelope import ErrorEnvelope
+from app.history.endpoints import SORT_FIELDS, DeletedRebalanceDTO
+from app.history.schemas import PortfolioResultDTO, PositionResultDTO, ProofDTO, RebalanceResultDTO
 from app.http.dialect import Dialect
-from app.http.envelope import ErrorEnvelope
 from app.http.exact_json import encode
-from app.openapi.document import EXAMPLES
+from app.models.schemas import ModelDTO, ModelHistoryDTO
+from app.operations.health import LiveDTO, ReadyDTO
+from app.operations.openapi.document import EXAMPLES
+from app.solver_task.schemas import RebalanceDTO
 from tests.app.api import Api
 
 type Json = Any

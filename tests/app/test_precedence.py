@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.rebalancing.precedence import Precedence, UnderWay
+from app.rebalancing.schedule import Precedence, UnderWay
 from integrations.simulator import Delay, Service
 from tests.app.api import Api
 from tests.app.examples import created, path, position

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.calculation.rounding import difference, is_storable, product, share, storable
+from app.solver_task.rounding import difference, is_storable, product, share, storable
 
 stored = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12, places=8)
 weights = st.decimals(allow_nan=False, allow_infinity=False, min_value=-10, max_value=10, places=30)

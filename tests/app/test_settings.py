@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import InvalidSetting
+from app.errors.codes import InvalidSetting
 from app.http.dialect import Dialect
 from app.settings import Settings, available_processors, load_settings
 from solver import SolverStrategy

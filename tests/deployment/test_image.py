@@ -48,5 +48,5 @@ def test_every_module_of_the_service_is_compiled(installation: Installation) -> 
 
 
 def test_the_documentation_pages_files_are_in_it(installation: Installation) -> None:
-    assert (installation.site_packages / "app/static/swagger-ui/swagger-ui-bundle.js").exists()
-    assert (installation.site_packages / "app/static/redoc/redoc.standalone.js").exists()
+    assert (installation.site_packages / "app/operations/openapi/static/swagger-ui/swagger-ui-bundle.js").exists()
+    assert (installation.site_packages / "app/operations/openapi/static/redoc/redoc.standalone.js").exists()

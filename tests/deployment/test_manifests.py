@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import yaml
 
-from app.api.health import HealthController
+from app.operations.health import HealthController
 from app.settings import Settings, load_settings
 from tests.deployment.containerfile import REPOSITORY, final_stage
 from tests.deployment.manifests import (

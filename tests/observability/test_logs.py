@@ -39,7 +39,7 @@ def test_each_line_is_an_object_with_the_same_leading_keys(traced: Service) -> N
         assert line["level"] in {"debug", "info", "warning", "error", "critical"}
         assert isinstance(line["event"], str)
         assert isinstance(line["logger"], str)
-    assert {"_granian", "app.observability.requests"} <= {line["logger"] for line in lines}
+    assert {"_granian", "app.observability.http_requests"} <= {line["logger"] for line in lines}
 
 
 @pytest.mark.parametrize(

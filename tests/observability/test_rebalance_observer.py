@@ -7,10 +7,10 @@ import pytest
 from bson import ObjectId
 from prometheus_client import generate_latest
 
-from app.calculation.movement import Movement, movement
 from app.observability.metrics import Metrics
 from app.observability.tracing import NO_TRACING
-from app.rebalancing.observer import RebalanceObserver
+from app.rebalancing.telemetry import RebalanceObserver
+from app.solver_task.movement import Movement, movement
 from persistence import DatabaseUnavailable, Failure
 from solver import Portfolio, Security, Solution, SolutionPath
 from tests.observability.service import Scrape

@@ -8,8 +8,8 @@ from litestar.types import HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
+from app.observability.http_requests import RequestObserver
 from app.observability.metrics import Metrics
-from app.observability.requests import RequestObserver
 from app.observability.tracing import NO_TRACING
 from tests.observability.service import Scrape
 

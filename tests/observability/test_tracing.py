@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.commands.stack import free_port
-from app.errors import InvalidSetting
+from app.errors.codes import InvalidSetting
 from app.observability.collector import Collector, Destination, load_collector
 from tests.app.neighbours import Neighbours
 from tests.observability.conftest import SOON

@@ -5,10 +5,8 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from app.calculation.answer import trade_of
-from app.calculation.rounding import ZERO_SHARE, difference, product, share
-from app.http.error_dto import ErrorDTO
-from app.values import (
+from app.errors.schemas import ErrorDTO
+from app.http.fields import (
     Actual,
     ActualDrift,
     ExternalId,
@@ -29,6 +27,8 @@ from app.values import (
     TransactionType,
     VersionNumber,
 )
+from app.solver_task.rounding import ZERO_SHARE, difference, product, share
+from app.solver_task.schemas import trade_of
 from persistence import Rebalance, RebalancedPortfolio, RebalancedPosition
 from solver import SolutionPath
 

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from app.observability.metrics import Metrics
-from app.readiness import Readiness
+from app.operations.readiness import Readiness
 from integrations import Upstreams
 from solver.pool import SolverPool
 

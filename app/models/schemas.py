@@ -6,10 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from app.errors import InvalidField
-from app.http.identifiers import external_id
-from app.models.rules import check_name, check_position, checked_portfolios, checked_positions
-from app.values import (
+from app.errors.codes import InvalidField
+from app.http.fields import (
     ExternalId,
     HighDrift,
     LowDrift,
@@ -23,6 +21,8 @@ from app.values import (
     Target,
     VersionNumber,
 )
+from app.http.identifiers import external_id
+from app.models.rules import check_name, check_position, checked_portfolios, checked_positions
 from persistence import Model, ModelAction, ModelContent, ModelHistoryEntry, Position
 
 

@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
-from app.errors import Details, ErrorCode
-from app.values import Moment
+from app.errors.codes import Details, ErrorCode
+from app.http.fields import Moment
 from persistence import Failure
 
 

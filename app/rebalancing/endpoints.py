@@ -6,16 +6,16 @@ from litestar import Controller, MediaType, Response, post
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from litestar.response import Stream
 
-from app.api.models import ModelId
-from app.api.responses import REBALANCE_ERRORS, errors
-from app.api.responses import answers as documented
-from app.calculation.answer import RebalanceDTO
-from app.errors import ErrorCode
+from app.errors.codes import ErrorCode
 from app.http.headers import IDEMPOTENCY_KEY
 from app.http.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN, external_id, object_id
+from app.http.responses import REBALANCE_ERRORS, errors
+from app.http.responses import answers as documented
 from app.http.streaming import BLOCK_BYTES, blocks
+from app.models.endpoints import ModelId
 from app.rebalancing.idempotency import KEY_PATTERN
-from app.rebalancing.requests import RebalanceRequests
+from app.rebalancing.service import RebalanceRequests
+from app.solver_task.schemas import RebalanceDTO
 
 PortfolioId = Annotated[
     str, PathParameter(description="24 letters or digits.", schema_extra={"pattern": EXTERNAL_ID_PATTERN})

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from app.errors import ErrorCode, OrderGenerationError
+from app.errors.codes import ErrorCode, OrderGenerationError
 from app.models.rules import checked_portfolios, checked_positions
 from persistence import Model, Position
 

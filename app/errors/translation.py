@@ -7,7 +7,7 @@ from http import HTTPStatus
 import msgspec
 from msgspec import Struct
 
-from app.errors import STATUS, Details, ErrorCode, OrderGenerationError
+from app.errors.codes import STATUS, Details, ErrorCode, OrderGenerationError
 from app.http.dialect import camel_case
 from integrations import Cause, ServiceError
 from persistence import (

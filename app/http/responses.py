@@ -5,8 +5,8 @@ from typing import Any
 
 from litestar.openapi.datastructures import ResponseSpec
 
-from app.errors import STATUS, ErrorCode
-from app.http.envelope import ErrorEnvelope
+from app.errors.codes import STATUS, ErrorCode
+from app.errors.envelope import ErrorEnvelope
 
 _MEANINGS: Mapping[ErrorCode, str] = {
     ErrorCode.VALIDATION_ERROR: "the request breaks a rule; the details name the field and the rule",

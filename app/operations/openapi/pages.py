@@ -14,10 +14,10 @@ from litestar.static_files import create_static_files_router
 
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
-from app.openapi.document import finished
+from app.operations.openapi.document import finished
 
 TITLE = "GlobeCo Order Generation Service"
-STATIC = Path(__file__).parent.parent / "static"
+STATIC = Path(__file__).with_name("static")
 
 _HEAD = f"""<!DOCTYPE html>
 <html lang="en">

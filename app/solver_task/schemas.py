@@ -5,11 +5,10 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from app.calculation.rounding import difference, product, share
+from app.errors.schemas import ErrorDTO
 from app.http.dialect import Dialect
-from app.http.error_dto import ErrorDTO
 from app.http.exact_json import encode
-from app.values import (
+from app.http.fields import (
     Actual,
     ExternalId,
     FinalQuantity,
@@ -22,6 +21,7 @@ from app.values import (
     Target,
     TransactionType,
 )
+from app.solver_task.rounding import difference, product, share
 from persistence import RebalancedPortfolio, RebalancedPosition
 
 

@@ -7,30 +7,30 @@ from litestar import Controller, delete, get, post, put
 from litestar.params import PathParameter
 from litestar.response import Stream
 
-from app.api.model_dto import (
-    ModelDTO,
-    ModelHistoryDTO,
-    ModelPortfolioDTO,
-    ModelPositionRequest,
-    ModelPostDTO,
-    ModelPutDTO,
-)
-from app.api.responses import answers, errors
 from app.clock import now
-from app.errors import ErrorCode
+from app.errors.codes import ErrorCode
 from app.http.correlation import correlation_id
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
 from app.http.identifiers import OBJECT_ID_PATTERN, object_id
-from app.http.listing import NO_OFFSET, PAGE_SIZE, Limit, Offset, PageSize, Version, sort_keys, sorted_by
+from app.http.query import NO_OFFSET, PAGE_SIZE, Limit, Offset, PageSize, Version, sort_keys, sorted_by
+from app.http.responses import answers, errors
 from app.http.streaming import array, streamed
-from app.models.changes import (
+from app.models.edits import (
     Alteration,
     with_portfolios,
     with_position,
     with_position_replaced,
     without_portfolios,
     without_position,
+)
+from app.models.schemas import (
+    ModelDTO,
+    ModelHistoryDTO,
+    ModelPortfolioDTO,
+    ModelPositionRequest,
+    ModelPostDTO,
+    ModelPutDTO,
 )
 from persistence import Change, Database, Model, ModelAction, ModelField
 

@@ -2,10 +2,10 @@
 
 from bson import ObjectId
 
-from app.errors import ErrorCode, OrderGenerationError
+from app.errors.codes import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
 from app.rebalancing import idempotency
-from app.rebalancing.answers import Answers
+from app.rebalancing.body import Answers
 from app.rebalancing.rebalance import Rebalanced, Rebalancer
 from persistence import Database, Model
 

@@ -10,11 +10,11 @@ import msgspec
 from bson import ObjectId
 from msgspec import Struct
 
-from app.calculation.answer import answer_of
-from app.calculation.assignment import Assignment, Terms, decoded
-from app.calculation.movement import Movement, movement
-from app.calculation.rounding import is_storable
 from app.http.dialect import Dialect
+from app.solver_task.assignment import Assignment, Terms, decoded
+from app.solver_task.movement import Movement, movement
+from app.solver_task.rounding import is_storable
+from app.solver_task.schemas import answer_of
 from persistence import PortfolioRecord, RebalancedPortfolio, RebalancedPosition, Solve, record_of
 from solver import Crashed, Infeasible, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit, solve
 from solver.pool import EXAMPLE, Work

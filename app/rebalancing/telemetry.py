@@ -14,10 +14,10 @@ import structlog
 from bson import ObjectId
 from structlog.contextvars import bound_contextvars
 
-from app.calculation.calculate import Calculated, Calculation, Unstorable
-from app.errors import ErrorCode
+from app.errors.codes import ErrorCode
 from app.observability.metrics import NO_SOLUTION, Metrics, SolverOutcome
 from app.observability.tracing import Attribute, Span, Tracing
+from app.solver_task.calculate import Calculated, Calculation, Unstorable
 from persistence import Failure
 from solver import Crashed, Infeasible, NoWholeShare, TimeLimit
 from solver.pool import Solved

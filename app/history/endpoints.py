@@ -8,17 +8,17 @@ from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
 
-from app.api.model_dto import ModelPortfolioDTO
-from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, ProofDTO, RebalanceResultDTO
-from app.api.rebalances import PortfolioId
-from app.api.responses import answers, errors
-from app.errors import ErrorCode, InvalidField, OrderGenerationError
+from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError
+from app.history.schemas import PortfolioResultDTO, PositionResultDTO, ProofDTO, RebalanceResultDTO
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
+from app.http.fields import ResourceId
 from app.http.identifiers import OBJECT_ID_PATTERN, external_id, object_id
-from app.http.listing import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
+from app.http.query import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
+from app.http.responses import answers, errors
 from app.http.streaming import array, read_ahead, streamed
-from app.values import ResourceId
+from app.models.schemas import ModelPortfolioDTO
+from app.rebalancing.endpoints import PortfolioId
 from persistence import Database, Rebalance, RebalancedPortfolio, RebalanceField, RebalanceNotFound, SortKey
 
 RebalanceId = Annotated[

@@ -12,8 +12,14 @@ from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
-from app.api.health import LiveDTO, ReadyDTO
-from app.api.model_dto import (
+from app.errors.envelope import ErrorEnvelope, PortalErrorEnvelope
+from app.history.endpoints import DeletedRebalanceDTO
+from app.history.schemas import PortfolioResultDTO, PositionResultDTO, ProofDTO, RebalanceResultDTO
+from app.http import correlation
+from app.http.dialect import Dialect, camel_case, snake_case
+from app.http.exact_json import NUMBER_PATTERN, Number
+from app.http.query import WholeNumber
+from app.models.schemas import (
     ModelDTO,
     ModelHistoryDTO,
     ModelPortfolioDTO,
@@ -21,14 +27,8 @@ from app.api.model_dto import (
     ModelPostDTO,
     ModelPutDTO,
 )
-from app.api.rebalance_dto import PortfolioResultDTO, PositionResultDTO, ProofDTO, RebalanceResultDTO
-from app.api.rebalance_history import DeletedRebalanceDTO
-from app.calculation.answer import RebalanceDTO
-from app.http import correlation
-from app.http.dialect import Dialect, camel_case, snake_case
-from app.http.envelope import ErrorEnvelope, PortalErrorEnvelope
-from app.http.exact_json import NUMBER_PATTERN, Number
-from app.http.listing import WholeNumber
+from app.operations.health import LiveDTO, ReadyDTO
+from app.solver_task.schemas import RebalanceDTO
 
 type Json = dict[str, Any]
 """An object of the document."""

@@ -5,8 +5,8 @@ from typing import Literal
 from litestar import Controller, Response, get
 from msgspec import Struct
 
-from app.api.responses import answers
-from app.readiness import Readiness
+from app.http.responses import answers
+from app.operations.readiness import Readiness
 
 
 class LiveDTO(Struct, frozen=True, rename="camel"):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from litestar.params import QueryParameter
 
-from app.errors import InvalidField
+from app.errors.codes import InvalidField
 from app.http.dialect import camel_case, snake_case
 from persistence import SortKey
 

@@ -11,12 +11,12 @@ from litestar.exceptions import HTTPException, ValidationException
 from msgspec import Struct
 
 from app.clock import now
-from app.errors import ErrorCode, InvalidField, OrderGenerationError, invalid
-from app.failures import of_defect, of_persistence
+from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError, invalid
+from app.errors.schemas import ErrorDTO
+from app.errors.translation import of_defect, of_persistence
 from app.http.correlation import trace_id
 from app.http.dialect import Dialect
-from app.http.error_dto import ErrorDTO
-from app.http.wire import ExactResponse
+from app.http.framework import ExactResponse
 from persistence import PersistenceError
 
 log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, override
 from litestar import Request, Response
 from litestar.types import Empty, Serializer
 
-from app.errors import ErrorCode, OrderGenerationError
+from app.errors.codes import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
 from app.http.exact_json import decode, encode, encode_hook
 

@@ -1,1 +1,0 @@
-"""The HTTP interface: routes, what they take and what they answer."""

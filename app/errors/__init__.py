@@ -1,0 +1,1 @@
+"""Error codes, their HTTP envelope, and the translation of lower packages' exceptions into them."""

@@ -1,0 +1,1 @@
+"""Stored rebalances: list, read and delete them."""

@@ -1,0 +1,1 @@
+"""What operators and tools read: health, readiness, metrics and the API document."""
