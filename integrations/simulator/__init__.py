@@ -17,6 +17,7 @@ then be changed over HTTP.
 from integrations.simulator.calls import Call, CallReport
 from integrations.simulator.control import CONTROL_HELP
 from integrations.simulator.faults.kinds import (
+    Creation,
     Delay,
     ErrorStatus,
     Fault,
@@ -24,6 +25,9 @@ from integrations.simulator.faults.kinds import (
     GarbageKind,
     Hang,
     HangMidBody,
+    LostStatus,
+    OrderFault,
+    OrderResponse,
     Refuse,
     Reset,
     SlowBody,
@@ -38,6 +42,7 @@ __all__ = [
     "CONTROL_HELP",
     "Call",
     "CallReport",
+    "Creation",
     "Delay",
     "ErrorStatus",
     "Fault",
@@ -47,6 +52,9 @@ __all__ = [
     "HangMidBody",
     "Holding",
     "Holdings",
+    "LostStatus",
+    "OrderFault",
+    "OrderResponse",
     "Refuse",
     "Reset",
     "Service",

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from integrations.simulator.faults.kinds import Fault
 from integrations.simulator.holdings import Holding, Holdings, SpecialCase
-from integrations.simulator.services import JSON
+from integrations.simulator.reply import JSON
 from integrations.simulator.settings import Service
 from integrations.simulator.simulator import Simulator
 
@@ -28,6 +28,8 @@ The control API, on a port of its own. SERVICE is portfolio-accounting, pricing,
   PUT    /control/prices/TICKER    {"price":"63.10"}: exactly this from now on
   DELETE /control/prices/TICKER    no price for this ticker
   POST   /control/settle           apply the accepted orders to holdings and cash, at one draw of the prices
+  GET    /control/orders           every created order, with the number of trades sent for it
+  DELETE /control/orders           forget all orders
   GET    /control/calls            calls by service and route, and the last 200 with their correlation ids
   DELETE /control/calls            count from zero again
   GET    /control/faults           the faults of every service
@@ -46,6 +48,12 @@ Faults, tried in order; delays add to what follows, of the others the first that
   {"fault":"garbage","kind":KIND}                      empty, html, truncated-json, wrong-types, wrong-shape, deep,
                                                        nan, huge, negative-prices, zero-prices, duplicates,
                                                        endless-pages, million-rows
+  {"fault":"order-fault","responds":RESPONSE,"creates":"yes"}
+                                                       a post of orders; RESPONSE is normal, failure, minus-one, short,
+                                                       error, overload, cut-before, cut-during, cut-after or hang;
+                                                       creates: yes, no or later; also "every":2 (orders affected),
+                                                       "order_type":2, "later_seconds":1, "delay_seconds":0, "message"
+  {"fault":"lost-status"}                              a submission that sends trades, keeps the status and fails
 
 All but refuse take "rate":0.3 (that share of the calls), "calls":5 (only the next five), "pause":3 (with calls: then
 let three pass, and so on), "route":"GET /api/v1/prices" (only that route).
@@ -105,6 +113,8 @@ def control_application(simulator: Simulator) -> web.Application:
             web.put("/control/prices/{ticker}", _answering(control.put_price)),
             web.delete("/control/prices/{ticker}", _answering(control.remove_price)),
             web.post("/control/settle", _answering(control.settle)),
+            web.get("/control/orders", _answering(control.orders)),
+            web.delete("/control/orders", _answering(control.forget_orders)),
             web.get("/control/calls", _answering(control.calls)),
             web.delete("/control/calls", _answering(control.forget_calls)),
             web.get("/control/faults", _answering(control.faults)),
@@ -159,6 +169,12 @@ class _Control:
 
     async def settle(self, _: web.Request) -> object:
         return self._simulator.orders.settle(self._simulator.world, self._simulator.prices)
+
+    async def orders(self, _: web.Request) -> object:
+        return self._simulator.orders.orders
+
+    async def forget_orders(self, _: web.Request) -> None:
+        self._simulator.orders.clear()
 
     async def calls(self, _: web.Request) -> object:
         return self._simulator.calls.report()

@@ -1,7 +1,6 @@
 """The five services as they answer when nothing is wrong with them, quirks included."""
 
 import re
-from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import msgspec
@@ -9,35 +8,19 @@ from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
 from integrations.simulator.holdings import Holdings, Security
-from integrations.simulator.orders import LARGEST_BATCH, BatchResult, Order, OrderBook, OrderPost, refused_batch
+from integrations.simulator.order_service import OrderService
+from integrations.simulator.orders import OrderBook
 from integrations.simulator.prices import PriceBoard
+from integrations.simulator.reply import Pagination, Reply, Route, pagination
 from integrations.simulator.settings import Service
 from integrations.simulator.world import World
 
-JSON = "application/json"
 _DATE = "2025-08-10T13:23:37Z"
 _STOCK = ("68759586672efc735e8b0001", "CS", "Common Stock")
 _HEX_ID = re.compile("[0-9a-fA-F]{24}")
 _DEFAULT_PAGE, _LARGEST_PAGE = 50, 1000
-_STATUSES = {"SUCCESS": 200, "PARTIAL": 207, "FAILURE": 207}
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-
-
-class Answer(Struct, frozen=True):
-    """An answer before any fault befalls it."""
-
-    body: bytes
-    status: int = 200
-    content_type: str = JSON
-
-
-class Route(Struct, frozen=True):
-    """One call of one service; `path` is an aiohttp route template."""
-
-    method: str
-    path: str
-    answer: Callable[[web.Request], Awaitable[Answer]]
 
 
 class _Balance(Struct, frozen=True, rename="camel"):
@@ -86,23 +69,9 @@ class _Portfolio(Struct, frozen=True, rename="camel"):
     version: int = 1
 
 
-class _Pagination(Struct, frozen=True, rename="camel"):
-    total_elements: int
-    total_pages: int
-    current_page: int
-    page_size: int
-    has_next: bool
-    has_previous: bool
-
-
 class _PortfolioPage(Struct, frozen=True):
     portfolios: list[_Portfolio]
-    pagination: _Pagination
-
-
-class _OrderPage(Struct, frozen=True):
-    content: list[Order]
-    pagination: _Pagination
+    pagination: Pagination
 
 
 class _Detail(Struct, frozen=True):
@@ -121,7 +90,8 @@ class GlobeCo:
 
     def __init__(self, world: World, prices: PriceBoard, orders: OrderBook) -> None:
         """Encode what never changes."""
-        self._world, self._prices, self._orders = world, prices, orders
+        self._world, self._prices = world, prices
+        self._order_service = OrderService(world, orders)
         self._securities = {security.security_id: _encode(_security(security)) for security in world.securities}
         self._all_securities = b"[" + b",".join(self._securities.values()) + b"]"
 
@@ -146,12 +116,9 @@ class GlobeCo:
                     Route("GET", "/api/v2/portfolios", self._list_portfolios),
                 )
             case Service.ORDER:
-                return (
-                    Route("POST", "/api/v1/orders", self._post_orders),
-                    Route("GET", "/api/v1/orders", self._list_orders),
-                )
+                return self._order_service.routes()
 
-    async def _balances(self, request: web.Request) -> Answer:
+    async def _balances(self, request: web.Request) -> Reply:
         """A page of a portfolio's rows by security id, the cash row last; a bad limit or offset is silently ignored.
 
         The real service answers everybody's rows where no portfolio is named; this one answers none.
@@ -165,60 +132,40 @@ class GlobeCo:
         pagination = _BalancePagination(
             limit, offset, len(rows), offset + limit < len(rows), offset // limit + 1, pages
         )
-        return Answer(_encode(_BalancePage(rows[offset : offset + limit], pagination)))
+        return Reply(_encode(_BalancePage(rows[offset : offset + limit], pagination)))
 
-    async def _all_prices(self, _: web.Request) -> Answer:
-        return Answer(self._prices.encode_all())
+    async def _all_prices(self, _: web.Request) -> Reply:
+        return Reply(self._prices.encode_all())
 
-    async def _price(self, request: web.Request) -> Answer:
+    async def _price(self, request: web.Request) -> Reply:
         body = self._prices.encode_one(request.match_info["ticker"])
         if body is None:
-            return Answer(_encode(_SpringError(404, "Not Found", request.path)), 404)
-        return Answer(body)
+            return Reply(_encode(_SpringError(404, "Not Found", request.path)), 404)
+        return Reply(body)
 
-    async def _list_securities(self, _: web.Request) -> Answer:
-        return Answer(self._all_securities)
+    async def _list_securities(self, _: web.Request) -> Reply:
+        return Reply(self._all_securities)
 
-    async def _security(self, request: web.Request) -> Answer:
+    async def _security(self, request: web.Request) -> Reply:
         security_id = request.match_info["id"]
         if _HEX_ID.fullmatch(security_id) is None:
-            return Answer(b"Internal Server Error", 500, "text/plain")
+            return Reply(b"Internal Server Error", 500, "text/plain")
         body = self._securities.get(security_id.lower())
-        return Answer(_encode(_Detail("Security not found")), 404) if body is None else Answer(body)
+        return Reply(_encode(_Detail("Security not found")), 404) if body is None else Reply(body)
 
-    async def _portfolio(self, request: web.Request) -> Answer:
+    async def _portfolio(self, request: web.Request) -> Reply:
         portfolio = self._world.portfolio(request.match_info["id"])
         if portfolio is None:
-            return Answer(_encode(_Detail("Portfolio not found")), 404)
-        return Answer(_encode(_Portfolio(portfolio.portfolio_id, portfolio.name)))
+            return Reply(_encode(_Detail("Portfolio not found")), 404)
+        return Reply(_encode(_Portfolio(portfolio.portfolio_id, portfolio.name)))
 
-    async def _list_portfolios(self, request: web.Request) -> Answer:
+    async def _list_portfolios(self, request: web.Request) -> Reply:
         page = _page_asked_for(request)
         if page is None:
-            return Answer(_encode(_Detail("limit must be 1 to 1000 and offset at least 0")), 422)
+            return Reply(_encode(_Detail("limit must be 1 to 1000 and offset at least 0")), 422)
         limit, offset = page
         portfolios = [_Portfolio(p.portfolio_id, p.name) for p in self._world.portfolios(offset, limit)]
-        return Answer(_encode(_PortfolioPage(portfolios, _pagination(self._world.portfolio_count, limit, offset))))
-
-    async def _post_orders(self, request: web.Request) -> Answer:
-        try:
-            batch = msgspec.json.decode(await request.read(), type=list[OrderPost], strict=False)
-        except msgspec.MsgspecError as error:
-            return _batch_answer(refused_batch(f"Unreadable request: {error}"), 400)
-        if len(batch) > LARGEST_BATCH:
-            message = f"Batch size {len(batch)} exceeds maximum allowed size of {LARGEST_BATCH}"
-            return _batch_answer(refused_batch(message), 413)
-        result = self._orders.accept(batch)
-        return _batch_answer(result, _STATUSES[result.status] if result.total_received else 400)
-
-    async def _list_orders(self, request: web.Request) -> Answer:
-        """A page of the accepted orders, flat with ids where the real service nests whole objects."""
-        page = _page_asked_for(request)
-        if page is None:
-            return Answer(_encode(_SpringError(400, "Invalid limit or offset", request.path)), 400)
-        limit, offset = page
-        orders = self._orders.orders
-        return Answer(_encode(_OrderPage(orders[offset : offset + limit], _pagination(len(orders), limit, offset))))
+        return Reply(_encode(_PortfolioPage(portfolios, pagination(self._world.portfolio_count, limit, offset))))
 
 
 def _security(security: Security) -> _Security:
@@ -261,11 +208,3 @@ def _page_asked_for(request: web.Request) -> tuple[int, int] | None:
     if limit is None or offset is None or not 1 <= limit <= _LARGEST_PAGE or offset < 0:
         return None
     return limit, offset
-
-
-def _pagination(total: int, limit: int, offset: int) -> _Pagination:
-    return _Pagination(total, -(-total // limit), offset // limit, limit, offset + limit < total, offset > 0)
-
-
-def _batch_answer(result: BatchResult, status: int) -> Answer:
-    return Answer(_encode(result), status)

@@ -12,7 +12,8 @@ from integrations.simulator.faults.delivery import deliver, deliver_faulty
 from integrations.simulator.faults.kinds import Fault, Refuse
 from integrations.simulator.orders import OrderBook
 from integrations.simulator.prices import PriceBoard
-from integrations.simulator.services import GlobeCo, Route
+from integrations.simulator.reply import Route
+from integrations.simulator.services import GlobeCo
 from integrations.simulator.settings import Service, SimulatorSettings, SimulatorUrls
 from integrations.simulator.world import World
 
@@ -113,8 +114,8 @@ class Simulator:
             self.calls.record(service, name, request)
             struck = self._faults.strike(service, name)
             if struck:
-                return await deliver_faulty(request, route.answer, struck)
-            return deliver(await route.answer(request))
+                return await deliver_faulty(request, route, struck)
+            return deliver(await route.reply(request))
 
         return endpoint
 

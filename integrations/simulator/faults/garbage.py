@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from integrations.simulator.faults.kinds import GarbageKind
-from integrations.simulator.services import Answer
+from integrations.simulator.reply import Reply
 
 _PRICE = re.compile(rb'("(?:open|close|high|low)":)([0-9.]+)')
 _QUANTITY = re.compile(rb'("quantity(?:Long|Short)":)"[^"]*"')
@@ -75,7 +75,7 @@ _NONSENSE: dict[GarbageKind, Callable[[bytes], bytes]] = {
 }
 
 
-def garble(kind: GarbageKind, answer: Answer) -> Answer:
+def garble(kind: GarbageKind, answer: Reply) -> Reply:
     """Make nonsense of this kind of a JSON answer. A million rows come whole here, in pieces from `million_rows`."""
     content_type = "text/html" if kind is GarbageKind.HTML else answer.content_type
-    return Answer(_NONSENSE[kind](answer.body), content_type=content_type)
+    return Reply(_NONSENSE[kind](answer.body), content_type=content_type)

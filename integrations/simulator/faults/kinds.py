@@ -110,8 +110,70 @@ class Reset(CallFault, frozen=True, kw_only=True):
     mid_body: bool = False
 
 
+class OrderResponse(StrEnum):
+    """How the Order Service responds to a post of orders."""
+
+    NORMAL = "normal"
+    """The result of each order; one that was not created fails with the fault's message."""
+    FAILURE = "failure"
+    """The affected orders are reported as failures with the fault's message, created or not."""
+    MINUS_ONE = "minus-one"
+    """The affected orders are reported as failures with `requestIndex` -1."""
+    SHORT = "short"
+    """The results of the affected orders are missing."""
+    ERROR = "error"
+    """500 for the whole post, with the fault's message and `totalReceived` 0."""
+    OVERLOAD = "overload"
+    """500 for the whole post, with the overload message; nothing is created."""
+    CUT_BEFORE = "cut-before"
+    """The connection is reset before the first byte of the response."""
+    CUT_DURING = "cut-during"
+    """The connection is reset after half of the response."""
+    CUT_AFTER = "cut-after"
+    """The connection is closed after the whole response."""
+    HANG = "hang"
+    """No response."""
+
+
+class Creation(StrEnum):
+    """Whether the orders that a fault affects are created."""
+
+    YES = "yes"
+    NO = "no"
+    LATER = "later"
+
+
+class OrderFault(CallFault, frozen=True, kw_only=True):
+    """A post of orders whose response does not show what was created; `route` is that of the post and stays so.
+
+    Attributes:
+        responds: how the Order Service responds.
+        creates: whether it creates the affected orders; all others are created as usual.
+        every: of the orders that are affected, every n-th: 1 affects all of them, 2 the first, third, fifth ...
+        order_type: only orders of this type are affected.
+        later_seconds: how long after the call orders are created with `later`.
+        delay_seconds: how long the response takes once the orders are created.
+        message: of affected orders, or of the whole response.
+    """
+
+    route: str | None = "POST /api/v1/orders"
+    responds: OrderResponse = OrderResponse.NORMAL
+    creates: Creation = Creation.YES
+    every: Annotated[int, Meta(ge=1)] = 1
+    order_type: int | None = None
+    later_seconds: Seconds = 1.0
+    delay_seconds: Seconds = 0.0
+    message: str = "System overloaded - database operation timeout"
+
+
+class LostStatus(CallFault, frozen=True, kw_only=True):
+    """A batch submission that sends the trades, loses the orders' new status and returns 500."""
+
+    route: str | None = "POST /api/v1/orders/batch/submit"
+
+
 class Refuse(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="fault", tag=_kebab):
     """Close the listening port and every connection, so that connecting is refused until the fault is removed."""
 
 
-type Fault = Delay | ErrorStatus | Hang | HangMidBody | SlowBody | Garbage | Reset | Refuse
+type Fault = Delay | ErrorStatus | Hang | HangMidBody | SlowBody | Garbage | Reset | OrderFault | LostStatus | Refuse

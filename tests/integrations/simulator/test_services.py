@@ -226,49 +226,6 @@ async def test_the_list_of_portfolios_pages_through_regular_ones_and_then_the_sp
     assert status == 422
 
 
-def order(simulator: Simulator, **changes: object) -> dict[str, object]:
-    return {
-        "blotterId": 1, "statusId": 1, "portfolioId": simulator.world.portfolio_ids(0, 1)[0], "orderTypeId": 1,
-        "securityId": simulator.world.priced_security_ids()[0], "quantity": 10, "limitPrice": None,
-        "tradeOrderId": None, "orderTimestamp": "2025-08-10T13:23:37Z", "version": 1,
-    } | changes  # fmt: skip
-
-
-async def test_orders_are_kept_and_answered_one_by_one(http: aiohttp.ClientSession, anyio_backend: object) -> None:
-    async with running_simulator(SimulatorSettings(portfolios=1)) as simulator:
-        url = f"{simulator.urls.order}/api/v1/orders"
-
-        async def post(body: object) -> tuple[int, Any]:
-            async with http.post(url, json=body) as response:
-                return response.status, await response.json()
-
-        assert await post([order(simulator), order(simulator, orderTypeId=2)]) == (200, {
-            "status": "SUCCESS", "message": "All 2 orders processed successfully",
-            "totalReceived": 2, "successful": 2, "failed": 0,
-            "orders": [
-                {"status": "SUCCESS", "message": "Order created successfully", "requestIndex": 0, "orderId": 1},
-                {"status": "SUCCESS", "message": "Order created successfully", "requestIndex": 1, "orderId": 2},
-            ],
-        })  # fmt: skip
-        status, mixed = await post([order(simulator, quantity=0), order(simulator), order(simulator, portfolioId=None)])
-        assert (status, mixed["status"], mixed["successful"], mixed["failed"]) == (207, "PARTIAL", 1, 2)
-        assert "orderId" not in mixed["orders"][0]
-        status, refused = await post([order(simulator, orderTypeId=9)])
-        assert (status, refused["status"], refused["failed"]) == (207, "FAILURE", 1)
-        bad_bodies: list[object] = [[], {"orders": []}, [order(simulator, quantity="much")]]
-        for bad in bad_bodies:
-            status, answer = await post(bad)
-            assert (status, answer["status"], answer["totalReceived"]) == (400, "FAILURE", 0)
-        status, _ = await post([order(simulator)] * 1001)
-        assert status == 413
-
-        status, page = await get(http, url, limit=2, offset=1)
-        assert status == 200
-        assert [row["id"] for row in page["content"]] == [2, 3]
-        assert page["content"][0]["orderTypeId"] == 2
-        assert page["pagination"]["totalElements"] == 3
-
-
 async def test_the_same_seed_gives_the_same_world_and_another_seed_another() -> None:
     def picture(seed: int) -> tuple[object, ...]:
         simulator = Simulator(SimulatorSettings(seed=seed, portfolios=50))
