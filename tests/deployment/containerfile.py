@@ -1,8 +1,10 @@
 """Reads the Containerfile: its stages, and the instructions of each."""
 
+import itertools
 import json
 import re
 from pathlib import Path
+from string import Template
 
 from msgspec import Struct
 
@@ -52,16 +54,27 @@ class Stage(Struct, frozen=True):
         return {name: value.strip('"') for found in pairs for name, value in found}
 
 
-def read_stages(path: Path = CONTAINERFILE) -> dict[str, Stage]:
-    """The stages by name, in order."""
+def logical_lines(path: Path = CONTAINERFILE) -> list[str]:
+    """Return the lines without comments, continuation lines joined."""
     lines = [line for line in path.read_text().splitlines() if not line.lstrip().startswith("#")]
-    logical = re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines()
+    return list(filter(None, re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines()))
+
+
+def global_arguments() -> dict[str, str]:
+    """Return the defaults of the ARG instructions before the first stage: what a build can override."""
+    lines = itertools.takewhile(lambda line: not line.startswith("FROM "), logical_lines())
+    return dict(line.removeprefix("ARG ").split("=", 1) for line in lines)
+
+
+def read_stages(path: Path = CONTAINERFILE) -> dict[str, Stage]:
+    """Return the stages by name, in order, each with the image or stage that it is built on by default."""
+    defaults = global_arguments()
     stages: dict[str, Stage] = {}
-    for line in filter(None, logical):
+    for line in itertools.dropwhile(lambda line: not line.startswith("FROM "), logical_lines(path)):
         keyword, _, value = line.partition(" ")
         if keyword == "FROM":
             image, name = re.fullmatch(r"(\S+) AS (\S+)", value).groups()  # type: ignore[union-attr]
-            stages[name] = Stage(name, image, ())
+            stages[name] = Stage(name, Template(image).substitute(defaults), ())
         else:
             last = list(stages)[-1]
             stage = stages[last]

@@ -4,6 +4,7 @@ Every path of the image lies under that directory; nothing else about the comman
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,8 +40,7 @@ class Installation(Struct, frozen=True):
 
     def here(self, text: str) -> str:
         """The text with every path of the image as it is on this machine."""
-        for directory in IMAGE_DIRECTORIES:
-            text = text.replace(directory, f"{self.root}{directory}")
+        text = re.sub(rf"(?<![\w.-])({'|'.join(IMAGE_DIRECTORIES)})", rf"{self.root}\1", text)
         return text.replace(IMAGE_PYTHON, THIS_PYTHON)
 
     @property
@@ -60,19 +60,22 @@ class Installation(Struct, frozen=True):
 
 
 def install(root: Path) -> Installation:
-    """Replay the build stage under a root directory, then leave only what the final stage copies out of it."""
+    """Replay the stages `packages` and `build` under a directory, then keep what the final stage copies out of them."""
     installation = Installation(root)
-    build = read_stages()["build"]
-    directory = root
-    for instruction in build.instructions:
-        match instruction.keyword:
-            case "WORKDIR":
-                directory = Path(installation.here(instruction.value))
-                directory.mkdir(parents=True)
-            case "COPY":
-                _copy(instruction, directory)
-            case "RUN":
-                _run(instruction, directory, installation, build)
+    stages = read_stages()
+    directory = Path(installation.here("/src"))
+    for stage in (stages["packages"], stages["build"]):
+        for instruction in stage.instructions:
+            match instruction.keyword:
+                case "WORKDIR":
+                    assert directory == Path(installation.here(instruction.value))
+                    directory.mkdir(parents=True)
+                case "COPY":
+                    _copy(instruction, directory)
+                case "RUN":
+                    _run(instruction, directory, installation, stages["packages"])
+    service = directory / "installed/opt/order-generation"
+    shutil.copytree(service, installation.virtual_environment, dirs_exist_ok=True)
     shutil.rmtree(directory)
     return installation
 

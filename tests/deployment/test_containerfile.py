@@ -1,8 +1,10 @@
 """The Containerfile says what a production image must be."""
 
+import re
+
 import pytest
 
-from tests.deployment.containerfile import CONTAINERFILE, REPOSITORY, final_stage, read_stages
+from tests.deployment.containerfile import CONTAINERFILE, REPOSITORY, final_stage, global_arguments, read_stages
 from tests.deployment.tools import run_tool
 
 VIRTUAL_ENVIRONMENT = "/opt/order-generation"
@@ -12,36 +14,55 @@ def test_hadolint_has_nothing_to_say() -> None:
     assert run_tool("hadolint", str(CONTAINERFILE)) == (0, "")
 
 
-def test_both_stages_have_the_same_python() -> None:
+def test_every_stage_has_the_same_python() -> None:
     """A virtual environment names the interpreter it was made with."""
     stages = read_stages()
-    assert stages["build"].image == final_stage().image == "python:3.13-slim"
-    assert stages["build"].environment["UV_PYTHON"] == "/usr/local/bin/python3.13"
+    assert stages["packages"].image == final_stage().image == "python:3.13-slim"
+    assert stages["build"].image == "packages"
+    assert stages["packages"].environment["UV_PYTHON"] == "/usr/local/bin/python3.13"
+
+
+def test_base_images_can_be_overridden() -> None:
+    """CI passes their digests; the default of uv's is a stage of its own, whose tag Dependabot can read."""
+    assert global_arguments() == {"PYTHON_IMAGE": "python:3.13-slim", "UV_IMAGE": "uv-release"}
+    assert re.fullmatch(r"ghcr\.io/astral-sh/uv:\d+\.\d+\.\d+", read_stages()["uv-release"].image)
 
 
 def test_everything_comes_from_the_lock_and_nothing_from_the_extras() -> None:
-    syncs = [run.shell_command for run in read_stages()["build"].all("RUN") if "uv " in run.value]
-    assert len(syncs) == 2
-    for sync in syncs:
-        assert sync.startswith("uv sync --frozen --no-dev ")
-        assert "--extra" not in sync
-        assert "--all-extras" not in sync
-    assert syncs[-1].endswith("--no-editable")
+    """The service and the solver are installed without looking at what they require."""
+    (sync,) = [run.shell_command for run in read_stages()["packages"].all("RUN")]
+    assert sync.startswith("uv sync --frozen --no-dev --no-install-workspace ")
+    assert "extra" not in sync
+    (install,) = [run.shell_command for run in read_stages()["build"].all("RUN")]
+    assert " --no-deps . ./solver " in install
 
 
 def test_the_packages_layer_needs_only_the_project_files() -> None:
     """Editing the source of the service or the solver does not install the locked packages again."""
-    build = read_stages()["build"].instructions
-    first = next(index for index, instruction in enumerate(build) if "--no-install-workspace" in instruction.value)
-    copied = " ".join(instruction.value for instruction in build[:first] if instruction.keyword == "COPY").split()
-    assert {"pyproject.toml", "uv.lock", "solver/pyproject.toml"} <= set(copied)
-    assert not {"app", "solver", "persistence", "integrations"} & set(copied)
+    copied = {copy.value for copy in read_stages()["packages"].all("COPY")}
+    assert copied == {
+        "--from=uv /uv /usr/local/bin/uv",
+        "pyproject.toml uv.lock ./",
+        "solver/pyproject.toml solver/pyproject.toml",
+    }
 
 
-def test_only_the_virtual_environment_reaches_the_image() -> None:
-    assert final_stage().only("COPY").value == f"--from=build {VIRTUAL_ENVIRONMENT} {VIRTUAL_ENVIRONMENT}"
-    assert read_stages()["build"].environment["UV_PROJECT_ENVIRONMENT"] == VIRTUAL_ENVIRONMENT
+def test_packages_and_service_reach_the_image_in_layers_of_their_own() -> None:
+    """A release whose packages have not changed shares their layer with the release before."""
+    assert [copy.value for copy in final_stage().all("COPY")] == [
+        f"--from=packages {VIRTUAL_ENVIRONMENT} {VIRTUAL_ENVIRONMENT}",
+        f"--from=build /src/installed{VIRTUAL_ENVIRONMENT} {VIRTUAL_ENVIRONMENT}",
+    ]
+    assert read_stages()["packages"].environment["UV_PROJECT_ENVIRONMENT"] == VIRTUAL_ENVIRONMENT
     assert final_stage().environment["PATH"].split(":")[0] == f"{VIRTUAL_ENVIRONMENT}/bin"
+
+
+def test_the_contents_of_the_layers_do_not_depend_on_the_time_of_the_build() -> None:
+    """Byte code is validated by nothing, and every file has the same time."""
+    assert read_stages()["packages"].environment["PYC_INVALIDATION_MODE"] == "UNCHECKED_HASH"
+    for stage in ("packages", "build"):
+        (run,) = read_stages()[stage].all("RUN")
+        assert run.shell_command.endswith(" -exec touch --no-dereference --date=@0 {} +")
 
 
 def test_the_image_takes_security_updates_and_loses_its_installer() -> None:
@@ -68,13 +89,17 @@ def test_it_says_what_it_is() -> None:
     labels = final_stage().only("LABEL").value
     for label in ("title", "description", "licenses", "source", "version", "revision", "created", "base.name"):
         assert f"org.opencontainers.image.{label}=" in labels
-    assert [argument.value for argument in final_stage().all("ARG")] == ["VERSION", "REVISION", "CREATED"]
+    assert [argument.value for argument in final_stage().all("ARG")] == [
+        "VERSION",
+        "REVISION",
+        "CREATED",
+        "PYTHON_DIGEST",
+    ]
 
 
 @pytest.mark.parametrize("needed", ["pyproject.toml", "uv.lock", "README.md", "LICENSE", "app", "solver"])
 def test_the_build_context_has_what_the_image_is_built_from(needed: str) -> None:
-    copied = " ".join(copy.value for copy in read_stages()["build"].all("COPY"))
-    assert needed in copied
+    assert needed in copied_from_context()
     assert f"!{needed}" in context_rules()
 
 
@@ -83,8 +108,14 @@ def test_the_build_context_has_nothing_else() -> None:
     assert rules[0] == "*"
     for rule in rules:
         if rule.startswith("!"):
-            assert any(rule[1:] in copy.value.split() for copy in read_stages()["build"].all("COPY"))
+            assert rule[1:] in copied_from_context()
     assert {"**/__pycache__", "**/*.pyc"} <= set(rules)
+
+
+def copied_from_context() -> set[str]:
+    """Return what the stages copy from the build context."""
+    copies = [copy.value for stage in read_stages().values() for copy in stage.all("COPY")]
+    return {word for copy in copies if not copy.startswith("--from=") for word in copy.split()[:-1]}
 
 
 def context_rules() -> list[str]:

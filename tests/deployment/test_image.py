@@ -28,6 +28,19 @@ def test_nothing_of_development_or_of_the_embedded_mongodb_is_in_it(installation
     assert not [path for path in installation.root.rglob("mongod*") if path.is_file() and path.suffix == ""]
 
 
+def test_its_largest_packages_are_ones_that_it_uses(installation: Installation) -> None:
+    """Litestar's generated examples would bring faker, which is larger than the service."""
+    assert installed_packages(installation).keys() & {"faker", "polyfactory"} == set()
+
+
+def test_byte_code_is_the_same_in_every_build(installation: Installation) -> None:
+    """Its header has the hash of the source instead of the time of the file (PEP 552), and says not to check it."""
+    compiled = list(installation.site_packages.rglob("*.pyc"))
+    assert len(compiled) > 1000
+    for file in compiled:
+        assert file.read_bytes()[4:8] == b"\x01\x00\x00\x00", file
+
+
 def test_no_tests_are_in_it(installation: Installation) -> None:
     assert not [path for path in installation.root.rglob("tests") if path.is_dir()]
 

@@ -134,7 +134,7 @@ def test_the_audit_reads_every_package_of_the_image_and_none_of_development(tmp_
 
 
 def test_one_version_of_uv_builds_and_checks() -> None:
-    version = read_stages()["uv"].image.removeprefix("ghcr.io/astral-sh/uv:")
+    version = read_stages()["uv-release"].image.removeprefix("ghcr.io/astral-sh/uv:")
     assert {load(path)["env"]["UV_VERSION"] for path in FILES if "setup-uv" in path.read_text()} == {version}
 
 
