@@ -1,9 +1,10 @@
-"""Everything that can go wrong, in one hierarchy, and the one table that gives each code its HTTP status."""
+"""The errors of the API: one row for each code, and the exceptions that carry them."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from http import HTTPStatus
+from typing import Self
 
 type Details = Mapping[str, object]
 """What is wrong, as JSON values: ids, field paths, bounds."""
@@ -27,67 +28,138 @@ def with_decimals(details: Details, change: Callable[[Decimal], Decimal]) -> Det
 
 
 class ErrorCode(StrEnum):
-    """The `code` of an error's envelope."""
+    """The `code` of an error envelope: one row for each, which is all there is to say about it.
 
-    VALIDATION_ERROR = "VALIDATION_ERROR"
-    MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
-    POSITION_NOT_FOUND = "POSITION_NOT_FOUND"
-    PORTFOLIO_NOT_FOUND = "PORTFOLIO_NOT_FOUND"
-    REBALANCE_NOT_FOUND = "REBALANCE_NOT_FOUND"
-    NOT_FOUND = "NOT_FOUND"
-    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
-    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
-    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
-    VERSION_CONFLICT = "VERSION_CONFLICT"
-    DUPLICATE_NAME = "DUPLICATE_NAME"
-    DUPLICATE_POSITION = "DUPLICATE_POSITION"
-    POSITION_MISMATCH = "POSITION_MISMATCH"
-    AMBIGUOUS_MODEL = "AMBIGUOUS_MODEL"
-    IDEMPOTENCY_IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
-    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
-    OPTIMIZATION_FAILED = "OPTIMIZATION_FAILED"
-    PRICE_UNAVAILABLE = "PRICE_UNAVAILABLE"
-    SECURITY_NOT_FOUND = "SECURITY_NOT_FOUND"
-    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
-    EXTERNAL_SERVICE_ERROR = "EXTERNAL_SERVICE_ERROR"
-    DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
-    OVERLOADED = "OVERLOADED"
-    INTERNAL_ERROR = "INTERNAL_ERROR"
+    Attributes:
+        status: HTTP status of a response with this code.
+        meaning: what the API document says of it, without a full stop.
+        fails_portfolio: whether one portfolio of a rebalance can fail with it.
+    """
 
+    status: HTTPStatus
+    meaning: str
+    fails_portfolio: bool
 
-STATUS: Mapping[ErrorCode, HTTPStatus] = {
-    ErrorCode.VALIDATION_ERROR: HTTPStatus.BAD_REQUEST,
-    ErrorCode.MODEL_NOT_FOUND: HTTPStatus.NOT_FOUND,
-    ErrorCode.POSITION_NOT_FOUND: HTTPStatus.NOT_FOUND,
-    ErrorCode.PORTFOLIO_NOT_FOUND: HTTPStatus.NOT_FOUND,
-    ErrorCode.REBALANCE_NOT_FOUND: HTTPStatus.NOT_FOUND,
-    ErrorCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
-    ErrorCode.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
-    ErrorCode.PAYLOAD_TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    ErrorCode.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    ErrorCode.VERSION_CONFLICT: HTTPStatus.CONFLICT,
-    ErrorCode.DUPLICATE_NAME: HTTPStatus.CONFLICT,
-    ErrorCode.DUPLICATE_POSITION: HTTPStatus.CONFLICT,
-    ErrorCode.POSITION_MISMATCH: HTTPStatus.CONFLICT,
-    ErrorCode.AMBIGUOUS_MODEL: HTTPStatus.CONFLICT,
-    ErrorCode.IDEMPOTENCY_IN_PROGRESS: HTTPStatus.CONFLICT,
-    ErrorCode.IDEMPOTENCY_KEY_REUSED: HTTPStatus.UNPROCESSABLE_ENTITY,
-    ErrorCode.OPTIMIZATION_FAILED: HTTPStatus.UNPROCESSABLE_ENTITY,
-    ErrorCode.PRICE_UNAVAILABLE: HTTPStatus.UNPROCESSABLE_ENTITY,
-    ErrorCode.SECURITY_NOT_FOUND: HTTPStatus.UNPROCESSABLE_ENTITY,
-    ErrorCode.DEADLINE_EXCEEDED: HTTPStatus.UNPROCESSABLE_ENTITY,
-    ErrorCode.EXTERNAL_SERVICE_ERROR: HTTPStatus.SERVICE_UNAVAILABLE,
-    ErrorCode.DATABASE_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-    ErrorCode.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
-    ErrorCode.INTERNAL_ERROR: HTTPStatus.INTERNAL_SERVER_ERROR,
-}
+    # The defaults are for type checkers, which take a look-up such as `ErrorCode("OVERLOADED")` for this call.
+    def __new__(
+        cls,
+        code: str,
+        status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR,
+        meaning: str = "",
+        *fails_portfolio: bool,
+    ) -> Self:
+        """Create a member from its row."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.status = status
+        member.meaning = meaning
+        member.fails_portfolio = any(fails_portfolio)
+        return member
+
+    VALIDATION_ERROR = (
+        "VALIDATION_ERROR",
+        HTTPStatus.BAD_REQUEST,
+        "the request breaks a rule; the details name the field and the rule",
+    )
+    ORDERS_DISABLED = "ORDERS_DISABLED", HTTPStatus.FORBIDDEN, "this service is not configured to send orders"
+    CROSS_SITE = "CROSS_SITE", HTTPStatus.FORBIDDEN, "a browser sent the request from another site"
+    MODEL_NOT_FOUND = "MODEL_NOT_FOUND", HTTPStatus.NOT_FOUND, "no model has this id"
+    POSITION_NOT_FOUND = "POSITION_NOT_FOUND", HTTPStatus.NOT_FOUND, "the model has no such security"
+    PORTFOLIO_NOT_FOUND = (
+        "PORTFOLIO_NOT_FOUND",
+        HTTPStatus.NOT_FOUND,
+        "no model has the portfolio, or it was not part of the rebalance",
+    )
+    REBALANCE_NOT_FOUND = "REBALANCE_NOT_FOUND", HTTPStatus.NOT_FOUND, "no rebalance has this id, or it was deleted"
+    NOT_FOUND = "NOT_FOUND", HTTPStatus.NOT_FOUND, "there is no such route"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED", HTTPStatus.METHOD_NOT_ALLOWED, "the route does not accept this method"
+    REQUEST_TIMEOUT = "REQUEST_TIMEOUT", HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time"
+    VERSION_CONFLICT = (
+        "VERSION_CONFLICT",
+        HTTPStatus.CONFLICT,
+        "another change came first; the details name the current version",
+    )
+    DUPLICATE_NAME = "DUPLICATE_NAME", HTTPStatus.CONFLICT, "another model has the name"
+    DUPLICATE_POSITION = "DUPLICATE_POSITION", HTTPStatus.CONFLICT, "the model has the security already"
+    POSITION_MISMATCH = "POSITION_MISMATCH", HTTPStatus.CONFLICT, "the position has another target or other drifts"
+    AMBIGUOUS_MODEL = "AMBIGUOUS_MODEL", HTTPStatus.CONFLICT, "several models have the portfolio; the details name them"
+    IDEMPOTENCY_IN_PROGRESS = (
+        "IDEMPOTENCY_IN_PROGRESS",
+        HTTPStatus.CONFLICT,
+        "the first request with this key is still running",
+    )
+    DOCUMENT_UNREADABLE = (
+        "DOCUMENT_UNREADABLE",
+        HTTPStatus.CONFLICT,
+        "the stored document is not in this service's format",
+    )
+    ORDERS_SENT = (
+        "ORDERS_SENT",
+        HTTPStatus.CONFLICT,
+        "orders of the rebalance were planned or sent, so it cannot be deleted",
+    )
+    SUPERSEDED = (
+        "SUPERSEDED",
+        HTTPStatus.CONFLICT,
+        "orders of another rebalance of the portfolio are unfinished or newer",
+    )
+    REBALANCE_TOO_OLD = "REBALANCE_TOO_OLD", HTTPStatus.CONFLICT, "the rebalance is too old for its orders to be sent"
+    PAYLOAD_TOO_LARGE = (
+        "PAYLOAD_TOO_LARGE",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "the body is larger than the operation accepts",
+    )
+    UNSUPPORTED_MEDIA_TYPE = (
+        "UNSUPPORTED_MEDIA_TYPE",
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "the body is not sent as `application/json`",
+    )
+    IDEMPOTENCY_KEY_REUSED = (
+        "IDEMPOTENCY_KEY_REUSED",
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "the key was first used on another target or with another body",
+    )
+    OPTIMIZATION_FAILED = (
+        "OPTIMIZATION_FAILED",
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "no whole shares satisfy the constraints, or the time ended before a proof",
+        True,
+    )
+    PRICE_UNAVAILABLE = (
+        "PRICE_UNAVAILABLE",
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "a security has no usable price; the details name it and the reason",
+        True,
+    )
+    SECURITY_NOT_FOUND = (
+        "SECURITY_NOT_FOUND",
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "a security is unknown to the Security Service; the details name it",
+        True,
+    )
+    BOOKS_INVALID = (
+        "BOOKS_INVALID",
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "an upstream response contradicts itself; the details name the securities",
+        True,
+    )
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED", HTTPStatus.UNPROCESSABLE_ENTITY, "the time for the request was up", True
+    EXTERNAL_SERVICE_ERROR = (
+        "EXTERNAL_SERVICE_ERROR",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "an upstream service failed; the details name it and the reason",
+        True,
+    )
+    DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE", HTTPStatus.SERVICE_UNAVAILABLE, "the database is unavailable"
+    OVERLOADED = "OVERLOADED", HTTPStatus.SERVICE_UNAVAILABLE, "every solver is busy and the queue is full", True
+    INTERNAL_ERROR = "INTERNAL_ERROR", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error occurred", True
 
 
 class OrderGenerationError(Exception):
     """A failure that the caller is told about, as the envelope's inner object.
 
     Attributes:
-        code: which failure; its status is in `STATUS`.
+        code: which failure; its row has the status.
         message: a sentence that a person can act on, with nothing internal in it.
         details: JSON values.
         headers: headers of the answer, such as `Retry-After`.
@@ -109,7 +181,7 @@ class OrderGenerationError(Exception):
     @property
     def status(self) -> HTTPStatus:
         """The HTTP status of the code."""
-        return STATUS[self.code]
+        return self.code.status
 
 
 class InvalidField(ValueError):

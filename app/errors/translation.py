@@ -7,7 +7,7 @@ from http import HTTPStatus
 import msgspec
 from msgspec import Struct
 
-from app.errors.codes import STATUS, Details, ErrorCode, OrderGenerationError
+from app.errors.codes import Details, ErrorCode, OrderGenerationError
 from app.http.dialect import camel_case
 from integrations import Cause, ServiceError
 from persistence import (
@@ -149,7 +149,7 @@ def of_all(
     """
     if len(failures) < number_of_portfolios or not failures:
         return None
-    first = min((failure for _, failure in failures), key=lambda failure: _PRECEDENCE[STATUS[ErrorCode(failure.code)]])
+    first = min((failure for _, failure in failures), key=lambda failure: _PRECEDENCE[ErrorCode(failure.code).status])
     details = {
         # The code's own details, such as the service and the cause, are the answer's whoever they are taken from.
         **first.details,

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx
 
-from app.errors.codes import STATUS, ErrorCode
+from app.errors.codes import ErrorCode
 from app.http.dialect import Dialect
 
 type Json = Any
@@ -73,7 +73,7 @@ class Answer:
         assert set(outer) == expected, self.text
         error = self.body["error"]
         assert list(error) == ["code", "message", "details", "timestamp", "traceId"]
-        assert STATUS[ErrorCode(error["code"])] == self.status
+        assert ErrorCode(error["code"]).status == self.status
         assert isinstance(error["details"], dict)
         assert error["message"]
         assert outer.get("detail", error["message"]) == error["message"]

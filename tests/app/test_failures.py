@@ -11,7 +11,7 @@ from bson import ObjectId
 from litestar.exceptions import HTTPException
 
 from app.errors import translation
-from app.errors.codes import STATUS, Details, ErrorCode
+from app.errors.codes import Details, ErrorCode
 from app.errors.envelope import told
 from app.http.dialect import Dialect
 from app.solver_task.assignment import Assignment, Terms
@@ -28,8 +28,13 @@ def failed(code: str, details: Details, place: int = 0) -> tuple[str, Failure]:
     return f"{place:024d}", Failure(code, f"{code} happened.", dict(details), NOW, "trace")
 
 
-def test_every_code_has_a_status() -> None:
-    assert set(STATUS) == set(ErrorCode)
+def test_every_code_has_an_error_status_and_a_meaning() -> None:
+    """The row of a code states its HTTP status and what the API document says of it."""
+    assert list(ErrorCode)
+    for code in ErrorCode:
+        assert ErrorCode(code.value) is code
+        assert 400 <= code.status < 600
+        assert code.meaning
 
 
 def test_a_full_queue_is_told_with_the_time_after_which_to_come_back() -> None:

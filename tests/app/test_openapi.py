@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
-from app.errors.codes import STATUS, ErrorCode
+from app.errors.codes import ErrorCode
 from app.errors.envelope import ErrorEnvelope
 from app.history.endpoints import SORT_FIELDS, DeletedRebalanceDTO
 from app.history.schemas import PortfolioResultDTO, PositionResultDTO, ProofDTO, RebalanceResultDTO
@@ -164,12 +164,23 @@ def test_every_error_is_documented_with_the_envelope_under_the_status_of_its_cod
             assert response["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorEnvelope"}
             codes = re.findall(r"^`([A-Z_]+)`: \w", response["description"], re.MULTILINE)
             assert codes
-            assert {STATUS[ErrorCode(code)] for code in codes} == {int(status)}
+            assert {ErrorCode(code).status for code in codes} == {int(status)}
             told.update(codes)
         takes_a_body = "requestBody" in operation
         assert ({"413", "415"} <= set(operation["responses"])) == takes_a_body
-    # These belong to no operation.
-    assert set(ErrorCode) - told == {"NOT_FOUND", "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"}
+    # These belong to no operation, or to operations that are still to come.
+    assert set(ErrorCode) - told == {
+        "NOT_FOUND",
+        "METHOD_NOT_ALLOWED",
+        "INTERNAL_ERROR",
+        "REQUEST_TIMEOUT",
+        "DOCUMENT_UNREADABLE",
+        "ORDERS_DISABLED",
+        "CROSS_SITE",
+        "ORDERS_SENT",
+        "SUPERSEDED",
+        "REBALANCE_TOO_OLD",
+    }
 
 
 @pytest.mark.parametrize(("name", "answer"), EXAMPLE_ANSWERS, ids=[name for name, _ in EXAMPLE_ANSWERS])
