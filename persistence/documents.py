@@ -78,20 +78,28 @@ class ModelHistoryEntry(Struct, frozen=True, rename="camel"):
     after: ModelContent | None
 
 
-class RebalancedPosition(Struct, frozen=True, rename="camel"):
-    """One security of one rebalanced portfolio: price, quantities before and after, and what was asked of it."""
+class RebalancedPosition(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One security of one rebalanced portfolio: price, quantities before and after, target and drift band.
+
+    Attributes:
+        price: None for a holding that has no price and is held unchanged.
+        ticker: None if unknown, and in documents stored before tickers were.
+        restraint: the rule that kept the security from a better quantity; None if there is none.
+    """
 
     security_id: str
-    price: Decimal
+    price: Decimal | None
     original_quantity: Decimal
     adjusted_quantity: Decimal
     target: Decimal
     high_drift: Decimal
     low_drift: Decimal
+    ticker: str | None = None
+    restraint: str | None = None
 
 
 class Failure(Struct, frozen=True, rename="camel"):
-    """Why a portfolio was not rebalanced: the error envelope's inner facts.
+    """Why a portfolio was not rebalanced: the content of the error envelope.
 
     `details` holds plain JSON values and Decimals.
     """
@@ -104,12 +112,33 @@ class Failure(Struct, frozen=True, rename="camel"):
 
 
 class Solve(Struct, frozen=True, rename="camel"):
-    """How a portfolio was solved: path, exact gap in money, whether the tie is proven, seconds in the solver."""
+    """How a portfolio was solved, and what is proven of the result. The stored form of a proof.
+
+    Attributes:
+        path: the method that found the result.
+        gap: money by which the objective could at most still be lower; 0 if it is proven optimal.
+        tie_proven: whether the choice among equally good results is proven as well.
+        seconds: time in the solver.
+        objective: money, fees included; None in documents stored before it was.
+        bound: proven lower bound of the objective in money; None in documents stored before it was.
+        outside: money by which securities lie outside their bands; None in documents stored before it was.
+    """
 
     path: str
     gap: Decimal
     tie_proven: bool
     seconds: float
+    objective: Decimal | None = None
+    bound: Decimal | None = None
+    outside: Decimal | None = None
+
+
+class PortfolioWarning(Struct, frozen=True, rename="camel"):
+    """A fact about the result that its reader should know, with the securities that it concerns."""
+
+    code: str
+    message: str
+    security_ids: tuple[str, ...] = ()
 
 
 class RebalancedPortfolio(Struct, frozen=True, rename="camel"):
@@ -119,7 +148,13 @@ class RebalancedPortfolio(Struct, frozen=True, rename="camel"):
         rebalance_id: its header's `_id`.
         place: 0-based place in the model's order of portfolios.
         status: `COMPLETED` or `FAILED`; a failed one has a failure and no positions.
+        market_value: cash and holdings less any withdrawal; targets and drift bands refer to it.
         trade_date: ISO 8601 day of the trades.
+        drift_before, drift_after: sum of |target - weight| before and after the trades, 6 decimal places.
+        turnover: traded value / market value, 6 decimal places.
+        fees: money that the orders cost.
+
+    Drifts, turnover and fees are None if the portfolio failed, and in documents stored before they were.
     """
 
     rebalance_id: ObjectId
@@ -134,16 +169,22 @@ class RebalancedPortfolio(Struct, frozen=True, rename="camel"):
     trade_date: str
     positions: tuple[RebalancedPosition, ...]
     solve: Solve | None
+    drift_before: Decimal | None = None
+    drift_after: Decimal | None = None
+    turnover: Decimal | None = None
+    fees: Decimal | None = None
+    warnings: tuple[PortfolioWarning, ...] = ()
 
 
-class Rebalance(Struct, frozen=True, rename="camel"):
+class Rebalance(Struct, frozen=True, rename="camel", omit_defaults=True):
     """The header of a rebalance, collection `rebalances`; stored after all its portfolios.
 
     Attributes:
-        rebalance_date: when it was asked for.
-        priced_at: when the one price snapshot was taken; None where no prices could be had.
+        rebalance_date: when it was requested.
+        priced_at: when the price snapshot was taken; None if no prices were available.
         created_at: when it was stored.
         version: optimistic lock of a deletion.
+        rules: the rules it was computed with, as JSON values and Decimals; None if there were none.
     """
 
     id: ObjectId = field(name="_id")
@@ -154,3 +195,4 @@ class Rebalance(Struct, frozen=True, rename="camel"):
     number_of_portfolios: int
     created_at: datetime
     version: int
+    rules: dict[str, object] | None = None

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import aiohttp
@@ -155,13 +156,14 @@ def _trades(answered: RebalanceDTO, read_back: PortfolioResultDTO, world: World)
     positions = {position.security_id: position for position in read_back.positions or ()}
     for trade in answered.transactions:
         position = positions[trade.security_id]
+        price = position.price or Decimal(0)
         color = "red" if trade.transaction_type == "SELL" else "green"
         table.add_row(
             f"[{color}]{trade.transaction_type}[/{color}]",
             world.by_id[trade.security_id].ticker,
             f"{trade.quantity:,}",
-            f"{position.price:,.2f}",
-            f"{position.price * trade.quantity:,.2f}",
+            f"{price:,.2f}",
+            f"{price * trade.quantity:,.2f}",
             f"{position.original_quantity:,f}",
             f"{position.adjusted_quantity:,f}",
             f"{position.target:.2%}",

@@ -37,7 +37,7 @@ class PositionResultDTO(Struct, frozen=True, rename="camel"):
     """One security of a stored rebalance; the last three are null where nothing trades."""
 
     security_id: ExternalId
-    price: Price
+    price: Price | None
     original_quantity: OriginalQuantity
     adjusted_quantity: FinalQuantity
     original_position_market_value: Decimal
@@ -55,14 +55,15 @@ class PositionResultDTO(Struct, frozen=True, rename="camel"):
     def of(cls, position: RebalancedPosition, market_value: Decimal, trade_date: date) -> "PositionResultDTO":
         """Show a stored position of a rebalanced portfolio."""
         trade = trade_of(position)
-        value = product(position.adjusted_quantity, position.price)
+        price = position.price or Decimal(0)
+        value = product(position.adjusted_quantity, price)
         wanted = product(position.target, market_value)
         return cls(
             security_id=position.security_id,
             price=position.price,
             original_quantity=position.original_quantity,
             adjusted_quantity=position.adjusted_quantity,
-            original_position_market_value=product(position.original_quantity, position.price),
+            original_position_market_value=product(position.original_quantity, price),
             adjusted_position_market_value=value,
             target=position.target,
             high_drift=position.high_drift,

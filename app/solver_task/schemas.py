@@ -85,7 +85,7 @@ class RebalanceDTO(Struct, frozen=True, rename="camel"):
                     position.target,
                     position.high_drift,
                     position.low_drift,
-                    share(product(position.adjusted_quantity, position.price), market_value),
+                    share(product(position.adjusted_quantity, position.price or Decimal(0)), market_value),
                 )
                 for position in portfolio.positions
             ],

@@ -21,9 +21,13 @@ from persistence.codec import (
 )
 from persistence.documents import RebalancedPortfolio, RebalancedPosition
 
-_DECIMALS: Final = tuple(b"\x13%b\x00" % each.encode_name.encode() for each in fields(RebalancedPosition)[1:])
-"""What stands before the 16 bytes of each decimal of a position, in their order; its identifier is before them all."""
-_PRICE, _ORIGINAL_QUANTITY, _ADJUSTED_QUANTITY, _TARGET, _HIGH_DRIFT, _LOW_DRIFT = _DECIMALS
+_TEXT, _NULL, _DECIMAL = b"\x02", b"\x0a", b"\x13"
+"""The types of BSON elements that a position has."""
+_NAMES: Final = tuple(each.encode_name.encode() + b"\x00" for each in fields(RebalancedPosition))
+_SECURITY_ID, _PRICE, *_DECIMAL_NAMES, _TICKER, _RESTRAINT = _NAMES
+_HEADS: Final = tuple(_DECIMAL + name for name in _DECIMAL_NAMES)
+"""The bytes before the 16 bytes of each decimal of a position after its price, in their order."""
+_ORIGINAL_QUANTITY, _ADJUSTED_QUANTITY, _TARGET, _HIGH_DRIFT, _LOW_DRIFT = _HEADS
 _REMEMBERED_POSITIONS: Final = 4_096
 
 
@@ -63,9 +67,10 @@ def portfolio_of(document: Document) -> RebalancedPortfolio:
 def _array(positions: Sequence[RebalancedPosition]) -> bytes:
     elements: list[bytes] = []
     for index, position in enumerate(positions):
+        end = _end(position.ticker, position.restraint)
         elements += (
-            _start(index, position.security_id),
-            repeated_decimal_bytes(str(position.price)),
+            _start(index, position.security_id, len(end), priced=position.price is not None),
+            b"" if position.price is None else repeated_decimal_bytes(str(position.price)),
             _ORIGINAL_QUANTITY,
             repeated_decimal_bytes(str(position.original_quantity)),
             _ADJUSTED_QUANTITY,
@@ -76,18 +81,31 @@ def _array(positions: Sequence[RebalancedPosition]) -> bytes:
             repeated_decimal_bytes(str(position.high_drift)),
             _LOW_DRIFT,
             repeated_decimal_bytes(str(position.low_drift)),
-            b"\x00",
+            end,
         )
     return _with_length(b"".join(elements))
 
 
 @lru_cache(_REMEMBERED_POSITIONS)
-def _start(index: int, security_id: str) -> bytes:
-    """A position as far as it is the same in every portfolio of a rebalance: up to the price."""
-    text = security_id.encode()
-    identifier = b"\x02securityId\x00%b%b\x00" % ((len(text) + 1).to_bytes(4, "little"), text)
-    length = 4 + len(identifier) + sum(len(name) + 16 for name in _DECIMALS) + 1
-    return b"\x03%d\x00%b%b%b" % (index, length.to_bytes(4, "little"), identifier, _PRICE)
+def _start(index: int, security_id: str, end_bytes: int, *, priced: bool) -> bytes:
+    """Return a position's bytes up to the value of its price, which are the same in every portfolio of a rebalance."""
+    identifier = _text(_SECURITY_ID, security_id)
+    price = _DECIMAL + _PRICE if priced else _NULL + _PRICE
+    values = sum(len(head) + 16 for head in _HEADS) + (16 if priced else 0)
+    length = 4 + len(identifier) + len(price) + values + end_bytes
+    return b"\x03%d\x00%b%b%b" % (index, length.to_bytes(4, "little"), identifier, price)
+
+
+@lru_cache(_REMEMBERED_POSITIONS)
+def _end(ticker: str | None, restraint: str | None) -> bytes:
+    """Return a position's bytes after its last decimal: the texts it has, and the end of the document."""
+    texts = b"" if ticker is None else _text(_TICKER, ticker)
+    return texts + (b"" if restraint is None else _text(_RESTRAINT, restraint)) + b"\x00"
+
+
+def _text(name: bytes, value: str) -> bytes:
+    text = value.encode()
+    return b"%b%b%b%b\x00" % (_TEXT, name, (len(text) + 1).to_bytes(4, "little"), text)
 
 
 def _with_length(elements: bytes) -> bytes:

@@ -20,7 +20,7 @@ from msgspec.structs import fields
 from pymongo.errors import CursorNotFound
 
 from persistence.access import Access
-from persistence.codec import from_document
+from persistence.codec import Document, from_document
 from persistence.documents import Rebalance, RebalancedPortfolio
 from persistence.errors import DatabaseUnavailable, RebalanceNotFound, VersionConflict
 from persistence.indexes import HEADERS_BY, HEADERS_BY_PORTFOLIO, REBALANCES, WHOLE_HEADERS, Keys
@@ -32,6 +32,8 @@ from persistence.sorting import RebalanceField, SortKey, sort_specification
 _VISIBLE: Final[Mapping[str, Any]] = {"visible": True}
 _HEADER: Final = {field.encode_name: True for field in fields(Rebalance)}
 """All of a header but the ids of its portfolios."""
+_COVERED: Final = {name: True for name in _HEADER if name != "rules"}
+"""The part of a header that the index `WHOLE_HEADERS` holds."""
 _NEWEST_FIRST: Final = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
 _READ_AHEAD_PORTFOLIOS: Final = 10
 _CLEANING_SECONDS: Final = 5
@@ -187,14 +189,25 @@ class RebalanceRepository:
     ) -> list[Rebalance]:
         if limit == 0:  # which MongoDB would take for no limit
             return []
+        covered = index == WHOLE_HEADERS
         async with self._access():
             found = self._rebalances.find(
                 {**chosen, **_VISIBLE},
-                _HEADER,
+                _COVERED if covered else _HEADER,
                 sort=order,
                 skip=offset,
                 limit=limit,
                 # To find the index out the server would try each of them, as far as to the page.
                 hint=index,
             )
-            return [from_document(document, Rebalance) async for document in found]
+            headers = [document async for document in found]
+            if covered:
+                await self._add_rules(headers)
+        return [from_document(header, Rebalance) for header in headers]
+
+    async def _add_rules(self, headers: Sequence[Document]) -> None:
+        """Add the rules to the headers of a page, the only ones whose documents have to be read for it."""
+        by_id = {header["_id"]: header for header in headers}
+        with_rules = {"_id": {"$in": list(by_id)}, "rules": {"$exists": True}}
+        async for document in self._rebalances.find(with_rules, {"rules": True}):
+            by_id[document["_id"]]["rules"] = document["rules"]

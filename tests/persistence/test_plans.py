@@ -82,10 +82,10 @@ async def test_every_order_of_rebalances_is_read_from_an_index(database: Databas
         assert sum(record["docsExamined"] for record in records) <= 10, sort
 
 
-async def test_any_other_order_of_rebalances_is_sorted_without_reading_a_document(
+async def test_any_other_order_of_rebalances_is_sorted_without_reading_documents_outside_the_page(
     database: Database, profile: Profile
 ) -> None:
-    """Headers lie among portfolios, of which there may be a thousand times as much."""
+    """Only the headers of the page are read, for their rules: headers lie scattered among their portfolios."""
     await _fill(database)
     first_unique = {RebalanceField.REBALANCE_ID}
     for fields in itertools.permutations(RebalanceField, 2):
@@ -94,7 +94,7 @@ async def test_any_other_order_of_rebalances_is_sorted_without_reading_a_documen
                 continue  # the order of one field
             sort = [SortKey(field, down) for field, down in zip(fields, descending, strict=True)]
             records = await profile.of(lambda: database.rebalances.page(offset=5, limit=10, sort=sort), "rebalances")  # noqa: B023
-            assert [record["docsExamined"] for record in records] == [0], sort
+            assert [record["docsExamined"] for record in records] == [0, 10], sort
 
 
 async def test_the_rebalances_of_portfolios_are_read_from_an_index_in_their_order(

@@ -21,8 +21,14 @@ decimals = st.one_of(
     ),
     st.sampled_from([Decimal("-0.00"), Decimal("0E+3"), Decimal("1.500"), Decimal("9" * 34), Decimal("0." + "9" * 34)]),
 )
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=30)
 rows = st.builds(
-    RebalancedPosition, st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=30), *[decimals] * 6
+    RebalancedPosition,
+    texts,
+    st.none() | decimals,
+    *[decimals] * 5,
+    ticker=st.none() | texts,
+    restraint=st.none() | st.sampled_from(["DO_NOT_TRADE", "UNPRICED"]),
 )
 
 

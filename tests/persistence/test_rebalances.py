@@ -10,7 +10,16 @@ from bson import ObjectId
 from msgspec.structs import replace
 from pymongo.asynchronous.database import AsyncDatabase
 
-from persistence import Database, Failure, RebalancedPortfolio, RebalanceField, RebalanceNotFound, SortKey, record_of
+from persistence import (
+    Database,
+    Failure,
+    PortfolioWarning,
+    RebalancedPortfolio,
+    RebalanceField,
+    RebalanceNotFound,
+    SortKey,
+    record_of,
+)
 from persistence.codec import Document
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, portfolio, portfolios_of, rebalance, security, store
@@ -40,6 +49,36 @@ async def test_a_rebalance_comes_back_as_it_was_stored(database: Database) -> No
     assert await portfolios_of(database, header) == [completed, failed]
     assert await database.rebalances.portfolio(header.id, completed.portfolio_id) == completed
     assert await database.rebalances.portfolio(header.id, failed.portfolio_id) == failed
+
+
+async def test_rules_and_their_results_come_back_as_they_were_stored(database: Database) -> None:
+    """The header has its rules in listings too, and a portfolio has its proof, costs, warnings and restraints."""
+    rules = {"doNotTrade": [security(1)], "minimumCash": Decimal("1000.50"), "goal": "BAND"}
+    header = replace(rebalance(1), rules=rules)
+    plain = portfolio(header.id, 0)
+    first, second = plain.positions
+    assert plain.solve
+    stored = replace(
+        plain,
+        positions=(
+            replace(first, ticker="ABC", restraint="DO_NOT_TRADE"),
+            replace(second, price=None, restraint="UNPRICED"),
+        ),
+        solve=replace(plain.solve, objective=Decimal("12.345"), bound=Decimal("12.34"), outside=Decimal(0)),
+        drift_before=Decimal("0.123456"),
+        drift_after=Decimal("0.000001"),
+        turnover=Decimal("0.250000"),
+        fees=Decimal("9.99"),
+        warnings=(PortfolioWarning("OUTSIDE_BAND", "Kept outside its band.", (security(1),)),),
+    )
+    await store(database, header, stored)
+    without = await store(database, rebalance(1))
+    assert await database.rebalances.get(header.id) == header
+    assert {each.id: each.rules for each in await database.rebalances.page(limit=10)} == {
+        header.id: rules,
+        without.id: None,
+    }
+    assert await portfolios_of(database, header) == [stored]
 
 
 async def test_portfolios_stored_in_any_order_come_back_by_place(database: Database) -> None:
