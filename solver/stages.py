@@ -12,7 +12,7 @@ from solver.infeasibility import describe, reasons
 from solver.knapsack.greedy import pack
 from solver.knapsack.reduction import fold_ties, reduce_to_knapsack
 from solver.nearest import nearest_shares
-from solver.problem import ZERO, Infeasible, Outcome, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit
+from solver.problem import Infeasible, Outcome, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit
 from solver.scaling import EXACT, Integers, ScaledPortfolio, scale
 from solver.verification import VerificationError, Verified, verify
 
@@ -24,6 +24,9 @@ SEARCH_STATES = 250_000
 
 TIE_STATES = 100_000
 """Partial choices that the tie-break may hold: enough for all but contrived ties, and gone through in a second."""
+
+TIE_WORK = 5_000_000
+"""Partial choices that the tie-break may examine. A limit in seconds would make trades depend on the machine."""
 
 
 class Task(Struct, frozen=True):
@@ -46,8 +49,6 @@ class Proven(Struct, frozen=True):
 def answer(portfolio: Portfolio, strategy: SolverStrategy, started: float, time_limit_seconds: float) -> Outcome:
     """See `solver.cascade.solve`; `started` is when the caller asked."""
     scaled = scale(portfolio)
-    if scaled.market_value == 0:
-        return _nothing_to_do(portfolio, started)
     task = Task(portfolio, scaled, started, started + time_limit_seconds)
     if strategy is SolverStrategy.AUTO:
         certified = _certified(scaled, nearest_shares(scaled))
@@ -68,7 +69,9 @@ def _full_milp(task: Task, bounds: ShareBounds) -> Proven | TimeLimit:
 
     remaining = task.deadline - perf_counter()
     # HiGHS takes a limit in the past for a mistake.
-    shares = solve_milp(task.scaled, bounds, MILP_PART * remaining) if remaining > 0 else None
+    shares = (
+        solve_milp(task.scaled, bounds, MILP_PART * remaining) if remaining > 0 and len(task.scaled.prices) else None
+    )
     candidate = None if shares is None else _verified(task.scaled, shares)
     proven = _exact(task, bounds, candidate)
     if isinstance(proven, Proven) and candidate is not None and candidate.objective == proven.verified.objective:
@@ -82,7 +85,7 @@ def _exact(task: Task, bounds: ShareBounds, candidate: Verified | None) -> Prove
     certified = _certified(scaled, np.clip(nearest_shares(scaled), bounds.lowest, bounds.highest))
     if certified is not None:
         return certified
-    reduction = reduce_to_knapsack(scaled, bounds)
+    reduction = reduce_to_knapsack(scaled, bounds, _by_name(task.portfolio))
     packing = pack(reduction.items, reduction.capacity, deadline=task.deadline, max_states=SEARCH_STATES, persist=True)
     bound = reduction.base - packing.bound
     best = verify(scaled, reduction.shares(packing.copies or ()), bound)
@@ -95,7 +98,7 @@ def _exact(task: Task, bounds: ShareBounds, candidate: Verified | None) -> Prove
 
 def _tie_broken(task: Task, bounds: ShareBounds, best: Verified, profit: int) -> Proven:
     """The optimum that trades the fewest shares; the one at hand where the search for it gives up."""
-    folded, factor = fold_ties(task.scaled, bounds)
+    folded, factor = fold_ties(task.scaled, bounds, _by_name(task.portfolio))
     packing = pack(
         folded.items,
         folded.capacity,
@@ -103,12 +106,19 @@ def _tie_broken(task: Task, bounds: ShareBounds, best: Verified, profit: int) ->
         max_states=TIE_STATES,
         persist=False,
         floor=(profit - 1) * factor,
+        max_work=TIE_WORK,
     )
     if packing.copies is not None:
         fewest = verify(task.scaled, folded.shares(packing.copies), best.objective)
         if fewest.objective == best.objective:
             return Proven(fewest, packing.profit == packing.bound, SolutionPath.KNAPSACK)
     return Proven(best, tie_proven=False, path=SolutionPath.KNAPSACK)
+
+
+def _by_name(portfolio: Portfolio) -> list[int]:
+    """Indices of the securities by ascending id: which of several optima is found must not depend on their order."""
+    securities = portfolio.securities
+    return sorted(range(len(securities)), key=lambda index: securities[index].security_id)
 
 
 def _certified(scaled: ScaledPortfolio, nearest: Integers) -> Proven | None:
@@ -132,6 +142,7 @@ def _solution(task: Task, proven: Proven) -> Solution:
     with localcontext(EXACT):
         quantities = tuple(map(add, held, map(Decimal, trades)))
     objective = scaled.money(verified.objective)
+    nothing = scaled.market_value == 0 and not any(trades)
     return Solution(
         trades=trades,
         quantities=quantities,
@@ -140,26 +151,7 @@ def _solution(task: Task, proven: Proven) -> Solution:
         objective=objective,
         bound=objective,
         tie_proven=proven.tie_proven,
-        path=proven.path,
+        path=SolutionPath.NOTHING_TO_DO if nothing else proven.path,
         seconds=perf_counter() - task.started,
         restraints=(None,) * len(trades),
-    )
-
-
-def _nothing_to_do(portfolio: Portfolio, started: float) -> Solution:
-    """A portfolio worth nothing keeps what it has: no share of nothing is worth trading for."""
-    held = tuple(security.quantity for security in portfolio.securities)
-    with localcontext(EXACT):
-        value = sum((abs(security.quantity * security.price) for security in portfolio.securities), ZERO)
-    return Solution(
-        trades=(0,) * len(held),
-        quantities=held,
-        market_value=ZERO,
-        cash_after=portfolio.cash,
-        objective=value,
-        bound=value,
-        tie_proven=True,
-        path=SolutionPath.NOTHING_TO_DO,
-        seconds=perf_counter() - started,
-        restraints=(None,) * len(held),
     )

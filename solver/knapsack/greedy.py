@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from solver.knapsack.moves import Move, Side
 from solver.knapsack.reduction import Item
-from solver.knapsack.search import Core
+from solver.knapsack.search import UNLIMITED, Core
 
 
 class Packing(Struct, frozen=True):
@@ -27,7 +27,14 @@ class Packing(Struct, frozen=True):
 
 
 def pack(
-    items: Sequence[Item], capacity: int, *, deadline: float, max_states: int, persist: bool, floor: int = -1
+    items: Sequence[Item],
+    capacity: int,
+    *,
+    deadline: float,
+    max_states: int,
+    persist: bool,
+    floor: int = -1,
+    max_work: int = UNLIMITED,
 ) -> Packing:
     """The most profitable choice of items within the capacity.
 
@@ -38,6 +45,7 @@ def pack(
         max_states: partial choices held at once.
         persist: go on until the deadline when there are more; otherwise give up.
         floor: only choices of a profit above this are wanted; -1 wants any.
+        max_work: partial choices to examine before giving up, a limit that no machine and no clock changes.
     """
     divisor = gcd(*(item.weight for item in items)) or 1
     capacity //= divisor
@@ -81,12 +89,13 @@ def pack(
         additions.offer(one, min(limits[index] - taken[index], most), -densities[index])
         removals.offer(Move(index, -1, -weights[index], -profits[index]), min(taken[index], most), densities[index])
     core = Core(additions.sorted(), removals.sorted(), Move(broken, 1, weights[broken], profits[broken]), room)
-    search = core.search(best - profit, bound - profit, deadline, max_states, persist=persist)
+    search = core.search(best - profit, bound - profit, deadline, max_states, persist=persist, max_work=max_work)
     if search.change is not None:
         for move in search.change:
             taken[move.item] += move.copies
         found, best = tuple(taken), profit + search.best
-    return Packing(found, best, best if search.complete else profit + search.bound, search.states)
+    # The bound of the search holds for choices better than the best found: their profits differ by multiples of a unit.
+    return Packing(found, best, best if search.complete else max(best, profit + search.bound), search.states)
 
 
 def _densities(weights: Sequence[int], profits: Sequence[int]) -> list[int]:

@@ -6,7 +6,7 @@ positive; no later share lowers it at all. The gains fall from share to share, s
 what its items say, and the best choice is worth exactly that.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from msgspec import Struct
@@ -70,10 +70,10 @@ class _Steps(Struct, frozen=True):
     crossing: int | None
 
 
-def reduce_to_knapsack(scaled: ScaledPortfolio, bounds: ShareBounds) -> Reduction:
-    """The knapsack whose greatest profit is the optimum of the portfolio."""
+def reduce_to_knapsack(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequence[int]) -> Reduction:
+    """Return the knapsack whose greatest profit is the optimum of the portfolio; items in that order."""
     items: list[Item] = []
-    for steps in _steps(scaled, bounds):
+    for steps in _steps(scaled, bounds, order):
         if steps.crossing is not None and steps.crossing > 0:
             items.append(Item(steps.index, steps.price, steps.crossing, 1))
         if steps.below > steps.least:
@@ -82,14 +82,14 @@ def reduce_to_knapsack(scaled: ScaledPortfolio, bounds: ShareBounds) -> Reductio
     return Reduction(scaled.market_value - bounds.least_value, base, items, bounds.lowest)
 
 
-def fold_ties(scaled: ScaledPortfolio, bounds: ShareBounds) -> tuple[Reduction, int]:
+def fold_ties(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequence[int]) -> tuple[Reduction, int]:
     """The same knapsack with the shares traded folded into the profit, and the factor it was folded with.
 
     A share that moves towards what is held trades one share less, any other trades one more. The factor exceeds every
     possible difference in shares traded, so the greatest folded profit belongs to an optimum, and among the optima to
     one that trades the fewest shares. `base` has no meaning here, and is 0.
     """
-    everything = list(_steps(scaled, bounds))
+    everything = list(_steps(scaled, bounds, order))
     factor = 2 + sum(steps.below - steps.least + 1 for steps in everything)
     items: list[Item] = []
     for steps in everything:
@@ -106,12 +106,15 @@ def fold_ties(scaled: ScaledPortfolio, bounds: ShareBounds) -> tuple[Reduction, 
     return Reduction(scaled.market_value - bounds.least_value, 0, items, bounds.lowest), factor
 
 
-def _steps(scaled: ScaledPortfolio, bounds: ShareBounds) -> Iterator[_Steps]:
+def _steps(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequence[int]) -> Iterator[_Steps]:
     """The securities that more than their fewest shares could bring nearer to their target."""
     wanted = scaled.targets - scaled.fractions
     below = wanted // scaled.prices
     remainders = wanted - below * scaled.prices
-    for index in map(int, np.flatnonzero(below >= bounds.lowest)):
+    useful = below >= bounds.lowest
+    for index in order:
+        if not useful[index]:
+            continue
         price, shares = int(scaled.prices[index]), int(below[index])
         crossing = 2 * int(remainders[index]) - price if shares < bounds.highest[index] else None
         yield _Steps(index, price, int(scaled.held[index]), int(bounds.lowest[index]), shares, crossing)

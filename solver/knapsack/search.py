@@ -35,6 +35,9 @@ REACHABLE_SECONDS = 4e-10
 LARGE_NUMBERS = 2
 """Python integers take so many times the memory of an int64, so that fewer partial choices are held."""
 
+UNLIMITED = 2**62
+"""Work that no search ever reaches."""
+
 
 class Search(Struct, frozen=True):
     """What a search found.
@@ -78,7 +81,9 @@ class Core:
         self._number = self._narrowest()
         self._states = States(-room, self._number)
 
-    def search(self, best: int, bound: int, deadline: float, max_states: int, *, persist: bool) -> Search:
+    def search(
+        self, best: int, bound: int, deadline: float, max_states: int, *, persist: bool, max_work: int = UNLIMITED
+    ) -> Search:
         """Look for a choice above `best` until it is found and proven, or the time runs out.
 
         When there are more than `max_states` partial choices, a search that does not persist ends, and one that does
@@ -89,7 +94,7 @@ class Core:
             max_states //= LARGE_NUMBERS
         pairing = FIRST_PAIRING
         complete = False
-        while not complete and perf_counter() < deadline:
+        while not complete and self._looked_at < max_work and perf_counter() < deadline:
             if len(self._states) > max_states:
                 if persist:
                     self._tighten(deadline)

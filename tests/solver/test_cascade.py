@@ -37,8 +37,7 @@ def solved(
     portfolio = Portfolio(securities, Decimal(cash))
     solution = solve(portfolio, strategy=strategy)
     assert isinstance(solution, Solution)
-    if solution.path is not SolutionPath.NOTHING_TO_DO:
-        check(portfolio, solution)
+    check(portfolio, solution)
     assert path is None or solution.path is path
     return solution
 
@@ -179,13 +178,25 @@ class TestFractions:
 
 
 @STRATEGIES
-def test_a_portfolio_worth_nothing_is_left_alone(strategy: SolverStrategy) -> None:
-    """No money, or all of it borrowed: there is nothing to do, and that is a success."""
-    assert solved(security("A", "10", target="0.5"), cash="0", strategy=strategy).trades == (0,)
-    on_credit = solved(security("A", "10", "5", "0.5"), cash="-50", path=SolutionPath.NOTHING_TO_DO, strategy=strategy)
-    assert on_credit.trades == (0,)
-    assert on_credit.cash_after == -50
-    assert on_credit.gap == 0
+def test_a_portfolio_worth_nothing_sells_everything_to_pay_its_debit(strategy: SolverStrategy) -> None:
+    """Every target of a market value of 0 is 0; without holdings there is nothing to do."""
+    empty = solved(security("A", "10", target="0.5"), cash="0", path=SolutionPath.NOTHING_TO_DO, strategy=strategy)
+    assert empty.trades == (0,)
+    assert solved(cash="0", path=SolutionPath.NOTHING_TO_DO, strategy=strategy).trades == ()
+    on_credit = solved(security("A", "10", "100", "0.5"), cash="-1000", strategy=strategy)
+    assert on_credit.trades == (-100,)
+    assert on_credit.cash_after == on_credit.objective == on_credit.gap == 0
+    hedged = solved(security("A", "10", "5"), security("B", "10", "-5", "0.1"), cash="0", strategy=strategy)
+    assert hedged.trades == (-5, 5)
+
+
+def test_a_portfolio_worth_nothing_cannot_pay_its_debit_with_a_fraction() -> None:
+    """Half a share cannot be sold, so 5 of the debit would remain."""
+    outcome = solve(Portfolio((security("A", "10", "100.5", "0.5"),), Decimal(-1005)))
+    assert isinstance(outcome, Infeasible)
+    (reason,) = outcome.reasons
+    assert isinstance(reason, CashShortfall)
+    assert reason.missing == 5
 
 
 def test_a_portfolio_without_securities_keeps_its_cash() -> None:
