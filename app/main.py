@@ -4,6 +4,7 @@ import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,12 +17,14 @@ from litestar.types import ASGIApp
 from app.commands.parent_watch import end_with_server
 from app.errors import envelope
 from app.history.endpoints import RebalanceHistoryController
+from app.http.connections import ConnectionLimits, Connections, connection_limit
 from app.http.correlation import Correlation
 from app.http.cors import CrossOrigin
 from app.http.dialect import Dialect
 from app.http.framework import ExactRequest, ExactResponse, ExactSnakeCaseResponse
 from app.http.headers import complete_headers
 from app.http.query import is_whole_number, read_whole_number
+from app.http.transfers import Transfers, request_timeout
 from app.models.endpoints import ModelController
 from app.observability.collector import Collector, export_metrics, load_collector, open_tracing
 from app.observability.database import CommandObserver, ConnectionObserver
@@ -62,6 +65,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     metrics = Metrics()
     collector = load_collector()
     tracing = open_tracing(collector)
+    connections = _connections(settings)
     app = Litestar(
         route_handlers=[
             ModelController,
@@ -72,7 +76,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
             pages.redoc,
             pages.static_files,
         ],
-        lifespan=[lambda app: _parts(app, settings, metrics, tracing, collector)],
+        lifespan=[lambda app: _parts(app, settings, metrics, tracing, collector, connections)],
         dependencies={
             name: _from_state(name) for name in ("database", "rebalances", "readiness", "dialect", "metrics")
         },
@@ -88,17 +92,40 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         logging_config=None,
     )
     templates = [route.path_format for route in app.routes]
-    return Correlation(RequestObserver(CrossOrigin(app, settings.allowed_origins), templates, metrics, tracing))
+    served = Transfers(
+        CrossOrigin(app, settings.allowed_origins),
+        connections,
+        settings.request_timeout_seconds,
+        partial(envelope.raw_response, dialect=settings.api_dialect),
+    )
+    return Correlation(RequestObserver(served, templates, metrics, tracing))
+
+
+def _connections(settings: Settings) -> Connections:
+    limits = ConnectionLimits(
+        port=settings.port,
+        request_seconds=settings.request_timeout_seconds,
+        unread_seconds=settings.unread_timeout_seconds,
+        connections=connection_limit(),
+    )
+    timeout = request_timeout(settings.request_timeout_seconds)
+    return Connections(limits, partial(envelope.raw_http_response, timeout, settings.api_dialect))
 
 
 @asynccontextmanager
 async def _parts(
-    app: Litestar, settings: Settings, metrics: Metrics, tracing: Tracing, collector: Collector
+    app: Litestar,
+    settings: Settings,
+    metrics: Metrics,
+    tracing: Tracing,
+    collector: Collector,
+    connections: Connections,
 ) -> AsyncIterator[None]:
     """Open what the handlers use, and close it in reverse, the solver processes included."""
     end_with_server()
     async with AsyncExitStack() as stack:
         stack.callback(tracing.close)
+        await stack.enter_async_context(connections.watched())
         stack.enter_context(tracing.untraced())
         # A request that is past its deadline still has to store what it has.
         lease = timedelta(seconds=settings.rebalance_deadline_seconds + 30)

@@ -64,6 +64,8 @@ class Settings(Struct, frozen=True, kw_only=True, rename="upper"):
     solver_strategy: SolverStrategy = SolverStrategy.AUTO
     solver_timeout_seconds: Seconds = 30
     rebalance_deadline_seconds: Seconds = 60
+    request_timeout_seconds: Seconds = 60
+    unread_timeout_seconds: Seconds = 90
     drain_seconds: Annotated[int, Meta(ge=1, le=3600)] = 65
     rebalance_concurrency: Annotated[int, Meta(ge=1, le=1000)] = 16
     price_cache_ttl_seconds: CacheSeconds = 60

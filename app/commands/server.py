@@ -6,11 +6,13 @@ import socket
 import threading
 import time
 
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import MPServer
 
 from app.errors.codes import CannotListen
+from app.http.connections import connection_limit, raise_descriptor_limit
 from app.observability.collector import load_collector
 from app.observability.logs import configure_logs, log_configuration
 from app.observability.stray_output import stray_output_logged
@@ -18,6 +20,9 @@ from app.settings import Settings
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 REPEAT_SECONDS = 0.1
+HEADER_BYTES = 16 * 1024
+"""Largest header of a request; also what is read of a body at once."""
+BACKLOG = 2048
 
 
 def run(settings: Settings) -> None:
@@ -30,6 +35,7 @@ def run(settings: Settings) -> None:
     load_collector()
     _check_free(settings)
     configure_logs(settings.log_level)
+    raise_descriptor_limit()
     server = MPServer(
         "app.main:create_app",
         factory=True,
@@ -38,6 +44,15 @@ def run(settings: Settings) -> None:
         interface=Interfaces.ASGI,
         workers=1,
         loop=Loops.uvloop,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(
+            # The watch of `app.http.connections` responds before Granian closes the connection without a response.
+            header_read_timeout=int(1000 * (2 * settings.request_timeout_seconds + 5)),
+            max_buffer_size=HEADER_BYTES,
+        ),
+        backlog=BACKLOG,
+        # Of connections, not requests: at the limit Granian accepts no more.
+        backpressure=connection_limit(),
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=settings.drain_seconds,

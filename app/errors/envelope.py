@@ -14,8 +14,9 @@ from app.clock import now
 from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError, invalid
 from app.errors.schemas import ErrorDTO
 from app.errors.translation import of_defect, of_persistence
-from app.http.correlation import trace_id
+from app.http.correlation import HEADER, begin_correlation, trace_id
 from app.http.dialect import Dialect
+from app.http.exact_json import encode
 from app.http.framework import ExactResponse
 from persistence import PersistenceError
 
@@ -89,9 +90,44 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorE
     failure = told(error, dialect)
     if failure.code is ErrorCode.INTERNAL_ERROR:
         log.error("request failed unexpectedly", exc_info=error)
-    inner = ErrorDTO(failure.code, failure.message, failure.details, now(), trace_id())
-    envelope = ErrorEnvelope(inner) if dialect is Dialect.STANDARD else PortalErrorEnvelope(inner, failure.message)
     response_class = request.app.response_class or ExactResponse
     return response_class(
-        content=envelope, status_code=failure.status, headers=dict(failure.headers), media_type="application/json"
+        content=envelope(failure, dialect),
+        status_code=failure.status,
+        headers=dict(failure.headers),
+        media_type="application/json",
     )
+
+
+def envelope(failure: OrderGenerationError, dialect: Dialect) -> ErrorEnvelope:
+    """Build the body of an error response for the current request."""
+    inner = ErrorDTO(failure.code, failure.message, failure.details, now(), trace_id())
+    return ErrorEnvelope(inner) if dialect is Dialect.STANDARD else PortalErrorEnvelope(inner, failure.message)
+
+
+def raw_response(failure: OrderGenerationError, dialect: Dialect) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Build status, headers and body of an error response outside Litestar."""
+    body = encode(dialect.spell(envelope(failure, dialect)))
+    headers = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        **failure.headers,
+    }
+    return failure.status, [(name.lower().encode(), value.encode()) for name, value in headers.items()], body
+
+
+def raw_http_response(failure: OrderGenerationError, dialect: Dialect) -> bytes:
+    """Build a complete HTTP/1.1 error response, for a request that never reached the application."""
+    correlation = begin_correlation()
+    status, headers, body = raw_response(failure, dialect)
+    lines = [
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(),
+        *(name + b": " + value for name, value in headers),
+        f"{HEADER.lower()}: {correlation}".encode(),
+        b"",
+        body,
+    ]
+    log.info("request did not arrive in time", correlation_id=correlation, status=status)
+    return b"\r\n".join(lines)

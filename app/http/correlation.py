@@ -23,6 +23,12 @@ def correlation_id() -> str:
     return _current.get()
 
 
+def begin_correlation() -> str:
+    """Generate an id for a request that has none, in the current context."""
+    _current.set(uuid4().hex)
+    return _current.get()
+
+
 def trace_id() -> str:
     """Give what an error names the current request by: its trace where there is one, else its correlation id."""
     traced: str | None = get_contextvars().get("trace_id")

@@ -7,7 +7,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from app.errors.codes import ErrorCode
 from app.errors.envelope import ErrorEnvelope
 
-_BODY = (ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
+_BODY = (ErrorCode.REQUEST_TIMEOUT, ErrorCode.PAYLOAD_TOO_LARGE, ErrorCode.UNSUPPORTED_MEDIA_TYPE)
 
 REBALANCE_ERRORS = (
     ErrorCode.REBALANCE_NOT_FOUND,

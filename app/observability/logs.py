@@ -44,6 +44,8 @@ def log_configuration(level: str) -> dict[str, Any]:
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {
             "_granian": {"handlers": ["stdout"], "level": level, "propagate": False},
+            # A line for each block of a response whose client is gone.
+            "_granian.asgi.io": {"level": "WARNING"},
             # Its debug lines repeat whole documents, money included.
             "pymongo": {"level": "WARNING"},
         },

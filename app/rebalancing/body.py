@@ -1,58 +1,77 @@
-"""The parts of a large answer, collected in any order and given in the right one, in bounded memory."""
+"""The parts of a large response body, collected in any order and returned in the right one, in bounded memory."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from tempfile import TemporaryFile
-from typing import BinaryIO
+from tempfile import SpooledTemporaryFile
+from typing import ClassVar
+
+from app.errors.codes import ErrorCode, OrderGenerationError
 
 MEMORY_BYTES = 16 * 1024 * 1024
-"""Of one answer this much is kept in memory, a thousand portfolios of 50 positions; the rest goes to a temporary file.
-"""
+"""Of one body, a thousand portfolios of 50 positions; a larger one is kept in a temporary file."""
+TOTAL_MEMORY_BYTES = 32 * 1024 * 1024
+"""Of all bodies; those that follow are kept in temporary files."""
+TOTAL_DISK_BYTES = 512 * 1024 * 1024
+"""Of all temporary files; the manifests provide 1 GiB for them."""
+RETRY_AFTER_SECONDS = 5
 
 
 class Answers:
-    """The JSON of each portfolio of a rebalance. To be closed by whoever does not read it to its end."""
+    """The JSON of each portfolio of a rebalance, until it is closed or no longer used."""
+
+    memory: ClassVar[int] = 0
+    disk: ClassVar[int] = 0
 
     def __init__(self) -> None:
-        # By place; of what is in the file, where it starts and how long it is.
-        self._parts: dict[int, bytes | tuple[int, int]] = {}
-        self._file: BinaryIO | None = None
+        # By place: where the part starts and how long it is.
+        self._parts: dict[int, tuple[int, int]] = {}
+        self._file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(max_size=0)  # noqa: SIM115 - closed by `close`
+        self._on_disk = False
         self._length = 0
 
     def __len__(self) -> int:
-        """How many bytes there are."""
+        """Return the length of all parts in bytes."""
         return self._length
 
     def add(self, place: int, part: bytes) -> None:
-        """Take the part that belongs to a place.
+        """Add the part that belongs to a place.
 
         Raises:
+            OrderGenerationError: `OVERLOADED`, too many responses wait to be read.
             OSError: there is no room for a temporary file.
         """
+        if not self._on_disk and (
+            self._length + len(part) > MEMORY_BYTES or Answers.memory + len(part) > TOTAL_MEMORY_BYTES
+        ):
+            self._move_to_disk()
+        if self._on_disk:
+            _check_disk(len(part))
+            Answers.disk += len(part)
+        else:
+            Answers.memory += len(part)
+        self._parts[place] = self._length, len(part)
         self._length += len(part)
-        if self._length <= MEMORY_BYTES:
-            self._parts[place] = part
-            return
-        if self._file is None:
-            self._file = TemporaryFile()  # noqa: SIM115 - `close` is for it
-        self._parts[place] = self._file.tell(), len(part)
         self._file.write(part)
-        # A disk that is full is to be known before the rebalance is stored, not in the middle of its answer.
-        self._file.flush()
+        if self._on_disk:
+            # A full disk has to be known before the rebalance is stored, not in the middle of its response.
+            self._file.flush()
+
+    def _move_to_disk(self) -> None:
+        _check_disk(self._length)
+        self._file.rollover()
+        self._on_disk = True
+        Answers.memory -= self._length
+        Answers.disk += self._length
 
     def parts(self) -> Iterator[bytes]:
-        """Give the parts by place."""
+        """Yield the parts by place."""
         for place in sorted(self._parts):
-            match self._parts[place]:
-                case bytes() as part:
-                    yield part
-                case start, length:
-                    assert self._file is not None
-                    self._file.seek(start)
-                    yield self._file.read(length)
+            start, length = self._parts[place]
+            self._file.seek(start)
+            yield self._file.read(length)
 
     async def array(self) -> AsyncGenerator[bytes]:
-        """Give the parts as a JSON array; once, as it closes the collection."""
+        """Yield the parts as a JSON array, once: the collection is closed afterwards."""
         try:
             opening = b"["
             for part in self.parts():
@@ -60,11 +79,31 @@ class Answers:
                 opening = b","
             yield b"]" if self._length else b"[]"
         finally:
-            if self._file is not None:
-                # To give a large file up takes milliseconds, which other requests need not wait for.
+            if self._on_disk:
+                # Releasing a large file takes milliseconds, for which other requests need not wait.
                 await asyncio.to_thread(self.close)
+            else:
+                self.close()
 
     def close(self) -> None:
-        """Give up what was collected."""
-        if self._file is not None:
+        """Release what was collected."""
+        if not self._file.closed:
             self._file.close()
+            if self._on_disk:
+                Answers.disk -= self._length
+            else:
+                Answers.memory -= self._length
+
+    def __del__(self) -> None:
+        """Release the parts of a response that was never sent."""
+        self.close()
+
+
+def _check_disk(length: int) -> None:
+    if Answers.disk + length > TOTAL_DISK_BYTES:
+        raise OrderGenerationError(
+            ErrorCode.OVERLOADED,
+            "Too many responses are waiting to be read; try again shortly.",
+            {"retryAfterSeconds": RETRY_AFTER_SECONDS},
+            {"Retry-After": str(RETRY_AFTER_SECONDS)},
+        )

@@ -1,16 +1,19 @@
 """The API document and the two pages that show it, rendered from files of the package: no page needs the internet."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 from litestar import Request, Response, Router, get
 from litestar.datastructures import CacheControlHeader
 from litestar.enums import MediaType
 from litestar.exceptions import NotFoundException
+from litestar.file_system import BaseLocalFileSystem
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Contact, License, Tag
 from litestar.static_files import create_static_files_router
+from litestar.types import PathType
+from litestar.types.file_types import FileInfo
 
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
@@ -62,9 +65,27 @@ Redoc.init("/docs/openapi.json", {{ hideDownloadButton: false }}, document.getEl
 </html>
 """
 
+
+class _PackageFiles(BaseLocalFileSystem):
+    """The files of the package; a name that no file can have is the name of no file."""
+
+    @override
+    async def info(self, path: PathType, **kwargs: Any) -> FileInfo:
+        """Return what is known of a file.
+
+        Raises:
+            FileNotFoundError: there is none, or its name is too long or has a NUL in it.
+        """
+        try:
+            return await super().info(path, **kwargs)
+        except (OSError, ValueError) as error:
+            raise FileNotFoundError(path) from error
+
+
 static_files = create_static_files_router(
     path="/static",
     directories=[STATIC],
+    file_system=_PackageFiles(),
     include_in_schema=False,
     cache_control=CacheControlHeader(max_age=86400, public=True),
 )
