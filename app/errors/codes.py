@@ -151,7 +151,12 @@ class ErrorCode(StrEnum):
         True,
     )
     DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE", HTTPStatus.SERVICE_UNAVAILABLE, "the database is unavailable"
-    OVERLOADED = "OVERLOADED", HTTPStatus.SERVICE_UNAVAILABLE, "every solver is busy and the queue is full", True
+    OVERLOADED = (
+        "OVERLOADED",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "every solver is busy and the queue is full, or too much waits for clients",
+        True,
+    )
     INTERNAL_ERROR = "INTERNAL_ERROR", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error occurred", True
 
 
