@@ -1,0 +1,75 @@
+"""Every rule alone, every pair and random mixtures have the outcome that independent judges find."""
+
+import random
+
+import pytest
+from hypothesis import given, reject, settings
+
+from solver import SolverStrategy, solve
+from tests.oracle.agreement import assert_right, right_outcome
+from tests.oracle.rules import TooLarge
+from tests.solver.rules.books import DRAWERS, PAIRS, Book, books, draw_book, mixture
+
+
+@pytest.mark.parametrize("name", DRAWERS)
+def test_each_rule_alone(name: str) -> None:
+    """With one rule, the outcome is the right one: quantities, objective, restraints, or every reason against it."""
+
+    @settings(max_examples=30, deadline=None)
+    @given(books([name]))
+    def check(book: Book) -> None:
+        assert_solved_right(book)
+
+    check()
+
+
+@pytest.mark.parametrize("name", DRAWERS)
+def test_each_rule_with_every_other(name: str) -> None:
+    """With two rules, the outcome is the right one."""
+    pairs = [pair for pair in PAIRS if name == pair[0]]
+    for pair in pairs:
+        for number in range(8):
+            assert_solved_right(draw_book(random.Random(f"{pair} {number}"), pair))
+    assert pairs or name == list(DRAWERS)[-1]
+
+
+@settings(max_examples=250, deadline=None)
+@given(books())
+def test_any_mixture_of_rules(book: Book) -> None:
+    """With any rules together, the outcome is the right one."""
+    assert_solved_right(book)
+
+
+@pytest.mark.parametrize("size", [8, 15, 30])
+def test_larger_books(size: int) -> None:
+    """A dynamic programme over the cash confirms books of up to 30 securities."""
+    judged = 0
+    for number in range(20):
+        chance = random.Random(f"larger {size} {number}")
+        book = draw_book(chance, mixture(chance), most_securities=size, coarse=True)
+        try:
+            right = right_outcome(*book)
+        except TooLarge:
+            continue
+        assert_right(*book, solve(book[0], rules=book[1]), right)
+        judged += 1
+    assert judged >= 10
+
+
+@settings(max_examples=40, deadline=None)
+@given(books(most_securities=3))
+def test_the_integer_program_applies_the_same_rules(book: Book) -> None:
+    """The strategy `milp` returns the same right outcome through CVXPY and HiGHS."""
+    try:
+        right = right_outcome(*book)
+    except TooLarge:
+        reject()
+    assert_right(*book, solve(book[0], rules=book[1], strategy=SolverStrategy.MILP), right)
+
+
+def assert_solved_right(book: Book) -> None:
+    try:
+        right = right_outcome(*book)
+    except TooLarge:
+        return
+    assert_right(*book, solve(book[0], rules=book[1]), right)
