@@ -4,13 +4,14 @@
 """
 
 from integrations.http.client import ServiceSettings, forwarded_headers
+from integrations.http.connections import KEEP_ALIVE_SECONDS
 from integrations.http.errors import Cause, NotFound, ServiceError
 from integrations.http.observer import NoObserver, Observer
 from integrations.market_data import MarketData, PriceSnapshot, Quote
 from integrations.order import Order, OrderReceipt, OrderResult, Orders, OrderStatus, OrderType
 from integrations.portfolio import PortfolioNames
 from integrations.portfolio_accounting import Holding, Holdings, PortfolioAccounting
-from integrations.upstreams import KEEP_ALIVE_SECONDS, Upstreams, UpstreamSettings, open_upstreams
+from integrations.upstreams import Upstreams, UpstreamSettings, open_upstreams
 
 __all__ = [
     "KEEP_ALIVE_SECONDS",

@@ -77,10 +77,12 @@ class PortfolioNames:
     async def _learn(self, portfolio_id: str) -> None:
         try:
             path = f"/api/v1/portfolio/{quote(portfolio_id, safe='')}"
-            portfolio = await self._client.get(path, expect=_Portfolio, deadline=None)
+            portfolio = await self._client.get(
+                path, expect=_Portfolio, deadline=None, identify=lambda found: found.portfolio_id == portfolio_id
+            )
         except NotFound:
             self._names[portfolio_id] = None
         except ServiceError:
             return  # Its observer knows; the next caller asks again.
         else:
-            self._names[portfolio_id] = portfolio.name if portfolio.portfolio_id == portfolio_id else None
+            self._names[portfolio_id] = portfolio.name

@@ -67,6 +67,7 @@ class _Balance(Struct, frozen=True, rename="camel"):
 class _Pagination(Struct, frozen=True, rename="camel"):
     total: int
     has_more: bool
+    offset: int | None = None
 
 
 class _BalancePage(Struct, frozen=True):
@@ -86,6 +87,12 @@ class _BalancePage(Struct, frozen=True):
             except ValueError as error:
                 raise ValueError(f"{error} - at `$.balances[{number}]`") from None
 
+    def is_of(self, portfolio_id: str, offset: int) -> bool | None:
+        """Return whether this is the page at an offset of a portfolio; None if it does not say."""
+        if self.pagination.offset not in (None, offset) or any(r.portfolio_id != portfolio_id for r in self.balances):
+            return False
+        return True if self.balances else None
+
 
 class PortfolioAccounting:
     """Reads holdings."""
@@ -102,12 +109,7 @@ class PortfolioAccounting:
         """
         rows: list[_Balance] = []
         for _ in range(MAX_PAGES):
-            page = await self._client.get(
-                "/api/v1/balances",
-                {"portfolio_id": portfolio_id, "limit": str(PAGE_ROWS), "offset": str(len(rows))},
-                expect=_BalancePage,
-                deadline=deadline,
-            )
+            page = await self._page(portfolio_id, offset=len(rows), deadline=deadline)
             rows += page.balances
             if not page.pagination.has_more:
                 break
@@ -119,12 +121,26 @@ class PortfolioAccounting:
             raise self._refusal(f"{len(rows)} balances where {page.pagination.total} are announced")
         return self._holdings(portfolio_id, rows)
 
+    async def _page(self, portfolio_id: str, *, offset: int, deadline: float | None) -> _BalancePage:
+        def identify(page: _BalancePage) -> bool | None:
+            return page.is_of(portfolio_id, offset)
+
+        page = await self._client.get(
+            "/api/v1/balances",
+            {"portfolio_id": portfolio_id, "limit": str(PAGE_ROWS), "offset": str(offset)},
+            expect=_BalancePage,
+            deadline=deadline,
+            # Only an offset tells the pages of a portfolio apart, and a service may omit it.
+            identify=identify if offset == 0 else None,
+        )
+        if identify(page) is False:
+            raise self._refusal("a page of another portfolio or offset")
+        return page
+
     def _holdings(self, portfolio_id: str, rows: list[_Balance]) -> Holdings:
         read_at = datetime.now(UTC)
         net: dict[str | None, Decimal] = {}
         for row in rows:
-            if row.portfolio_id != portfolio_id:
-                raise self._refusal("a balance of another portfolio")
             security_id = row.security_id or None
             if security_id in net:
                 raise self._refusal(f"two balances of {security_id or 'cash'}")

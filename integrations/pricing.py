@@ -12,7 +12,7 @@ from urllib.parse import quote
 from msgspec import Raw, Struct
 
 from integrations.http.client import ServiceClient
-from integrations.http.errors import Cause, NotFound, ServiceError
+from integrations.http.errors import NotFound
 from integrations.validation import MAX_LIST_BYTES, Ticker, check_price, read_rows
 
 
@@ -61,11 +61,14 @@ class Pricing:
             ServiceError: no usable answer.
         """
         try:
-            row = await self._client.get(f"/api/v1/price/{quote(ticker, safe='')}", expect=_Price, deadline=deadline)
+            row = await self._client.get(
+                f"/api/v1/price/{quote(ticker, safe='')}",
+                expect=_Price,
+                deadline=deadline,
+                identify=lambda found: found.ticker == ticker,
+            )
         except NotFound:
             return None
-        if row.ticker != ticker:
-            raise ServiceError(self._client.name, Cause.BAD_PAYLOAD, "answered another ticker than the one asked for")
         try:
             check_price("close", row.close)
         except ValueError as error:

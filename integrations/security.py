@@ -9,7 +9,7 @@ import re
 from msgspec import Raw, Struct
 
 from integrations.http.client import ServiceClient
-from integrations.http.errors import Cause, NotFound, ServiceError
+from integrations.http.errors import NotFound
 from integrations.validation import MAX_LIST_BYTES, EntityId, Ticker, read_rows
 
 _ASKABLE = re.compile(r"[0-9A-Fa-f]{24}")
@@ -50,9 +50,12 @@ class Securities:
         if not _ASKABLE.fullmatch(security_id):
             return None
         try:
-            security = await self._client.get(f"/api/v1/security/{security_id}", expect=_Security, deadline=deadline)
+            security = await self._client.get(
+                f"/api/v1/security/{security_id}",
+                expect=_Security,
+                deadline=deadline,
+                identify=lambda found: found.security_id == security_id,
+            )
         except NotFound:
             return None
-        if security.security_id != security_id:
-            raise ServiceError(self._client.name, Cause.BAD_PAYLOAD, "answered another security than the one asked for")
         return security.ticker

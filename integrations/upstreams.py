@@ -3,18 +3,16 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
 from msgspec import Struct
 from msgspec.structs import replace
 
 from integrations.http.client import ServiceClient, ServiceSettings
+from integrations.http.connections import Connections, open_connections
 from integrations.http.observer import NoObserver, Observer
 from integrations.market_data import MarketData
 from integrations.order import Orders
 from integrations.portfolio import PortfolioNames
 from integrations.portfolio_accounting import PortfolioAccounting
-
-KEEP_ALIVE_SECONDS = 15.0
 
 
 class UpstreamSettings(Struct, frozen=True, kw_only=True):
@@ -43,13 +41,13 @@ class Upstreams:
         orders: where trades go.
     """
 
-    def __init__(self, settings: UpstreamSettings, session: aiohttp.ClientSession, observer: Observer) -> None:
-        accounting = ServiceClient(settings.portfolio_accounting, session, observer)
-        security = ServiceClient(settings.security, session, observer)
-        pricing = ServiceClient(settings.pricing, session, observer)
+    def __init__(self, settings: UpstreamSettings, connections: Connections, observer: Observer) -> None:
+        accounting = ServiceClient(settings.portfolio_accounting, connections, observer)
+        security = ServiceClient(settings.security, connections, observer)
+        pricing = ServiceClient(settings.pricing, connections, observer)
         # A name is not worth a retry.
-        portfolio = ServiceClient(replace(settings.portfolio, retries=0), session, observer)
-        order = ServiceClient(settings.order, session, observer)
+        portfolio = ServiceClient(replace(settings.portfolio, retries=0), connections, observer)
+        order = ServiceClient(settings.order, connections, observer)
         self._clients = (accounting, security, pricing, portfolio, order)
         self.accounting = PortfolioAccounting(accounting)
         self.market_data = MarketData(
@@ -70,17 +68,8 @@ class Upstreams:
 async def open_upstreams(settings: UpstreamSettings, observer: Observer | None = None) -> AsyncIterator[Upstreams]:
     """The neighbouring services behind one bounded pool of kept-alive connections, which is closed in the end."""
     services = (settings.portfolio_accounting, settings.security, settings.pricing, settings.portfolio, settings.order)
-    connector = aiohttp.TCPConnector(
-        limit=sum(service.connections for service in services), keepalive_timeout=KEEP_ALIVE_SECONDS
-    )
-    async with aiohttp.ClientSession(
-        connector=connector,
-        # The clients keep the time themselves.
-        timeout=aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None),
-        # A cookie of a load balancer would tie all calls to one replica.
-        cookie_jar=aiohttp.DummyCookieJar(),
-    ) as session:
-        integrations = Upstreams(settings, session, observer or NoObserver())
+    async with open_connections(limit=sum(service.connections for service in services)) as connections:
+        integrations = Upstreams(settings, connections, observer or NoObserver())
         try:
             yield integrations
         finally:

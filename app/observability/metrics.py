@@ -130,6 +130,9 @@ class Metrics:
         self.upstream_rejections = self._counter(
             "upstream_rejections_total", "Calls that an open circuit breaker refused.", "service"
         )
+        self.upstream_discards = self._counter(
+            "upstream_responses_discarded_total", "Responses that were about another request than their own.", "service"
+        )
         self.upstream_breaker_changes = self._counter(
             "upstream_breaker_changes_total", "Changes of a circuit breaker's state.", "service", "state"
         )
@@ -142,6 +145,7 @@ class Metrics:
         """Show these neighbouring services, of which there is nothing to tell yet."""
         for service in services:
             self.upstream_rejections.labels(service)
+            self.upstream_discards.labels(service)
             self.upstream_rows_refused.labels(service)
             self.upstream_breaker_changes.labels(service, "open")
             for cause in (Cause.TIMEOUT, Cause.CONNECTION, Cause.STATUS):

@@ -18,6 +18,11 @@ class UpstreamObserver:
         """One request ended."""
         self._metrics.upstream_seconds.labels(service, outcome).observe(seconds)
 
+    def response_discarded(self, service: str, reason: str) -> None:
+        """A response may have belonged to another request."""
+        self._metrics.upstream_discards.labels(service).inc()
+        log.warning("response of an upstream discarded", service=service, reason=reason)
+
     def rejected(self, service: str) -> None:
         """A circuit breaker refused a call."""
         self._metrics.upstream_rejections.labels(service).inc()

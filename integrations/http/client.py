@@ -15,15 +15,15 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import override
 
-import aiohttp
 import stamina
 import stamina.instrumentation
 from interlock import CircuitBreaker, CircuitOpenError, Config, CoreEventListener, FailureClassifier, State
 from msgspec import Struct
 
+from integrations.http.connections import Connections
 from integrations.http.errors import Cause, NotFound, ServiceError
 from integrations.http.observer import NoObserver, Observer
-from integrations.http.request import MAX_RESPONSE_BYTES, Request, Transport
+from integrations.http.request import MAX_RESPONSE_BYTES, Identify, Request, Transport
 
 # The observer is told of every retry; a log line of stamina's own would tell of each once more.
 stamina.instrumentation.set_on_retry_hooks([])
@@ -66,17 +66,17 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
 class ServiceClient:
     """Asks one service, and answers with a decoded, validated value or a `ServiceError`.
 
-    Make one for each service and process: its circuit breaker is only as good as what it has seen. The session is
-    shared between services and belongs to the caller. Deadlines are points of `time.monotonic()`, None for no deadline.
+    Make one for each service and process: its circuit breaker is only as good as what it has seen. The connections are
+    shared between services and belong to the caller. Deadlines are points of `time.monotonic()`, None for no deadline.
     """
 
-    def __init__(
-        self, settings: ServiceSettings, session: aiohttp.ClientSession, observer: Observer | None = None
-    ) -> None:
+    def __init__(self, settings: ServiceSettings, connections: Connections, observer: Observer | None = None) -> None:
         self.name = settings.name
         self.observer = observer or NoObserver()
         self._retries = settings.retries
-        self._transport = Transport(settings.name, settings.url, settings.timeout_seconds, session)
+        self._transport = Transport(
+            settings.name, settings.url, settings.timeout_seconds, connections, self._response_discarded
+        )
         self._slots = asyncio.Semaphore(settings.connections)
         self._request_ended = asyncio.Event()
         self._breaker = CircuitBreaker(
@@ -107,15 +107,21 @@ class ServiceClient:
         expect: type[T],
         deadline: float | None,
         max_response_bytes: int = MAX_RESPONSE_BYTES,
+        identify: Identify[T] | None = None,
     ) -> T:
-        """The answer to a GET, decoded from JSON as `expect`; one longer than `max_response_bytes` is refused.
+        """Return the response to a GET, decoded from JSON as `expect`; one longer than `max_response_bytes` is refused.
+
+        `identify` allows the request to share a connection with others, as it recognises a response to another request.
 
         Raises:
             NotFound: the service answered 404.
             ServiceError: no usable answer within the retries and the deadline.
         """
         return await self._persevere(
-            Request("GET", path, params or {}, None, forwarded_headers.get(), max_response_bytes), expect, deadline
+            Request("GET", path, params or {}, None, forwarded_headers.get(), max_response_bytes),
+            expect,
+            deadline,
+            identify,
         )
 
     async def post[T](self, path: str, body: bytes, *, expect: type[T], deadline: float | None) -> T:
@@ -126,7 +132,12 @@ class ServiceClient:
         """
         return await self._persevere(Request("POST", path, {}, body, forwarded_headers.get()), expect, deadline)
 
-    async def _persevere[T](self, request: Request, expect: type[T], deadline: float | None) -> T:
+    def _response_discarded(self, reason: str) -> None:
+        self.observer.response_discarded(self.name, reason)
+
+    async def _persevere[T](
+        self, request: Request, expect: type[T], deadline: float | None, identify: Identify[T] | None = None
+    ) -> T:
         if _left(deadline) < SHORTEST_ATTEMPT_SECONDS:
             raise ServiceError(self.name, Cause.DEADLINE, "no time left to ask", sent=False)
         last: ServiceError | None = None
@@ -150,7 +161,7 @@ class ServiceClient:
             async with asyncio.timeout(None if deadline is None else _left(deadline)):
                 # To set up retries takes as long as all else that is done here to a call, and few calls need them.
                 try:
-                    return await self._attempt(request, expect)
+                    return await self._attempt(request, expect, identify)
                 except ServiceError as error:
                     first: ServiceError | None = error
                 async for attempt in stamina.retry_context(
@@ -166,18 +177,18 @@ class ServiceClient:
                         if first is not None:
                             failed, first = first, None
                             raise failed
-                        return await self._attempt(request, expect)
+                        return await self._attempt(request, expect, identify)
         except TimeoutError:
             before = f"; before that: {last.reason}" if last is not None else ""
             raise ServiceError(self.name, Cause.DEADLINE, f"no answer before the request's deadline{before}") from None
         raise AssertionError("a retry loop ends with an answer or an error")
 
-    async def _attempt[T](self, request: Request, expect: type[T]) -> T:
+    async def _attempt[T](self, request: Request, expect: type[T], identify: Identify[T] | None) -> T:
         async with self._slots:
             patience = time.monotonic() + PROBE_PATIENCE_SECONDS
             while True:
                 try:
-                    return await self._breaker.call_async(self._ask, request, expect)
+                    return await self._breaker.call_async(self._ask, request, expect, identify)
                 except CircuitOpenError as rejection:
                     # An open breaker knows its time. A half-open one does not: what its probe finds decides for this
                     # call as well, and a service that has recovered shall not fail all callers but the first.
@@ -196,12 +207,12 @@ class ServiceClient:
         except TimeoutError:
             return False
 
-    async def _ask[T](self, request: Request, expect: type[T]) -> T:
+    async def _ask[T](self, request: Request, expect: type[T], identify: Identify[T] | None) -> T:
         """One request and its answer, reported to the observer however it ends."""
         started = time.perf_counter()
         outcome = "cancelled"
         try:
-            answer = await self._transport.send(request, expect)
+            answer = await self._transport.send(request, expect, identify)
             outcome = "ok"
         except NotFound:
             outcome = "not_found"

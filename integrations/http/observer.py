@@ -11,6 +11,9 @@ class Observer(Protocol):
     def request_finished(self, service: str, outcome: str, seconds: float) -> None:
         """One request ended: `ok`, `not_found`, `status_4xx`, `status_5xx`, `cancelled` or a `Cause`."""
 
+    def response_discarded(self, service: str, reason: str) -> None:
+        """A response on a reused connection may have belonged to another request, which was sent again on a new one."""
+
     def rejected(self, service: str) -> None:
         """A circuit breaker refused a call, so no request was made."""
 
@@ -31,6 +34,9 @@ class NoObserver:
     """An observer that takes no notice."""
 
     def request_finished(self, service: str, outcome: str, seconds: float) -> None:
+        """See `Observer`."""
+
+    def response_discarded(self, service: str, reason: str) -> None:
         """See `Observer`."""
 
     def rejected(self, service: str) -> None:

@@ -1,7 +1,7 @@
-"""One HTTP request and its answer: decoded and validated, or a `ServiceError` that says what happened instead."""
+"""One HTTP request and its response: a decoded, validated value, or a `ServiceError` that names the failure."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -10,18 +10,22 @@ import msgspec
 from msgspec import Struct
 from yarl import URL
 
+from integrations.http.connections import Connections, Lease, PrematureResponseError, current_lease
 from integrations.http.errors import Cause, NotFound, ServiceError
 
 MAX_RESPONSE_BYTES = 1024 * 1024
 """Four times a full page of balances; more is refused before it fills the memory, even from every connection at once.
 """
 
+type Identify[T] = Callable[[T], bool | None]
+"""Checks what a response is about: True for what was requested, False for something else, None if it does not say."""
+
 
 class Request(Struct, frozen=True):
-    """An HTTP request, as often as it has to be made; `path` is URL-encoded already, `params` are not.
+    """An HTTP request, which may be sent several times; `path` is URL-encoded, `params` are not.
 
     Attributes:
-        max_response_bytes: a longer answer is refused.
+        max_response_bytes: a longer response is refused.
     """
 
     method: str
@@ -33,51 +37,82 @@ class Request(Struct, frozen=True):
 
 
 class Transport:
-    """Makes requests of one service.
+    """Sends requests to one service.
 
     Args:
         service: its name in errors.
         url: base URL without `/api/v1`.
-        timeout_seconds: time for one request, from connecting to the last byte of the answer.
-        session: keeps the connections; belongs to the caller.
+        timeout_seconds: time for one request, from connecting to the last byte of the response.
+        connections: the sessions to send on; they belong to the caller.
+        discarded: called with a reason when a response is discarded because it may belong to another request.
     """
 
-    def __init__(self, service: str, url: str, timeout_seconds: float, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        service: str,
+        url: str,
+        timeout_seconds: float,
+        connections: Connections,
+        discarded: Callable[[str], None],
+    ) -> None:
         self._service = service
         self._url = url.rstrip("/")
         self._timeout_seconds = timeout_seconds
-        self._session = session
+        self._connections = connections
+        self._discarded = discarded
 
-    async def send[T](self, request: Request, expect: type[T]) -> T:
-        """The JSON answer, decoded as `expect`.
+    async def send[T](self, request: Request, expect: type[T], identify: Identify[T] | None = None) -> T:
+        """Return the JSON response, decoded as `expect`.
+
+        With `identify`, the request may use a connection that carried others. Unless the response then names what was
+        requested, it is discarded, and the request is sent once more on a connection of its own.
 
         Raises:
-            NotFound: the service answered 404.
+            NotFound: the service returned 404.
             ServiceError: `TIMEOUT`, `CONNECTION`, `STATUS` or `BAD_PAYLOAD`.
         """
-        result = await self._result(request, expect)
+        result = await self._result(request, expect, identify)
         if isinstance(result, ServiceError):
-            # Raised only here, where nothing of the exchange is in reach any more: an error outlives its call, in the
-            # circuit breaker for one, and its traceback keeps alive what the frames it came through held.
+            # Raised only here, where no frame refers to the response any more: an error outlives its call, in the
+            # circuit breaker for one, and its traceback keeps alive what the frames it passed through refer to.
             raise result
         return result
 
-    async def _result[T](self, request: Request, expect: type[T]) -> T | ServiceError:
+    async def _result[T](self, request: Request, expect: type[T], identify: Identify[T] | None) -> T | ServiceError:
+        if identify is None:
+            return await self._exchange(self._connections.closing, request, expect)
+        lease = Lease()
+        token = current_lease.set(lease)
+        try:
+            result = await self._exchange(self._connections.reusing, request, expect)
+        finally:
+            current_lease.reset(token)
+        about = _about(result, identify)
+        if lease.reused and not about:
+            if about is False:
+                self._discarded("the response is about something that was not requested")
+            result = await self._exchange(self._connections.closing, request, expect)
+            about = _about(result, identify)
+        if about is False and not isinstance(result, ServiceError):
+            return ServiceError(self._service, Cause.BAD_PAYLOAD, "response is about something that was not requested")
+        return result
+
+    async def _exchange[T](self, session: aiohttp.ClientSession, request: Request, expect: type[T]) -> T | ServiceError:
         content_type = {"Content-Type": "application/json"} if request.body is not None else {}
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),
-                self._session.request(
+                session.request(
                     request.method,
                     URL(self._url + request.path, encoded=True),
                     params=request.params,
                     data=request.body,
                     headers={**request.headers, **content_type, "Accept": "application/json"},
-                    # Whatever a redirect leads to, it is not the service that was configured.
+                    # The target of a redirect is not the service that was configured.
                     allow_redirects=False,
                 ) as response,
             ):
-                refusal = self._refusal(response)
+                refusal = self._refusal(request, response)
                 if refusal is not None:
                     return refusal
                 body = await _read(response, request.max_response_bytes)
@@ -92,8 +127,8 @@ class Transport:
             return ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
         return self._decoded(body, expect)
 
-    def _refusal(self, response: aiohttp.ClientResponse) -> ServiceError | None:
-        """What a status other than success means."""
+    def _refusal(self, request: Request, response: aiohttp.ClientResponse) -> ServiceError | None:
+        """Return the error that a status stands for; None for success."""
         if response.status == 404:
             return NotFound(self._service, Cause.STATUS, "answered 404", status=404)
         if not 200 <= response.status < 300:
@@ -104,6 +139,10 @@ class Transport:
                 status=response.status,
                 retry_after=_retry_after(response.headers.get("Retry-After")),
             )
+        if response.status == 206 or (request.method == "GET" and response.status != 200):
+            # 206 is a part of the body, 203 was changed by a proxy, and the others announce no complete body.
+            reason = f"answered {response.status}, which is no complete response"
+            return ServiceError(self._service, Cause.BAD_PAYLOAD, reason, status=response.status)
         return None
 
     def _decoded[T](self, body: bytearray, expect: type[T]) -> T | ServiceError:
@@ -137,6 +176,8 @@ def _connection_failure(error: Exception) -> tuple[str, bool]:
             return "connection refused", False
         case aiohttp.ClientConnectorError():
             return "no connection could be made", False
+        case PrematureResponseError():
+            return "data arrived before the request was sent", False
         case aiohttp.ClientResponseError():
             return "answer is not HTTP", True
         case _:
@@ -154,3 +195,15 @@ def _retry_after(header: str | None) -> float | None:
     except (ValueError, OverflowError):
         return None
     return max(0.0, (date - datetime.now(UTC)).total_seconds()) if date.tzinfo else None
+
+
+def _about[T](result: T | ServiceError, identify: Identify[T]) -> bool | None:
+    """Return whether a result belongs to its request, and None if that is unknown.
+
+    A timeout and an error that is retried anyway need no proof: nothing is computed from them.
+    """
+    if not isinstance(result, ServiceError):
+        return identify(result)
+    if result.cause is Cause.TIMEOUT or (result.cause is Cause.STATUS and result.retryable):
+        return True
+    return None

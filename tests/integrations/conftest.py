@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import aiohttp
 import pytest
 import stamina
 from aiohttp import web
 
 from integrations.http.client import ServiceClient, ServiceSettings
+from integrations.http.connections import Connections, open_connections
 from integrations.http.errors import Cause
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -56,6 +56,7 @@ class Notebook:
 
     answered_calls: list[tuple[str, str]] = field(default_factory=list)
     rejections: list[str] = field(default_factory=list)
+    discarded: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     cache_reads: list[tuple[str, bool]] = field(default_factory=list)
@@ -68,6 +69,9 @@ class Notebook:
     def request_finished(self, service: str, outcome: str, seconds: float) -> None:
         assert seconds >= 0
         self.answered_calls.append((service, outcome))
+
+    def response_discarded(self, service: str, reason: str) -> None:
+        self.discarded.append(reason)
 
     def rejected(self, service: str) -> None:
         self.rejections.append(service)
@@ -106,19 +110,19 @@ def closed_port() -> Iterator[str]:
 
 
 @pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
-        yield session
+async def connections() -> AsyncIterator[Connections]:
+    async with open_connections() as connections:
+        yield connections
 
 
 type MakeClient = Callable[..., ServiceClient]
 
 
 @pytest.fixture
-def make_client(session: aiohttp.ClientSession, notebook: Notebook) -> MakeClient:
+def make_client(connections: Connections, notebook: Notebook) -> MakeClient:
     """Makes a client of a server; keywords are settings that differ from the defaults."""
 
     def make(url: str, name: str = "pricing", **settings: float) -> ServiceClient:
-        return ServiceClient(ServiceSettings(name=name, url=url, **settings), session, notebook)  # type: ignore[arg-type]
+        return ServiceClient(ServiceSettings(name=name, url=url, **settings), connections, notebook)  # type: ignore[arg-type]
 
     return make

@@ -84,8 +84,8 @@ async def test_rows_of_zero_are_dropped_and_no_rows_at_all_mean_no_cash(make_cli
         ([row(securityId=APPLE), row(securityId=APPLE)], f"two balances of {APPLE}"),
         ([row("0", securityId=APPLE), row(securityId=APPLE)], f"two balances of {APPLE}"),
         ([row(), row(securityId="")], "two balances of cash"),
-        ([row(portfolioId=APPLE)], "a balance of another portfolio"),
-        ([row(portfolioId="")], "a balance of another portfolio"),
+        ([row(portfolioId=APPLE)], "response is about something that was not requested"),
+        ([row(portfolioId="")], "response is about something that was not requested"),
         ([row(securityId="short")], "securityId is not 24 letters or digits - at `$.balances[0]`"),
         ([row(securityId=APPLE + "\n")], "securityId is not 24 letters or digits - at `$.balances[0]`"),
         ([row("NaN")], "quantityLong is not a finite number - at `$.balances[0]`"),
@@ -175,3 +175,24 @@ async def test_every_kind_of_portfolio_is_read_as_the_books_have_it(
         each.security_id: each.quantity for each in books.holdings if each.quantity
     }
     assert simulator.calls.count() == (2 if case is SpecialCase.THOUSAND_ROWS else 1)
+
+
+@pytest.mark.parametrize("changed", [{"portfolioId": APPLE}, {"offset": 0}], ids=["portfolio", "offset"])
+async def test_a_later_page_must_be_of_the_same_portfolio_and_the_requested_offset(
+    make_client: MakeClient, changed: Row
+) -> None:
+    """The second page is checked against the request like the first."""
+
+    async def respond(request: web.Request) -> web.Response:
+        offset = int(request.query["offset"])
+        body: Row = {"limit": 1000, "offset": offset, "total": 2, "hasMore": offset == 0}
+        balance = row(securityId=APPLE if offset == 0 else PEAR)
+        if offset:
+            body |= {key: value for key, value in changed.items() if key in body}
+            balance |= {key: value for key, value in changed.items() if key in balance}
+        return web.json_response({"balances": [balance], "pagination": body})
+
+    async with serving(respond) as server:
+        accounting = PortfolioAccounting(make_client(server.url))
+        with pytest.raises(ServiceError, match="a page of another portfolio or offset"):
+            await accounting.holdings(PORTFOLIO, deadline=None)
