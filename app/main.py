@@ -41,7 +41,7 @@ from app.operations.openapi.document import NumberSchemaPlugin
 from app.operations.readiness import Readiness, watching
 from app.rebalancing.endpoints import RebalanceController
 from app.rebalancing.rebalance import RebalanceLimits, Rebalancer
-from app.rebalancing.service import RebalanceRequests
+from app.rebalancing.service import RebalanceService
 from app.rebalancing.telemetry import RebalanceObserver
 from app.settings import Settings, load_settings
 from app.solver_task.calculate import CALCULATION
@@ -162,7 +162,7 @@ async def _parts(
         rebalancer = Rebalancer(
             database, neighbours, solvers, limits, settings.api_dialect, RebalanceObserver(metrics, tracing)
         )
-        app.state.rebalances = RebalanceRequests(database, rebalancer, settings.api_dialect)
+        app.state.rebalances = RebalanceService(database, rebalancer, settings.api_dialect)
         app.state.readiness = readiness
         # What is there by now stays. To look through all of it for garbage would hold every request up for 0.2 s, and
         # copy the memory that is shared with the server process.

@@ -13,7 +13,7 @@ from msgspec import Struct
 from app.clock import now
 from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError, invalid
 from app.errors.schemas import ErrorDTO
-from app.errors.translation import of_defect, of_persistence
+from app.errors.translation import from_defect, from_persistence_error
 from app.http.correlation import HEADER, begin_correlation, trace_id
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
@@ -54,7 +54,7 @@ def told(error: Exception, dialect: Dialect) -> OrderGenerationError:
         case InvalidField():
             return invalid(dialect.field_name(error.field), error.rule)
         case PersistenceError():
-            return of_persistence(error)
+            return from_persistence_error(error)
         case ValidationException():
             return _of_parameters(error, dialect)
         case HTTPException(status_code=status) if status in _OF_STATUS:
@@ -63,7 +63,7 @@ def told(error: Exception, dialect: Dialect) -> OrderGenerationError:
         case HTTPException(status_code=status) if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return OrderGenerationError(ErrorCode.VALIDATION_ERROR, "The request is malformed.")
         case _:
-            return of_defect()
+            return from_defect()
 
 
 def _of_parameters(error: ValidationException, dialect: Dialect) -> OrderGenerationError:

@@ -1,4 +1,4 @@
-"""What the other packages report, told as errors of the API: one translation for each of them."""
+"""Translates the exceptions and refusals of the lower packages into errors of the API."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -30,11 +30,11 @@ _PRECEDENCE = {
     HTTPStatus.UNPROCESSABLE_ENTITY: 1,
     HTTPStatus.INTERNAL_SERVER_ERROR: 2,
 }
-"""Which of several failures speaks for all: one that a retry may mend, then one that names what is infeasible."""
+"""Which of several failures is reported for all: first one that a retry may resolve, then one that names a cause."""
 
 
-def of_service(error: ServiceError) -> OrderGenerationError:
-    """Tell that a neighbour failed: which one, and why, in words an operator can act on."""
+def from_service_error(error: ServiceError) -> OrderGenerationError:
+    """Report which upstream failed, and why, in words an operator can act on."""
     return OrderGenerationError(
         ErrorCode.EXTERNAL_SERVICE_ERROR,
         f"The {error.service} service failed: {error.reason}.",
@@ -42,11 +42,11 @@ def of_service(error: ServiceError) -> OrderGenerationError:
     )
 
 
-def of_persistence(error: PersistenceError) -> OrderGenerationError:
-    """Tell what kept the database from doing what was asked."""
+def from_persistence_error(error: PersistenceError) -> OrderGenerationError:
+    """Report why the database did not do what was requested."""
     match error:
         case DatabaseUnavailable():
-            message = "The database does not answer; try again shortly."
+            message = "The database is unavailable; try again shortly."
             return OrderGenerationError(ErrorCode.DATABASE_UNAVAILABLE, message, headers={"Retry-After": "2"})
         case ModelNotFound():
             return OrderGenerationError(ErrorCode.MODEL_NOT_FOUND, str(error), {"modelId": str(error.model_id)})
@@ -56,7 +56,7 @@ def of_persistence(error: PersistenceError) -> OrderGenerationError:
         case VersionConflict():
             return OrderGenerationError(
                 ErrorCode.VERSION_CONFLICT,
-                f"The version given is not the current one, which is {error.current}.",
+                f"Version conflict: the current version is {error.current}.",
                 {"currentVersion": error.current},
             )
         case DuplicateName():
@@ -70,11 +70,11 @@ def of_persistence(error: PersistenceError) -> OrderGenerationError:
             message = "The rebalance took too long to store; nothing of it is kept."
             return OrderGenerationError(ErrorCode.DATABASE_UNAVAILABLE, message, headers={"Retry-After": "2"})
         case _:
-            return of_defect()
+            return from_defect()
 
 
-def of_overload(error: Overloaded) -> OrderGenerationError:
-    """Tell that the solvers' queue is full."""
+def from_overload(error: Overloaded) -> OrderGenerationError:
+    """Report that the solver queue is full."""
     return OrderGenerationError(
         ErrorCode.OVERLOADED,
         "Every solver is busy and the queue is full; try again shortly.",
@@ -82,8 +82,8 @@ def of_overload(error: Overloaded) -> OrderGenerationError:
     )
 
 
-def of_refusal(portfolio_id: str, refusal: Infeasible | TimeLimit | Crashed) -> OrderGenerationError:
-    """Tell why there is no solution."""
+def from_refusal(portfolio_id: str, refusal: Infeasible | TimeLimit | Crashed) -> OrderGenerationError:
+    """Report why there is no solution."""
     match refusal:
         case Infeasible():
             details = {
@@ -111,13 +111,13 @@ def of_refusal(portfolio_id: str, refusal: Infeasible | TimeLimit | Crashed) -> 
             )
 
 
-def of_defect(details: Details | None = None) -> OrderGenerationError:
-    """Tell that something went wrong that nobody thought of; what it was stays in the log."""
+def from_defect(details: Details | None = None) -> OrderGenerationError:
+    """Report an unexpected error; only the log says which."""
     return OrderGenerationError(ErrorCode.INTERNAL_ERROR, "An unexpected error occurred.", details)
 
 
-def of_unstorable(portfolio_id: str) -> OrderGenerationError:
-    """Tell that holdings and prices multiply to more digits than can be kept without rounding."""
+def from_unstorable(portfolio_id: str) -> OrderGenerationError:
+    """Report that holdings and prices multiply to more digits than can be stored without rounding."""
     reason = f"quantities and prices of portfolio {portfolio_id} multiply to more than 34 digits"
     return OrderGenerationError(
         ErrorCode.EXTERNAL_SERVICE_ERROR,
@@ -126,8 +126,8 @@ def of_unstorable(portfolio_id: str) -> OrderGenerationError:
     )
 
 
-def of_missed_deadline(portfolio_id: str, seconds: float) -> OrderGenerationError:
-    """Tell that a portfolio was unfinished when its request's time was up."""
+def from_missed_deadline(portfolio_id: str, seconds: float) -> OrderGenerationError:
+    """Report that a portfolio was unfinished at its request's deadline."""
     return OrderGenerationError(
         ErrorCode.DEADLINE_EXCEEDED,
         f"The rebalance was not finished within {seconds:g} seconds.",
@@ -135,23 +135,18 @@ def of_missed_deadline(portfolio_id: str, seconds: float) -> OrderGenerationErro
     )
 
 
-def of_all(
-    failures: Sequence[tuple[str, Failure]], number_of_portfolios: int, rebalance_id: str
-) -> OrderGenerationError | None:
-    """Tell that every portfolio of a rebalance failed; None where one completed.
+def from_failures(failures: Sequence[tuple[str, Failure]], rebalance_id: str) -> OrderGenerationError:
+    """Translate the failures of a rebalance in which every portfolio failed.
 
-    The answer is 503 if any failed for a dependency, else 422, with the details of the first failure of that kind.
+    The status is 503 if any of them failed because of a dependency, otherwise 422; code and details are those of the
+    first failure of that kind.
 
     Args:
-        failures: those portfolios that failed, by id, and why.
-        number_of_portfolios: of the rebalance, failed or not.
+        failures: id and failure of each portfolio.
         rebalance_id: of the rebalance.
     """
-    if len(failures) < number_of_portfolios or not failures:
-        return None
     first = min((failure for _, failure in failures), key=lambda failure: _PRECEDENCE[ErrorCode(failure.code).status])
     details = {
-        # The code's own details, such as the service and the cause, are the answer's whoever they are taken from.
         **first.details,
         "rebalanceId": rebalance_id,
         "portfolios": [
@@ -167,7 +162,7 @@ def of_all(
 
 
 def in_camel_case(value: Struct) -> dict[str, object]:
-    """Give a Struct as JSON values under the names of the API, its decimals kept."""
+    """Return a Struct as JSON values under the names of the API; decimals stay decimals."""
 
     def renamed(content: object) -> object:
         match content:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from tempfile import SpooledTemporaryFile
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from app.errors.codes import ErrorCode, OrderGenerationError
 
@@ -16,40 +16,49 @@ TOTAL_DISK_BYTES = 512 * 1024 * 1024
 RETRY_AFTER_SECONDS = 5
 
 
-class Answers:
+class ResponseBody:
     """The JSON of each portfolio of a rebalance, until it is closed or no longer used."""
 
     memory: ClassVar[int] = 0
     disk: ClassVar[int] = 0
 
     def __init__(self) -> None:
-        # By place: where the part starts and how long it is.
+        # By index: where the part starts and how long it is.
         self._parts: dict[int, tuple[int, int]] = {}
         self._file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(max_size=0)  # noqa: SIM115 - closed by `close`
         self._on_disk = False
         self._length = 0
 
+    def __enter__(self) -> Self:
+        """Return the body itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close the body if the block raised."""
+        if kind is not None:
+            self.close()
+
     def __len__(self) -> int:
         """Return the length of all parts in bytes."""
         return self._length
 
-    def add(self, place: int, part: bytes) -> None:
-        """Add the part that belongs to a place.
+    def add(self, index: int, part: bytes) -> None:
+        """Add the part with this index.
 
         Raises:
             OrderGenerationError: `OVERLOADED`, too many responses wait to be read.
             OSError: there is no room for a temporary file.
         """
         if not self._on_disk and (
-            self._length + len(part) > MEMORY_BYTES or Answers.memory + len(part) > TOTAL_MEMORY_BYTES
+            self._length + len(part) > MEMORY_BYTES or ResponseBody.memory + len(part) > TOTAL_MEMORY_BYTES
         ):
             self._move_to_disk()
         if self._on_disk:
             _check_disk(len(part))
-            Answers.disk += len(part)
+            ResponseBody.disk += len(part)
         else:
-            Answers.memory += len(part)
-        self._parts[place] = self._length, len(part)
+            ResponseBody.memory += len(part)
+        self._parts[index] = self._length, len(part)
         self._length += len(part)
         self._file.write(part)
         if self._on_disk:
@@ -60,13 +69,13 @@ class Answers:
         _check_disk(self._length)
         self._file.rollover()
         self._on_disk = True
-        Answers.memory -= self._length
-        Answers.disk += self._length
+        ResponseBody.memory -= self._length
+        ResponseBody.disk += self._length
 
     def parts(self) -> Iterator[bytes]:
-        """Yield the parts by place."""
-        for place in sorted(self._parts):
-            start, length = self._parts[place]
+        """Yield the parts in the order of their indexes."""
+        for index in sorted(self._parts):
+            start, length = self._parts[index]
             self._file.seek(start)
             yield self._file.read(length)
 
@@ -90,9 +99,9 @@ class Answers:
         if not self._file.closed:
             self._file.close()
             if self._on_disk:
-                Answers.disk -= self._length
+                ResponseBody.disk -= self._length
             else:
-                Answers.memory -= self._length
+                ResponseBody.memory -= self._length
 
     def __del__(self) -> None:
         """Release the parts of a response that was never sent."""
@@ -100,7 +109,7 @@ class Answers:
 
 
 def _check_disk(length: int) -> None:
-    if Answers.disk + length > TOTAL_DISK_BYTES:
+    if ResponseBody.disk + length > TOTAL_DISK_BYTES:
         raise OrderGenerationError(
             ErrorCode.OVERLOADED,
             "Too many responses are waiting to be read; try again shortly.",

@@ -14,7 +14,7 @@ from app.http.responses import answers as documented
 from app.http.streaming import BLOCK_BYTES, blocks
 from app.models.endpoints import ModelId
 from app.rebalancing.idempotency import KEY_PATTERN
-from app.rebalancing.service import RebalanceRequests
+from app.rebalancing.service import RebalanceService
 from app.solver_task.schemas import RebalanceDTO
 
 PortfolioId = Annotated[
@@ -52,13 +52,13 @@ class RebalanceController(Controller):
         responses=errors(ErrorCode.MODEL_NOT_FOUND, *REBALANCE_ERRORS) | documented(list[RebalanceDTO]),
     )
     async def rebalance_model(
-        self, model_id: ModelId, rebalances: RebalanceRequests, idempotency_key: IdempotencyKey = None
+        self, model_id: ModelId, rebalances: RebalanceService, idempotency_key: IdempotencyKey = None
     ) -> Response[bytes] | Stream:
         """Give each portfolio's orders in the model's order; portfolios that fail say why."""
-        answers = await rebalances.of_model(object_id("modelId", model_id), idempotency_key)
-        if len(answers) < BLOCK_BYTES:
-            return Response(b"".join([part async for part in answers.array()]), media_type=MediaType.JSON)
-        return Stream(blocks(answers.array()), media_type=MediaType.JSON)
+        body = await rebalances.rebalance_model(object_id("modelId", model_id), idempotency_key)
+        if len(body) < BLOCK_BYTES:
+            return Response(b"".join([part async for part in body.array()]), media_type=MediaType.JSON)
+        return Stream(blocks(body.array()), media_type=MediaType.JSON)
 
     @post(
         "/portfolio/{portfolio_id:str}/rebalance",
@@ -73,7 +73,7 @@ class RebalanceController(Controller):
     async def rebalance_portfolio(
         self,
         portfolio_id: PortfolioId,
-        rebalances: RebalanceRequests,
+        rebalances: RebalanceService,
         model_id: Annotated[str | None, _chosen_model("modelId")] = None,
         model_id_in_snake_case: Annotated[str | None, _chosen_model("model_id")] = None,
         idempotency_key: IdempotencyKey = None,
@@ -82,5 +82,5 @@ class RebalanceController(Controller):
         portfolio_id = external_id("portfolioId", portfolio_id)
         model_id = model_id if model_id is not None else model_id_in_snake_case
         wanted = None if model_id is None else object_id("modelId", model_id)
-        answers = await rebalances.of_portfolio(portfolio_id, wanted, idempotency_key)
-        return Response(b"".join(answers.parts()), media_type=MediaType.JSON)
+        body = await rebalances.rebalance_portfolio(portfolio_id, wanted, idempotency_key)
+        return Response(b"".join(body.parts()), media_type=MediaType.JSON)

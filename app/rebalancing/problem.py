@@ -27,31 +27,40 @@ def securities_outside(in_model: Sequence[str], holdings: Holdings) -> list[str]
     return sorted({holding.security_id for holding in holdings.positions}.difference(in_model))
 
 
-def require_prices(portfolio_id: str, quote: Quote) -> None:
-    """Refuse a portfolio some of whose securities have no price.
+def require_prices(*quotes: Quote) -> None:
+    """Require a price for every security of the quotes.
 
     Raises:
         OrderGenerationError: `SECURITY_NOT_FOUND` or `PRICE_UNAVAILABLE`, naming the securities.
     """
-    if quote.unknown:
+    if unknown := [security_id for quote in quotes for security_id in quote.unknown]:
         raise OrderGenerationError(
             ErrorCode.SECURITY_NOT_FOUND,
-            f"The Security Service does not know {named(quote.unknown)}.",
-            {"portfolioId": portfolio_id, "securityIds": list(quote.unknown)},
+            f"The Security Service does not know {named(unknown)}.",
+            {"securityIds": unknown},
         )
-    if quote.unpriced:
+    if unpriced := [security_id for quote in quotes for security_id in quote.unpriced]:
         raise OrderGenerationError(
             ErrorCode.PRICE_UNAVAILABLE,
-            f"The Pricing Service has no price for {named(quote.unpriced)}.",
-            {"portfolioId": portfolio_id, "securityIds": list(quote.unpriced)},
+            f"The Pricing Service has no price for {named(unpriced)}.",
+            {"securityIds": unpriced},
         )
 
 
 def encoded_terms(rebalance_id: ObjectId, trade_date: date, dialect: Dialect, model: Model, quote: Quote) -> bytes:
-    """Encode the terms of a rebalance, all of whose securities have a price."""
+    """Encode the terms of a rebalance; empty if a security of the model has no price."""
+    if quote.unknown or quote.unpriced:
+        return b""
     securities = tuple(
-        Security(each.security_id, quote.prices[each.security_id], ZERO, each.target, each.low_drift, each.high_drift)
-        for each in model.positions
+        Security(
+            position.security_id,
+            quote.prices[position.security_id],
+            ZERO,
+            position.target,
+            position.low_drift,
+            position.high_drift,
+        )
+        for position in model.positions
     )
     return msgspec.msgpack.encode(Terms(str(rebalance_id), trade_date.isoformat(), dialect, securities))
 

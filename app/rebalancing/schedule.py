@@ -1,4 +1,4 @@
-"""How many portfolios of a rebalance are in flight, and who goes ahead where several rebalances are under way."""
+"""How many portfolios of a rebalance are in flight, and which rebalance goes first while several are running."""
 
 import asyncio
 from collections import deque
@@ -6,102 +6,108 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 
 
-class UnderWay:
-    """A rebalance that is under way; made by `Precedence`."""
+class RunningRebalance:
+    """A rebalance that is running; created by `Schedule`."""
 
-    def __init__(self, precedence: "Precedence", portfolios: int) -> None:
-        self._precedence = precedence
+    def __init__(self, schedule: "Schedule", portfolios: int) -> None:
+        self._schedule = schedule
         self.portfolios = portfolios
         self._in_flight = 0
-        self._at_work = 0
+        self._computing = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._changed = asyncio.Event()
 
     async def each(self, work: Callable[[int, str], Awaitable[None]], portfolio_ids: Sequence[str]) -> None:
-        """Do the work for each portfolio, by its place and id, as many at a time as may be in flight.
+        """Run the work for each portfolio, by index and id, as many at once as may be in flight.
 
         Raises:
-            Exception: what the first that failed raised; the others are cancelled.
+            Exception: what the first failing call raised; the others are cancelled.
         """
 
-        async def one(place: int, portfolio_id: str) -> None:
+        async def run(index: int, portfolio_id: str) -> None:
             try:
-                await work(place, portfolio_id)
+                await work(index, portfolio_id)
             finally:
                 self._in_flight -= 1
                 self._changed.set()
 
         try:
             async with asyncio.TaskGroup() as tasks:
-                for place, portfolio_id in enumerate(portfolio_ids):
-                    # To ask neighbours for more than can be worked on would only keep this process busy.
-                    while self._in_flight >= self._precedence.at_a_time or self._waiting:
+                for index, portfolio_id in enumerate(portfolio_ids):
+                    # Reading more books than can be computed would only keep this process busy.
+                    while self._in_flight >= self._schedule.concurrency or self._waiting:
                         self._changed.clear()
                         await self._changed.wait()
                     self._in_flight += 1
-                    tasks.create_task(one(place, portfolio_id))
+                    tasks.create_task(run(index, portfolio_id))
         except BaseExceptionGroup as failed:
-            # Only what ends the whole rebalance gets here, and the first of it says why.
+            # Only what ends the whole rebalance arrives here, and its first exception is the reason.
             raise failed.exceptions[0] from None
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
-        """Wait until one more of the portfolios in flight may be worked on, first come first served.
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until one more portfolio of this rebalance may be computed, in order of arrival.
 
-        What a portfolio waits for elsewhere belongs before this: that takes no core of the pod, and as many portfolios
-        as may be in flight should wait for slow neighbours.
+        Waits for upstreams belong before this: they use no core of the pod, and as many portfolios as may be in flight
+        should wait for slow upstreams.
         """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        self.look_again()
+        self.admit_waiting()
         try:
             await turn
             yield
         finally:
-            # It may have been cancelled before its turn came, or between that and hearing of it.
+            # The caller may have been cancelled before its turn came, or before it was resumed.
             if not turn.cancelled():
-                self._at_work -= 1
-                self.look_again()
+                self._computing -= 1
+                self.admit_waiting()
 
-    def look_again(self) -> None:
-        """Give turns to those that wait for them, as far as there are any."""
-        while self._waiting and self._at_work < self._precedence.limit(self):
+    def admit_waiting(self) -> None:
+        """Start the portfolios that wait for a turn, up to the limit."""
+        while self._waiting and self._computing < self._schedule.limit(self):
             turn = self._waiting.popleft()
             if not turn.cancelled():
-                self._at_work += 1
+                self._computing += 1
                 turn.set_result(None)
         self._changed.set()
 
 
-class Precedence:
-    """The rebalances of a process.
+class Schedule:
+    """The rebalances that are running in this process.
 
-    Each has a number of portfolios in flight at most, and fewer at work while a smaller one is under way: a single
-    portfolio waits for those of a large request that are at work, as they share the cores of a pod.
+    Each has at most `concurrency` portfolios in flight, and computes fewer of them while a smaller rebalance is
+    running: a single portfolio waits for those of a large request that are being computed, as they share the pod's
+    cores.
 
     Attributes:
-        at_a_time: portfolios of a rebalance in flight.
+        concurrency: portfolios of a rebalance in flight.
     """
 
-    def __init__(self, at_a_time: int, beside_smaller: int) -> None:
-        """Describe what each rebalance may have in flight, and how much of that at work beside a smaller one."""
-        self.at_a_time = at_a_time
-        self._beside_smaller = min(beside_smaller, at_a_time)
-        self._under_way: list[UnderWay] = []
+    def __init__(self, concurrency: int, beside_smaller: int) -> None:
+        """Set the limits.
+
+        Args:
+            concurrency: portfolios of one rebalance in flight.
+            beside_smaller: portfolios of one rebalance being computed while a smaller rebalance is running.
+        """
+        self.concurrency = concurrency
+        self._beside_smaller = min(beside_smaller, concurrency)
+        self._running: list[RunningRebalance] = []
 
     @contextmanager
-    def rebalance(self, portfolios: int) -> Iterator[UnderWay]:
-        """Count a rebalance of so many portfolios as under way for as long as the block lasts."""
-        rebalance = UnderWay(self, portfolios)
-        self._under_way.append(rebalance)
+    def rebalance(self, portfolios: int) -> Iterator[RunningRebalance]:
+        """Register a rebalance of this number of portfolios as running for as long as the block lasts."""
+        rebalance = RunningRebalance(self, portfolios)
+        self._running.append(rebalance)
         try:
             yield rebalance
         finally:
-            self._under_way.remove(rebalance)
-            for other in self._under_way:
-                other.look_again()
+            self._running.remove(rebalance)
+            for other in self._running:
+                other.admit_waiting()
 
-    def limit(self, rebalance: UnderWay) -> int:
-        """How many portfolios of a rebalance may be at work now."""
-        smallest = min(each.portfolios for each in self._under_way)
-        return self.at_a_time if rebalance.portfolios == smallest else self._beside_smaller
+    def limit(self, rebalance: RunningRebalance) -> int:
+        """Return how many portfolios of a rebalance may be computed now."""
+        smallest = min(running.portfolios for running in self._running)
+        return self.concurrency if rebalance.portfolios == smallest else self._beside_smaller

@@ -1,16 +1,17 @@
-"""What the rebalance endpoints ask for: the model found, the rebalance done once for its key, the answers given."""
+"""Rebalancing as the endpoints request it: find the model, rebalance once per idempotency key, raise if all failed."""
 
 from bson import ObjectId
 
+from app.errors import translation
 from app.errors.codes import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
 from app.rebalancing import idempotency
-from app.rebalancing.body import Answers
+from app.rebalancing.body import ResponseBody
 from app.rebalancing.rebalance import Rebalanced, Rebalancer
 from persistence import Database, Model
 
 
-class RebalanceRequests:
+class RebalanceService:
     """Serves requests to rebalance."""
 
     def __init__(self, database: Database, rebalancer: Rebalancer, dialect: Dialect) -> None:
@@ -18,16 +19,16 @@ class RebalanceRequests:
         self._rebalancer = rebalancer
         self._dialect = dialect
 
-    async def of_model(self, model_id: ObjectId, key: str | None) -> Answers:
-        """Rebalance every portfolio of a model; the answers are in its order.
+    async def rebalance_model(self, model_id: ObjectId, key: str | None) -> ResponseBody:
+        """Rebalance every portfolio of a model, in its order.
 
         Args:
-            model_id: which.
-            key: idempotency key, None for none.
+            model_id: the model.
+            key: idempotency key, None for no protection.
 
         Raises:
             OrderGenerationError: every portfolio failed.
-            persistence.errors.PersistenceError: there is no such model, the key cannot be used, or nothing was stored.
+            persistence.PersistenceError: there is no such model, the key cannot be used, or nothing was stored.
         """
 
         async def work(rebalance_id: ObjectId) -> Rebalanced | None:
@@ -35,28 +36,28 @@ class RebalanceRequests:
             return await self._rebalancer.rebalance(model, model.portfolios, rebalance_id) if model.portfolios else None
 
         rebalanced = await idempotency.once(self._database, key, f"model/{model_id}", self._dialect, work)
-        return _answers(rebalanced) if rebalanced else Answers()
+        return _body(rebalanced) if rebalanced else ResponseBody()
 
-    async def of_portfolio(self, portfolio_id: str, model_id: ObjectId | None, key: str | None) -> Answers:
-        """Rebalance one portfolio to the model given, or to the only one that has it.
+    async def rebalance_portfolio(self, portfolio_id: str, model_id: ObjectId | None, key: str | None) -> ResponseBody:
+        """Rebalance one portfolio to the given model, or to the only model that contains it.
 
         Raises:
-            OrderGenerationError: the portfolio has no such model, or several, or failed.
-            persistence.errors.PersistenceError: as of a model.
+            OrderGenerationError: no model contains the portfolio, or several do, or it failed.
+            persistence.PersistenceError: as for a model.
         """
 
         async def work(rebalance_id: ObjectId) -> Rebalanced:
-            model = await self._model_of(portfolio_id, model_id)
+            model = await self._model_with(portfolio_id, model_id)
             return await self._rebalancer.rebalance(model, [portfolio_id], rebalance_id)
 
         target = f"portfolio/{portfolio_id}" + (f"/model/{model_id}" if model_id else "")
-        # From now on, not only once its model has been read: nobody waits less patiently than for a single portfolio.
-        with self._rebalancer.precedence.rebalance(1):
+        # Registered before its model has been read, so that a large rebalance makes room for it at once.
+        with self._rebalancer.schedule.rebalance(1):
             rebalanced = await idempotency.once(self._database, key, target, self._dialect, work)
         assert rebalanced is not None, "there is always one portfolio to rebalance"
-        return _answers(rebalanced)
+        return _body(rebalanced)
 
-    async def _model_of(self, portfolio_id: str, model_id: ObjectId | None) -> Model:
+    async def _model_with(self, portfolio_id: str, model_id: ObjectId | None) -> Model:
         if model_id is not None:
             model = await self._database.models.get(model_id)
             models = [model] if portfolio_id in model.portfolios else []
@@ -81,8 +82,8 @@ class RebalanceRequests:
         return models[0]
 
 
-def _answers(rebalanced: Rebalanced) -> Answers:
-    if error := idempotency.all_failed(rebalanced):
-        rebalanced.answers.close()
-        raise error
-    return rebalanced.answers
+def _body(rebalanced: Rebalanced) -> ResponseBody:
+    if rebalanced.all_failed:
+        rebalanced.body.close()
+        raise translation.from_failures(rebalanced.failures, str(rebalanced.header.id))
+    return rebalanced.body

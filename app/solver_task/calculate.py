@@ -14,7 +14,7 @@ from app.http.dialect import Dialect
 from app.solver_task.assignment import Assignment, Terms, decoded
 from app.solver_task.movement import Movement, movement
 from app.solver_task.rounding import is_storable
-from app.solver_task.schemas import answer_of
+from app.solver_task.schemas import portfolio_json
 from persistence import PortfolioRecord, RebalancedPortfolio, RebalancedPosition, Solve, record_of
 from solver import Crashed, Infeasible, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit, solve
 from solver.pool import EXAMPLE, Work
@@ -27,13 +27,13 @@ class Calculated(Struct, frozen=True, tag=True):
 
     Attributes:
         record: to be stored.
-        answer: the portfolio's part of the answer, JSON in the dialect of the terms.
+        body: the portfolio's part of the response, JSON in the dialect of the terms.
         path, gap: how it was solved, and how much money the objective could at most still fall.
         seconds: of solving; to write record and answer came on top.
     """
 
     record: PortfolioRecord
-    answer: bytes
+    body: bytes
     movement: Movement
     path: SolutionPath
     gap: Decimal
@@ -63,7 +63,7 @@ def calculate(assignment: Assignment, *, strategy: SolverStrategy, time_limit_se
     rebalanced = _rebalanced(assignment, terms, portfolio, outcome)
     return Calculated(
         record_of(rebalanced),
-        answer_of(rebalanced, terms.dialect),
+        portfolio_json(rebalanced, terms.dialect),
         movement(portfolio, outcome),
         outcome.path,
         outcome.gap,

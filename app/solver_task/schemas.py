@@ -93,8 +93,8 @@ class RebalanceDTO(Struct, frozen=True, rename="camel"):
         )
 
 
-def answer_of(portfolio: RebalancedPortfolio, dialect: Dialect) -> bytes:
-    """Encode a portfolio's part of the answer as JSON."""
+def portfolio_json(portfolio: RebalancedPortfolio, dialect: Dialect) -> bytes:
+    """Encode a portfolio's part of the response as JSON."""
     return encode(dialect.spell(RebalanceDTO.of(portfolio)))
 
 

@@ -9,26 +9,26 @@ import pytest
 
 from app.http import streaming
 from app.rebalancing import body
-from app.rebalancing.body import Answers
+from app.rebalancing.body import ResponseBody
 
 
 @pytest.fixture(params=[1 << 20, 100], ids=["in memory", "in a file"])
-def collected(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
+def collected(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ResponseBody]:
     """Fifty parts, of places in no order."""
     monkeypatch.setattr(body, "MEMORY_BYTES", request.param)
-    collected = Answers()
+    collected = ResponseBody()
     for place in sorted(range(50), key=lambda place: place * 7 % 50):
         collected.add(place, b"[%d]" % place)
     yield collected
     collected.close()
 
 
-def test_parts_come_in_the_order_of_their_places(collected: Answers) -> None:
+def test_parts_come_in_the_order_of_their_places(collected: ResponseBody) -> None:
     assert list(collected.parts()) == [b"[%d]" % place for place in range(50)]
 
 
 async def test_an_array_comes_in_blocks_that_are_worth_sending(
-    collected: Answers, monkeypatch: pytest.MonkeyPatch
+    collected: ResponseBody, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "BLOCK_BYTES", 40)
     sent = [block async for block in streaming.blocks(collected.array())]
@@ -36,17 +36,17 @@ async def test_an_array_comes_in_blocks_that_are_worth_sending(
     assert msgspec.json.decode(b"".join(sent)) == [[place] for place in range(50)]
 
 
-def test_its_length_is_known(collected: Answers) -> None:
+def test_its_length_is_known(collected: ResponseBody) -> None:
     assert len(collected) == sum(map(len, collected.parts()))
 
 
 async def test_no_parts_are_an_empty_array() -> None:
-    assert [part async for part in Answers().array()] == [b"[]"]
+    assert [part async for part in ResponseBody().array()] == [b"[]"]
 
 
 async def test_its_file_is_closed_when_it_was_read_or_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body, "MEMORY_BYTES", 2)
-    read, abandoned, given_up = Answers(), Answers(), Answers()
+    read, abandoned, given_up = ResponseBody(), ResponseBody(), ResponseBody()
     for each in (read, abandoned, given_up):
         for place in range(5):
             each.add(place, b"%d" % place)
@@ -72,7 +72,7 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def test_a_part_for_which_there_is_no_room_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """However small it is, and not only when the answer is read, which is when the rebalance has been stored."""
     monkeypatch.setattr(body, "MEMORY_BYTES", 2)
-    collected = Answers()
+    collected = ResponseBody()
     with files_of_at_most(100):
         collected.add(0, b"x" * 100)
         with pytest.raises(OSError, match="too large"):

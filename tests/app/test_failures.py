@@ -38,8 +38,8 @@ def test_every_code_has_an_error_status_and_a_meaning() -> None:
 
 
 def test_a_full_queue_is_told_with_the_time_after_which_to_come_back() -> None:
-    error = translation.of_overload(Overloaded(10_000, 17))
-    told_of_all = translation.of_all([failed(error.code, error.details)], 1, "id")
+    error = translation.from_overload(Overloaded(10_000, 17))
+    told_of_all = translation.from_failures([failed(error.code, error.details)], "id")
     assert told_of_all is not None
     assert (told_of_all.status, told_of_all.code) == (503, ErrorCode.OVERLOADED)
     assert told_of_all.headers == {"Retry-After": "17"}
@@ -60,13 +60,13 @@ def test_of_several_failures_the_one_that_a_retry_may_mend_speaks_then_the_one_t
     codes: list[ErrorCode], speaks: ErrorCode
 ) -> None:
     portfolios = [failed(code, {"retryAfterSeconds": 1}, place) for place, code in enumerate(codes)]
-    error = translation.of_all(portfolios, len(portfolios), "id")
+    error = translation.from_failures(portfolios, "id")
     assert error is not None
     assert error.code == speaks
 
 
 def test_a_solver_that_dies_twice_under_a_portfolio_is_an_internal_error() -> None:
-    error = translation.of_refusal("p", Crashed("killed by signal 9"))
+    error = translation.from_refusal("p", Crashed("killed by signal 9"))
     assert (error.status, error.details) == (500, {"portfolioId": "p"})
     assert "signal" not in error.message
 
@@ -79,7 +79,7 @@ def test_numbers_longer_than_the_database_holds_are_not_stored() -> None:
         msgspec.msgpack.encode(terms), 0, "p" * 24, None, Decimal(0), (Decimal("999999999999.99999999"),), ()
     )
     assert calculate(assignment, strategy=SolverStrategy.AUTO, time_limit_seconds=30) == Unstorable()
-    assert "more than 34 digits" in translation.of_unstorable("p").message
+    assert "more than 34 digits" in translation.from_unstorable("p").message
 
 
 def test_what_solver_processes_calculate_needs_neither_the_web_framework_nor_the_database_driver() -> None:

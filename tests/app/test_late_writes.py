@@ -11,7 +11,7 @@ from pymongo import MongoClient
 
 from app.http.dialect import Dialect
 from app.rebalancing import idempotency
-from app.rebalancing.body import Answers
+from app.rebalancing.body import ResponseBody
 from app.rebalancing.rebalance import Rebalanced
 from persistence import Database, DatabaseUnavailable, KeyInProgress, open_database, record_of
 from tests.persistence.examples import portfolio, rebalance
@@ -37,7 +37,7 @@ async def once(database: Database) -> Rebalanced | None:
         async with database.rebalances.storing(rebalance_id) as storage:
             await storage.add(record_of(portfolio(rebalance_id, 0)))
             await storage.finish(header)
-        return Rebalanced(header, [], Answers())
+        return Rebalanced(header, [], ResponseBody())
 
     return await idempotency.once(database, "key", "model/1", Dialect.STANDARD, work)
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.rebalancing.schedule import Precedence, UnderWay
+from app.rebalancing.schedule import RunningRebalance, Schedule
 from integrations.simulator import Delay, Service
 from tests.app.api import Api
 from tests.app.examples import created, path, position
@@ -29,14 +29,14 @@ class Flights:
         self.in_flight = 0
         self.at_work = 0
 
-    def of(self, rebalance: UnderWay) -> Callable[[int, str], Coroutine[None, None, None]]:
+    def of(self, rebalance: RunningRebalance) -> Callable[[int, str], Coroutine[None, None, None]]:
         """What a rebalance does with each portfolio."""
 
         async def work(place: int, _portfolio_id: str) -> None:
             self.in_flight += 1
             try:
                 await self.neighbours.wait()
-                async with rebalance.at_work():
+                async with rebalance.turn():
                     await self._work(place)
             finally:
                 self.in_flight -= 1
@@ -67,8 +67,8 @@ async def everything() -> None:
 
 
 async def test_as_many_as_allowed_are_in_flight_and_they_take_off_in_order() -> None:
-    flights, precedence = Flights(), Precedence(8, 2)
-    with precedence.rebalance(20) as large:
+    flights, schedule = Flights(), Schedule(8, 2)
+    with schedule.rebalance(20) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 20))
         await flights.land(0)
         assert flights.in_flight == 8
@@ -81,11 +81,11 @@ async def test_as_many_as_allowed_are_in_flight_and_they_take_off_in_order() -> 
 
 
 async def test_beside_a_smaller_one_fewer_are_at_work_until_that_has_ended() -> None:
-    flights, precedence = Flights(), Precedence(8, 2)
-    with precedence.rebalance(30) as large:
+    flights, schedule = Flights(), Schedule(8, 2)
+    with schedule.rebalance(30) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 30))
         await flights.land(0)
-        with precedence.rebalance(1):
+        with schedule.rebalance(1):
             await flights.land(6)
             assert flights.at_work == 2
             await flights.land(1)
@@ -97,8 +97,8 @@ async def test_beside_a_smaller_one_fewer_are_at_work_until_that_has_ended() -> 
 
 
 async def test_beside_a_smaller_one_as_many_as_ever_wait_for_slow_neighbours() -> None:
-    flights, precedence = Flights(neighbours_answer=False), Precedence(8, 2)
-    with precedence.rebalance(1), precedence.rebalance(30) as large:
+    flights, schedule = Flights(neighbours_answer=False), Schedule(8, 2)
+    with schedule.rebalance(1), schedule.rebalance(30) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 30))
         await everything()
         assert (flights.in_flight, flights.at_work) == (8, 0)
@@ -113,8 +113,8 @@ async def test_beside_a_smaller_one_as_many_as_ever_wait_for_slow_neighbours() -
 
 async def test_whoever_is_cancelled_leaves_the_turn_to_others() -> None:
     """While at work, while waiting for a turn, and between getting it and hearing of it."""
-    flights, precedence = Flights(), Precedence(4, 1)
-    with precedence.rebalance(1), precedence.rebalance(9) as large:
+    flights, schedule = Flights(), Schedule(4, 1)
+    with schedule.rebalance(1), schedule.rebalance(9) as large:
         work = flights.of(large)
         first, second, third = [asyncio.create_task(work(place, "P")) for place in range(3)]
         await everything()
@@ -134,8 +134,8 @@ async def test_whoever_is_cancelled_leaves_the_turn_to_others() -> None:
 
 
 async def test_the_smallest_and_its_like_are_not_held_up() -> None:
-    flights, precedence = Flights(), Precedence(8, 2)
-    with precedence.rebalance(10) as one, precedence.rebalance(10) as other, precedence.rebalance(500):
+    flights, schedule = Flights(), Schedule(8, 2)
+    with schedule.rebalance(10) as one, schedule.rebalance(10) as other, schedule.rebalance(500):
         rebalancing = [asyncio.create_task(each.each(flights.of(each), ["P"] * 10)) for each in (one, other)]
         await flights.land(0)
         assert flights.at_work == 16
@@ -145,8 +145,8 @@ async def test_the_smallest_and_its_like_are_not_held_up() -> None:
 
 
 async def test_one_portfolio_may_always_be_at_work() -> None:
-    flights, precedence = Flights(), Precedence(1, 2)
-    with precedence.rebalance(1), precedence.rebalance(3) as large:
+    flights, schedule = Flights(), Schedule(1, 2)
+    with schedule.rebalance(1), schedule.rebalance(3) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 3))
         for _ in range(3):
             await flights.land(0)
@@ -156,8 +156,8 @@ async def test_one_portfolio_may_always_be_at_work() -> None:
 
 
 async def test_the_first_failure_ends_the_others_and_is_raised_as_it_is() -> None:
-    flights, precedence = Flights(), Precedence(4, 1)
-    with precedence.rebalance(9) as large:
+    flights, schedule = Flights(), Schedule(4, 1)
+    with schedule.rebalance(9) as large:
 
         async def work(place: int, portfolio_id: str) -> None:
             if place == 2:
