@@ -1,4 +1,4 @@
-"""The command line: `order-generation serve`, `demo` and `simulator`."""
+"""The command line: `order-generation serve`, `demo`, `simulator` and `plan`."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ from importlib.metadata import version
 import click
 
 from app.errors.codes import CannotListen, InvalidSetting
+from app.plan.command import plan
 from app.settings import EMBEDDED, load_settings
 
 EXIT_WITH_STDIN = click.option(
@@ -88,6 +89,9 @@ def simulator(
         run(settings, exit_with_stdin=exit_with_stdin)
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}: {error.strerror}") from None
+
+
+cli.add_command(plan)
 
 
 def main() -> None:

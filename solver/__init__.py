@@ -1,6 +1,17 @@
 """Whole-share portfolio rebalancing with a proof: exact bounds, exact optima, named infeasibility."""
 
 from solver.cascade import solve
+from solver.planning import (
+    InfeasiblePlan,
+    InvalidInput,
+    NoPlan,
+    Plan,
+    PlannedSecurity,
+    PlanWarning,
+    Proof,
+    UnprovenPlan,
+    rebalance,
+)
 from solver.problem import (
     CashShortfall,
     Crashed,
@@ -27,15 +38,22 @@ __all__ = [
     "Direction",
     "Goal",
     "Infeasible",
+    "InfeasiblePlan",
     "InfeasibleReason",
+    "InvalidInput",
     "InvalidPortfolio",
     "InvalidRules",
     "LotSize",
     "Minimum",
     "NegativeMarketValue",
+    "NoPlan",
     "NoWholeShare",
     "Outcome",
+    "Plan",
+    "PlanWarning",
+    "PlannedSecurity",
     "Portfolio",
+    "Proof",
     "Restraint",
     "Rules",
     "Security",
@@ -45,5 +63,7 @@ __all__ = [
     "TimeLimit",
     "TradeScope",
     "Unpriced",
+    "UnprovenPlan",
+    "rebalance",
     "solve",
 ]

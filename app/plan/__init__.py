@@ -1,0 +1,1 @@
+"""A rebalance from files, without the service."""

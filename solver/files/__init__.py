@@ -1,0 +1,35 @@
+"""A rebalance from files: reads what spreadsheets and brokers export, and writes trades, JSON and a report."""
+
+from solver.files.command import ARGUMENTS, METAVARS, Request, main, run
+from solver.files.document import (
+    DriftDocument,
+    ErrorDocument,
+    PortfolioDocument,
+    ProofDocument,
+    TransactionDocument,
+    WarningDocument,
+    document_of,
+    to_json,
+)
+from solver.files.problems import InvalidFile
+from solver.files.report import REPORT_STYLE, render_page, render_report
+
+__all__ = [
+    "ARGUMENTS",
+    "METAVARS",
+    "REPORT_STYLE",
+    "DriftDocument",
+    "ErrorDocument",
+    "InvalidFile",
+    "PortfolioDocument",
+    "ProofDocument",
+    "Request",
+    "TransactionDocument",
+    "WarningDocument",
+    "document_of",
+    "main",
+    "render_page",
+    "render_report",
+    "run",
+    "to_json",
+]

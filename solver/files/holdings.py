@@ -1,0 +1,255 @@
+"""Holdings from a file: securities with quantities, the prices that it has, and its cash."""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from solver.files.identity import Identified, identified
+from solver.files.numerals import Numeral, currency_of
+from solver.files.problems import InvalidFile, shown
+from solver.files.records import is_footer
+from solver.files.table import HOLDINGS, Row, Table, find_table
+from solver.files.text import Text
+from solver.planning.columns import IDENTIFIERS, Role
+from solver.planning.exact import EXACT, plain
+from solver.planning.labels import is_cash, is_pending, is_total
+
+
+class Holding(Struct, frozen=True):
+    """A row of a security.
+
+    Attributes:
+        security: its identifiers and line.
+        quantity: shares; negative if short.
+        price: from the same row; None if there is none.
+        currency: of the price; None if the file does not say.
+        account: the account of the row; empty if the file has only one.
+        mismatch: why price, quantity and value of the row contradict each other; empty if they do not.
+    """
+
+    security: Identified
+    quantity: Decimal
+    price: Decimal | None
+    currency: str | None
+    account: str
+    mismatch: str
+
+
+class CashRow(Struct, frozen=True):
+    """Cash in a file."""
+
+    amount: Decimal
+    currency: str | None
+    line: int
+    account: str
+
+
+class Holdings(Struct, frozen=True):
+    """What a file of holdings says."""
+
+    table: Table
+    holdings: tuple[Holding, ...]
+    cash: tuple[CashRow, ...]
+
+
+def read_holdings(text: Text) -> Holdings:
+    """Read holdings.
+
+    Raises:
+        InvalidFile: it is unclear what the file says; the message names line, column and the choice.
+    """
+    table = find_table(text, HOLDINGS)
+    quantity = table.column(Role.QUANTITY)
+    assert quantity is not None
+    securities, cash = _classified(table, quantity, table.column(Role.PRICE))
+    amounts = _Amounts(table, [*securities, *cash])
+    return Holdings(
+        table,
+        tuple(_holding(table, row, amounts, quantity) for row in securities),
+        tuple(row for row in (_cash(table, row, amounts) for row in cash) if row is not None),
+    )
+
+
+class _Amounts:
+    """The numbers of the rows that count, by line."""
+
+    def __init__(self, table: Table, rows: list[Row]) -> None:
+        self.quantities = self._read(table, rows, table.column(Role.QUANTITY))
+        self.prices = self._read(table, rows, table.column(Role.PRICE))
+        self.values = self._read(table, rows, self.value_column(table))
+        self.multipliers = self._read(table, rows, table.column(Role.MULTIPLIER))
+
+    @staticmethod
+    def _read(table: Table, rows: list[Row], index: int | None) -> dict[int, Numeral]:
+        return {} if index is None else table.numbers(index, rows)
+
+    @staticmethod
+    def value_column(table: Table) -> int | None:
+        """Return the column of values; the one in the account's currency if there are several."""
+        indexes = table.roles.get(Role.VALUE, [])
+        named = [index for index in indexes if " in " in table.headers[index].lower()]
+        return next(iter(named or indexes), None)
+
+
+def _classified(table: Table, quantity: int, price: int | None) -> tuple[list[Row], list[Row]]:
+    """Separate securities and cash, and leave out totals, footers and tax lots."""
+    identifiers = [index for role in IDENTIFIERS for index in table.roles.get(role, [])]
+    securities: list[Row] = []
+    cash: list[Row] = []
+    skipped: list[Row] = []
+    for row in _summaries(table):
+        labels = [label for index in identifiers if (label := row.record.cell(index))]
+        has_quantity = bool(row.record.cell(quantity).strip("-* "))
+        if _is_cash_row(table, row, labels, has_quantity=has_quantity):
+            cash.append(row)
+        elif any(map(is_total, labels)) and (price is None or not row.record.cell(price).strip("-* ")):
+            skipped.append(row)
+        elif any(map(is_pending, labels)):
+            _reject_pending(table, row)
+            skipped.append(row)
+        elif not labels and not has_quantity:
+            skipped.append(row)
+        elif not labels:
+            raise table.problem("the row has a quantity, but no security", row)
+        else:
+            securities.append(row)
+    securities, footers = _without_footers(securities)
+    for row in sorted([*skipped, *footers], key=lambda row: row.line):
+        table.notes.append(
+            f'line {row.line} is no security and is ignored: "{shown(" ".join(row.record.filled))[:60]}"'
+        )
+    return securities, cash
+
+
+def _summaries(table: Table) -> list[Row]:
+    """Return the rows without tax lots, if the file has a summary row for each position as well."""
+    indexes = table.roles.get(Role.LEVEL, [])
+    if not indexes:
+        return table.rows
+    levels = [row.record.cell(indexes[0]).upper() for row in table.rows]
+    if "SUMMARY" not in levels or "LOT" not in levels:
+        return table.rows
+    table.notes.append(f"{levels.count('LOT')} tax lots are ignored, because the summary rows contain them")
+    return [row for row, level in zip(table.rows, levels, strict=True) if level != "LOT"]
+
+
+def _is_cash_row(table: Table, row: Row, labels: list[str], *, has_quantity: bool) -> bool:
+    if any(map(is_cash, labels)):
+        return True
+    # Fidelity marks the fund that cash is kept in with two stars, and reports it without shares.
+    if labels and labels[0].endswith("**") and not has_quantity:
+        return True
+    return any(
+        row.record.cell(index).lower() == "cash" and _is_asset_class(table, index)
+        for index in table.roles.get(Role.CLASS, [])
+    )
+
+
+def _is_asset_class(table: Table, index: int) -> bool:
+    """Whether a column is of asset classes, and not of whether a position is held in cash or on margin."""
+    values = {row.record.cell(index).lower() for row in table.rows} - {""}
+    return not values <= {"cash", "margin", "short"}
+
+
+def _without_footers(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Separate the sentences below the last security."""
+    count = len(rows)
+    while count and is_footer(rows[count - 1].record):
+        count -= 1
+    return rows[:count], rows[count:]
+
+
+def _reject_pending(table: Table, row: Row) -> None:
+    index = _Amounts.value_column(table)
+    if index is None or table.numbers(index, [row]).get(row.line) is None:
+        return
+    if table.numbers(index, [row])[row.line].value(None):
+        raise table.problem(
+            f'"{shown(row.record.filled[-1])}" is pending: remove the row, and state the cash that will be available'
+            " in the cash row or with --cash",
+            row,
+            index,
+        )
+
+
+def _holding(table: Table, row: Row, amounts: _Amounts, quantity: int) -> Holding:
+    numeral = amounts.quantities.get(row.line)
+    if numeral is None:
+        raise table.problem("the security has no quantity", row, quantity)
+    if numeral.percent or numeral.currency:
+        raise table.problem(f'"{shown(numeral.text)}" is not a number of shares', row, quantity)
+    shares = numeral.value(None)
+    price = amounts.prices.get(row.line)
+    if price is not None:
+        _check_price(table, row, price)
+    return Holding(
+        identified(table, row),
+        shares,
+        None if price is None else price.value(None),
+        _currency(table, row, price),
+        _account(table, row),
+        _mismatch(shares, price, amounts.values.get(row.line), amounts.multipliers.get(row.line)),
+    )
+
+
+def _check_price(table: Table, row: Row, price: Numeral) -> None:
+    index = table.column(Role.PRICE)
+    if price.percent:
+        raise table.problem(f'"{shown(price.text)}" is a percentage, not a price', row, index)
+    if price.value(None) <= 0:
+        raise table.problem(f"the price must be above 0, is {shown(price.text)}", row, index)
+
+
+def _currency(table: Table, row: Row, numeral: Numeral | None) -> str | None:
+    for index in table.roles.get(Role.CURRENCY, [])[:1]:
+        if cell := row.record.cell(index):
+            return currency_of(cell) or cell.upper()
+    return numeral.currency if numeral else None
+
+
+def _account(table: Table, row: Row) -> str:
+    cells = [row.record.cell(index) for index in table.roles.get(Role.ACCOUNT, [])]
+    return " ".join(filter(None, cells)) or row.section
+
+
+def _mismatch(shares: Decimal, price: Numeral | None, value: Numeral | None, multiplier: Numeral | None) -> str:
+    """Say how the value of a row contradicts its quantity and price, beyond what rounding explains."""
+    if multiplier is not None and multiplier.value(None) != 1:
+        return f"its contract multiplier is {plain(multiplier.value(None))}, so it is no security with whole shares"
+    if price is None or value is None:
+        return ""
+    stated, product = value.value(None), EXACT.multiply(shares, price.value(None))
+    exponent = price.value(None).as_tuple().exponent
+    assert isinstance(exponent, int)
+    rounding = abs(shares) * Decimal(1).scaleb(min(exponent, 0)) + 1
+    if abs(stated - product) <= abs(stated) / 100 + rounding:
+        return ""
+    return (
+        f"quantity x price is {plain(product)}, but the value is {plain(stated)}: the price is in another unit or"
+        " currency, or a number is wrong"
+    )
+
+
+def _cash(table: Table, row: Row, amounts: _Amounts) -> CashRow | None:
+    """Return the amount of a cash row: its value, or a quantity of which each unit is worth 1."""
+    value, quantity, price = (numbers.get(row.line) for numbers in (amounts.values, amounts.quantities, amounts.prices))
+    numeral = value if value is not None else quantity
+    if numeral is None:
+        numeral = price
+    if numeral is None:
+        return None
+    amount = numeral.value(None)
+    if quantity is not None and value is not None:
+        worth = EXACT.multiply(quantity.value(None), price.value(None) if price is not None else Decimal(1))
+        if abs(worth - amount) > abs(amount) / 1000 + 1:
+            raise table.problem(f"the cash is either {plain(worth)} or {plain(amount)}: state one amount", row)
+    elif quantity is not None and price is not None and price.value(None) != 1:
+        raise table.problem(
+            f"the cash is either {plain(quantity.value(None))} or {plain(price.value(None))}: state one amount", row
+        )
+    return CashRow(amount, _currency(table, row, numeral), row.line, _account(table, row))
+
+
+def reject(table: Table, problem: str, line: int) -> InvalidFile:
+    """Build an error about a line."""
+    return InvalidFile(table.file, problem, line=line)

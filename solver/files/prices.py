@@ -1,0 +1,65 @@
+"""Prices from a file."""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from solver.files.holdings import _currency as currency_in
+from solver.files.identity import Identified, identified
+from solver.files.problems import shown
+from solver.files.records import is_footer
+from solver.files.table import PRICES, Table, find_table
+from solver.files.text import Text
+from solver.planning.columns import Role
+from solver.planning.labels import is_cash, is_total
+
+
+class PriceRow(Struct, frozen=True):
+    """A price; `currency` is None if the file does not say."""
+
+    security: Identified
+    price: Decimal
+    currency: str | None
+
+
+class Prices(Struct, frozen=True):
+    """What a file of prices says."""
+
+    table: Table
+    prices: tuple[PriceRow, ...]
+
+
+def read_prices(text: Text) -> Prices:
+    """Read prices; rows without a price are left out and reported.
+
+    Raises:
+        InvalidFile: it is unclear what the file says; the message names line, column and the choice.
+    """
+    table = find_table(text, PRICES)
+    index = table.column(Role.PRICE)
+    assert index is not None
+    rows = [
+        row
+        for row in table.rows
+        if not is_footer(row.record) and not any(map(is_total, row.record.filled)) and not _is_cash(row.record.filled)
+    ]
+    numerals = table.numbers(index, rows)
+    found: list[PriceRow] = []
+    without = 0
+    for row in rows:
+        numeral = numerals.get(row.line)
+        if numeral is None:
+            without += 1
+            continue
+        if numeral.percent:
+            raise table.problem(f'"{shown(numeral.text)}" is a percentage, not a price', row, index)
+        if numeral.value(None) <= 0:
+            raise table.problem(f"the price must be above 0, is {shown(numeral.text)}", row, index)
+        found.append(PriceRow(identified(table, row), numeral.value(None), currency_in(table, row, numeral)))
+    if without:
+        table.notes.append(f"{without} row{'s' if without > 1 else ''} without a price are left out")
+    return Prices(table, tuple(found))
+
+
+def _is_cash(cells: list[str]) -> bool:
+    return any(map(is_cash, cells))

@@ -1,0 +1,270 @@
+"""Targets from a file: for each security a share of the market value, with or without a drift band."""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from solver.files.identity import Identified, identified
+from solver.files.numerals import Numeral
+from solver.files.problems import InvalidFile, shown
+from solver.files.records import is_footer
+from solver.files.table import TARGETS, Row, Table, find_table
+from solver.files.text import Text
+from solver.planning.columns import IDENTIFIERS, Role, has_percent_sign, normalized
+from solver.planning.exact import EXACT, plain, total
+from solver.planning.labels import is_cash, is_total
+
+ONE, TWO = Decimal(1), Decimal(2)
+_ROUNDING = Decimal("0.005")
+_GOAL_WORDS = ("target", "ziel", "soll", "desired", "model", "goal", "cible", "objetivo", "obiettivo")
+
+
+class TargetRow(Struct, frozen=True):
+    """A security of a model; the shares are fractions of the market value.
+
+    Attributes:
+        low_drift, high_drift: None if the file has no band.
+        price: if the file has prices.
+    """
+
+    security: Identified
+    target: Decimal
+    low_drift: Decimal | None
+    high_drift: Decimal | None
+    price: Decimal | None
+
+
+class Targets(Struct, frozen=True):
+    """What a file of targets says."""
+
+    table: Table
+    targets: tuple[TargetRow, ...]
+
+
+def read_targets(text: Text) -> Targets:
+    """Read targets.
+
+    Raises:
+        InvalidFile: it is unclear what the file says; the message names line, column and the choice.
+    """
+    table = find_table(text, TARGETS)
+    index = _target_column(table)
+    rows = _rows(table)
+    numerals = table.numbers(index, rows)
+    for row in rows:
+        if row.line not in numerals:
+            raise table.problem("the target is missing; write 0 if the security is to be sold", row, index)
+        _check_share(table, row, index, numerals[row.line])
+    scale = _scale(table, index, numerals)
+    drifts = {role: _drifts(table, role, rows, scale) for role in (Role.DRIFT, Role.LOW_DRIFT, Role.HIGH_DRIFT)}
+    prices = _prices(table, rows)
+    _note_bands(table, drifts)
+    found = [
+        TargetRow(
+            identified(table, row),
+            EXACT.multiply(numerals[row.line].value(None), scale),
+            _drift(table, row, drifts, Role.LOW_DRIFT),
+            _drift(table, row, drifts, Role.HIGH_DRIFT),
+            prices.get(row.line),
+        )
+        for row in rows
+    ]
+    securities = [each for each in found if not any(map(is_cash, each.security.names.values()))]
+    _check_cash(table, [each for each in found if each not in securities], securities)
+    if not securities:
+        raise InvalidFile(table.file, "has no securities below its header", line=table.header_line)
+    return Targets(table, tuple(securities))
+
+
+def _target_column(table: Table) -> int:
+    """Return the column of targets; a "Target" next to a "Weight" is the target, as the other one is of today."""
+    indexes = table.roles[Role.TARGET]
+    named = [index for index in indexes if any(word in normalized(table.headers[index]) for word in _GOAL_WORDS)]
+    if len(indexes) > 1 and len(named) == 1:
+        table.notes.append(f'the targets are in the column "{table.headers[named[0]]}"')
+        return named[0]
+    index = table.column(Role.TARGET)
+    assert index is not None
+    return index
+
+
+def _rows(table: Table) -> list[Row]:
+    identifiers = [index for role in IDENTIFIERS for index in table.roles.get(role, [])]
+    target = table.roles[Role.TARGET][0]
+    rows: list[Row] = []
+    for row in table.rows:
+        labels = [label for index in identifiers if (label := row.record.cell(index))]
+        if any(map(is_total, labels)) or (not labels and row is table.rows[-1] and row.record.cell(target)):
+            table.notes.append(
+                f'line {row.line} is a total and is ignored: "{shown(" ".join(row.record.filled))[:60]}"'
+            )
+        else:
+            rows.append(row)
+    while rows and is_footer(rows[-1].record):
+        footer = rows.pop()
+        table.notes.append(f'line {footer.line} is text and is ignored: "{shown(footer.record.filled[0])[:60]}"')
+    return rows
+
+
+def _check_share(table: Table, row: Row, index: int, numeral: Numeral) -> None:
+    if numeral.currency:
+        raise table.problem(f'"{shown(numeral.text)}" is money, not a share', row, index)
+    if numeral.value(None) < 0:
+        raise table.problem(f"must be 0 or more, is {shown(numeral.text)}", row, index)
+
+
+def _scale(table: Table, index: int, numerals: dict[int, Numeral]) -> Decimal:
+    """Decide whether the targets are percentages or fractions, for the whole column."""
+    header = table.headers[index]
+    signed = {line for line, numeral in numerals.items() if numeral.percent}
+    unsigned = {line for line, numeral in numerals.items() if not numeral.percent and numeral.value(None)}
+    entire = total(numeral.value(None) for numeral in numerals.values())
+    if signed and unsigned:
+        raise InvalidFile(
+            table.file,
+            f"line {min(signed)} has a percent sign, line {min(unsigned)} has none: write the whole column either as"
+            " percentages or as fractions",
+            line=max(min(signed), min(unsigned)),
+            column=header,
+        )
+    if signed or has_percent_sign(header):
+        percent, because = True, "they have a percent sign" if signed else "the header has a percent sign"
+    elif entire > TWO:
+        percent, because = True, f"their sum is {plain(entire)}"
+    elif entire <= ONE:
+        percent, because = False, f"their sum is {plain(entire)}"
+    else:
+        raise InvalidFile(
+            table.file,
+            f"the targets add up to {plain(entire)}, which is either {plain(entire)}% or {_percent(entire)}: write"
+            " percent signs, or fractions with a sum of at most 1",
+            line=table.header_line,
+            column=header,
+        )
+    scale = Decimal("0.01") if percent else ONE
+    share = EXACT.multiply(entire, scale)
+    if share > 1:
+        raise InvalidFile(
+            table.file,
+            f"the targets add up to {_percent(share)}, which is more than 100%",
+            line=table.header_line,
+            column=header,
+        )
+    kind = "percentages" if percent else "fractions"
+    table.notes.append(f"the targets are {kind}, because {because}; they add up to {_percent(share)}")
+    return scale
+
+
+def _drifts(table: Table, role: Role, rows: list[Row], scale: Decimal) -> dict[int, Decimal] | None:
+    """Read a column of drifts as fractions, by line; None if the file has no such column."""
+    index = table.column(role)
+    if index is None:
+        return None
+    numerals = table.numbers(index, rows)
+    by_line = {row.line: row for row in rows}
+    for line, numeral in numerals.items():
+        _check_share(table, by_line[line], index, numeral)
+    own = _drift_scale(table, index, numerals, scale)
+    drifts = {line: EXACT.multiply(numeral.value(None), own) for line, numeral in numerals.items()}
+    for line, drift in drifts.items():
+        if drift > 1:
+            raise table.problem(f"a drift of {_percent(drift)} is more than 100%", by_line[line], index)
+    return drifts
+
+
+def _drift_scale(table: Table, index: int, numerals: dict[int, Numeral], scale: Decimal) -> Decimal:
+    header = table.headers[index]
+    used = [numeral for numeral in numerals.values() if numeral.value(None)]
+    if not used:
+        return scale
+    signs = {numeral.percent for numeral in used}
+    if len(signs) > 1:
+        raise InvalidFile(
+            table.file,
+            "some drifts have a percent sign and some have none: write the whole column in one way",
+            line=max(numerals),
+            column=header,
+        )
+    if signs == {True} or has_percent_sign(header):
+        return Decimal("0.01")
+    largest = max(numeral.value(None) for numeral in used)
+    if scale == ONE and largest > 1:
+        problem = f"the targets are fractions, but a drift is {plain(largest)}"
+    elif scale != ONE and largest < Decimal("0.25"):
+        problem = f"the targets are percentages, but the largest drift is {plain(largest)}"
+    else:
+        return scale
+    raise InvalidFile(
+        table.file,
+        f"{problem}, which is either {plain(largest)}% or {_percent(largest)}: write percent signs",
+        line=table.header_line,
+        column=header,
+    )
+
+
+def _note_bands(table: Table, drifts: dict[Role, dict[int, Decimal] | None]) -> None:
+    present = [role for role, column in drifts.items() if column is not None]
+    if Role.DRIFT in present and len(present) > 1:
+        raise InvalidFile(
+            table.file,
+            "has a column for the drift and one for the low or high drift: keep the one or the others",
+            line=table.header_line,
+        )
+    if not present:
+        table.notes.append("there are no drift columns, so no security has a band")
+    elif Role.DRIFT in present:
+        table.notes.append("the drift is allowed below and above the target")
+    elif len(present) == 1:
+        missing = "high" if Role.LOW_DRIFT in present else "low"
+        raise InvalidFile(
+            table.file,
+            f"has no column for the {missing} drift: add it, or name the column Drift if it counts for both sides",
+            line=table.header_line,
+        )
+
+
+def _drift(table: Table, row: Row, drifts: dict[Role, dict[int, Decimal] | None], side: Role) -> Decimal | None:
+    both = drifts[Role.DRIFT]
+    column = both if both is not None else drifts[side]
+    if column is None:
+        return None
+    drift = column.get(row.line)
+    if drift is None and not any(map(is_cash, row.record.filled)):
+        raise table.problem("the drift is missing; write 0 if the target must be met exactly", row)
+    return drift
+
+
+def _prices(table: Table, rows: list[Row]) -> dict[int, Decimal]:
+    index = table.column(Role.PRICE)
+    if index is None:
+        return {}
+    numerals = table.numbers(index, rows)
+    for row in rows:
+        if row.line in numerals and (numerals[row.line].percent or numerals[row.line].value(None) <= 0):
+            raise table.problem(f"the price must be above 0, is {shown(numerals[row.line].text)}", row, index)
+    return {line: numeral.value(None) for line, numeral in numerals.items()}
+
+
+def _percent(fraction: Decimal) -> str:
+    return f"{plain(EXACT.multiply(fraction, Decimal(100)))}%"
+
+
+def _check_cash(table: Table, cash: list[TargetRow], securities: list[TargetRow]) -> None:
+    """Compare what the file states as cash with what its targets leave."""
+    if not cash:
+        return
+    if len(cash) > 1:
+        raise InvalidFile(
+            table.file, f"states the cash twice, in lines {cash[0].security.line} and {cash[1].security.line}",
+            line=cash[1].security.line,
+        )  # fmt: skip
+    left = EXACT.subtract(ONE, total(each.target for each in securities))
+    stated = cash[0].target
+    if abs(left - stated) > _ROUNDING:
+        raise InvalidFile(
+            table.file,
+            f"states that {_percent(stated)} remain as cash, but the targets leave {_percent(left)}: make the"
+            " file add up to 100%",
+            line=cash[0].security.line,
+        )
+    table.notes.append(f"line {cash[0].security.line} states what remains as cash: {_percent(stated)}")

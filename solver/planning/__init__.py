@@ -1,0 +1,17 @@
+"""From holdings, targets, prices and cash to a plan, whatever form they have."""
+
+from solver.planning.exact import InvalidInput
+from solver.planning.plan import InfeasiblePlan, NoPlan, Plan, PlannedSecurity, PlanWarning, Proof, UnprovenPlan
+from solver.planning.rebalancing import rebalance
+
+__all__ = [
+    "InfeasiblePlan",
+    "InvalidInput",
+    "NoPlan",
+    "Plan",
+    "PlanWarning",
+    "PlannedSecurity",
+    "Proof",
+    "UnprovenPlan",
+    "rebalance",
+]
