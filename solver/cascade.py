@@ -2,8 +2,10 @@
 
 from time import perf_counter
 
+from msgspec.structs import replace
+
 from solver.problem import Outcome, Portfolio, SolverStrategy
-from solver.rules import Rules
+from solver.rules import Rules, Unpriced
 
 _NO_RULES = Rules()
 
@@ -35,8 +37,10 @@ def solve(
         InvalidPortfolio: the portfolio breaks the solver's rules; names the field.
     """
     started = perf_counter()
-    if rules is not None and rules != _NO_RULES:
-        raise NotImplementedError("rules are not supported yet")
+    if rules is not None and replace(rules, unpriced=Unpriced.FAIL) != _NO_RULES:
+        from solver.ruled.stages import answer as answer_by_rules  # noqa: PLC0415
+
+        return answer_by_rules(portfolio, rules, strategy, started, time_limit_seconds)
     # Importing numpy takes a tenth of a second, which the process that only hands portfolios on should not pay.
     from solver.stages import answer  # noqa: PLC0415
 

@@ -97,13 +97,14 @@ def _quantity(security: Security, scaled: ScaledPortfolio, index: int, whole: in
 def _sentence(reason: InfeasibleReason) -> str:
     match reason:
         case NegativeMarketValue():
-            return f"The portfolio owes more than it owns: its market value is {_plain(reason.market_value)}."
+            after = f" after the withdrawal of {_plain(reason.withdrawal)}" if reason.withdrawal else ""
+            return f"The portfolio owes more than it owns: its market value is {_plain(reason.market_value)}{after}."
         case NoWholeShare():
             around = f"{_plain(reason.quantity_above)} (weight {_plain(reason.weight_above)})"
             if reason.quantity_below is not None and reason.weight_below is not None:
                 around = f"{_plain(reason.quantity_below)} (weight {_plain(reason.weight_below)}) and {around}"
             return (
-                f"Security {reason.security_id} at {_plain(reason.price)} has no whole number of shares worth"
+                f"Security {reason.security_id} at {_plain(reason.price)} has no {_whole(reason.lot_size)} worth"
                 f" {_plain(reason.lower_value)} to {_plain(reason.upper_value)}: the nearest holdings are {around};"
                 f" a drift of {_plain(reason.drift_needed)} would admit one."
             )
@@ -115,7 +116,31 @@ def _sentence(reason: InfeasibleReason) -> str:
             return (
                 f"The least holdings that the drift bands allow cost {_plain(reason.missing)} more"
                 f" than the portfolio is worth: {takers}."
+                if not _reserved(reason)
+                else f"The least holdings that drift bands and rules allow, with {_reserved(reason)}, take"
+                f" {_plain(reason.missing)} more than there is: {takers or 'no holdings'}."
             )
+
+
+def _whole(lot_size: Decimal) -> str:
+    return "whole number of shares" if lot_size == 1 else f"quantity in lots of {_plain(lot_size)} shares"
+
+
+def _reserved(reason: CashShortfall) -> str:
+    """What uses the cash besides the holdings, and the rules that lock money in."""
+    parts = [
+        f"{text} {_plain(amount)}"
+        for text, amount in (
+            ("minimum cash of", reason.minimum_cash),
+            ("a withdrawal of", reason.withdrawal),
+            ("fees of", reason.fees),
+        )
+        if amount
+    ]
+    if reason.locked:
+        names = ", ".join(f"{one.security_id} ({one.restraint.value})" for one in reason.locked)
+        parts.append(f"no sale of {names}")
+    return ", ".join(parts)
 
 
 def _plain(number: Decimal) -> str:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from solver.rules import Restraint
 
-ZERO = Decimal(0)
+ZERO, ONE = Decimal(0), Decimal(1)
 
 
 class Security(Struct, frozen=True):
@@ -110,9 +110,15 @@ class Solution(Struct, frozen=True, tag=True):
 
 
 class NegativeMarketValue(Struct, frozen=True, tag=True):
-    """The portfolio owes more than it owns, so no share of it can be invested."""
+    """The portfolio owes more than it owns, so no share of it can be invested.
+
+    Attributes:
+        market_value: money, less the withdrawal.
+        withdrawal: money to be raised.
+    """
 
     market_value: Decimal
+    withdrawal: Decimal = ZERO
 
 
 class NoWholeShare(Struct, frozen=True, tag=True):
@@ -127,6 +133,7 @@ class NoWholeShare(Struct, frozen=True, tag=True):
             would be negative.
         weight_below, weight_above: their weights in the portfolio, 6 decimals.
         drift_needed: the smallest drift, low or high, that would admit one of them, 6 decimals rounded up.
+        lot_size: shares by which holdings can differ.
     """
 
     security_id: str
@@ -140,6 +147,7 @@ class NoWholeShare(Struct, frozen=True, tag=True):
     weight_below: Decimal | None
     weight_above: Decimal
     drift_needed: Decimal
+    lot_size: Decimal = ONE
 
 
 class Minimum(Struct, frozen=True):
@@ -150,16 +158,39 @@ class Minimum(Struct, frozen=True):
     value: Decimal
 
 
+class Locked(Struct, frozen=True):
+    """A holding that could raise cash if a restraint did not forbid to sell it, or to sell more of it.
+
+    Attributes:
+        security_id: the security.
+        quantity: the least that may be held, shares.
+        value: of that quantity, money.
+        restraint: the rule.
+    """
+
+    security_id: str
+    quantity: Decimal
+    value: Decimal
+    restraint: Restraint
+
+
 class CashShortfall(Struct, frozen=True, tag=True):
     """The least shares that every band demands cost more than the portfolio is worth.
 
     Attributes:
         missing: money by which the minimums exceed the market value.
-        minimums: the minimums above 0, the most expensive first.
+        minimums: the minimums other than 0, the most expensive first.
+        minimum_cash, withdrawal: money that the rules reserve.
+        fees: cost of the orders that the minimums require, money.
+        locked: holdings among the minimums that restraints forbid to sell, the most expensive first.
     """
 
     missing: Decimal
     minimums: tuple[Minimum, ...]
+    minimum_cash: Decimal = ZERO
+    withdrawal: Decimal = ZERO
+    fees: Decimal = ZERO
+    locked: tuple[Locked, ...] = ()
 
 
 type InfeasibleReason = NegativeMarketValue | NoWholeShare | CashShortfall
@@ -173,12 +204,14 @@ class Infeasible(Struct, frozen=True, tag=True):
         message: the reasons as a sentence for a person.
         market_value: money.
         seconds: time the solver took.
+        preferred_feasible: the same rules with bands PREFERRED would be feasible.
     """
 
     reasons: tuple[InfeasibleReason, ...]
     message: str
     market_value: Decimal
     seconds: float
+    preferred_feasible: bool = False
 
 
 class TimeLimit(Struct, frozen=True, tag=True):

@@ -1,0 +1,1 @@
+"""Rebalancing by rules: allowed quantities as progressions, certificate, exact search, and verification."""

@@ -1,0 +1,175 @@
+"""A portfolio and its rules as integers over one unit of money.
+
+Every trade is counted in lots of its security: `t` lots change the value by `lot_values * t` and cost
+`lot_fees * |t| + order_fee`. With `value = held_values + lot_values * t` everything a rule limits is a bound on `t`.
+"""
+
+from decimal import Decimal
+from math import gcd
+
+import numpy as np
+from msgspec import Struct
+
+from solver.problem import Portfolio
+from solver.rules import Direction, Rules, TradeScope
+from solver.scaling import EXACT, INT64_LIMIT, Integers, scale, unscaled
+
+
+class Book(Struct, frozen=True):
+    """The integers of one portfolio; every array is in the order of its securities, money is in units.
+
+    Attributes:
+        portfolio, rules: what this represents.
+        places, money_places: decimals of a unit, and the decimals that cash and holdings need.
+        market_value: cash and holdings less the withdrawal.
+        cash: before the rebalance, less the withdrawal.
+        minimum_cash, order_fee, minimum_trade, withdrawal: of the rules.
+        lot_values: of one lot, above 0.
+        lot_fees: what trading one lot costs by `fee_rate`.
+        lot_shares: shares of one lot, over a common denominator, to compare shares traded.
+        held_values: before the rebalance; negative if short.
+        held_lots: whole lots held, rounded down; negative if short.
+        residues: value of the part of a lot that is held above the whole lots.
+        targets: wanted value.
+        lower, upper: values at the edges of the band; the residue on both sides if there is no target.
+        no_buying, no_selling, locked: whether restraints rule out buying, selling, or both.
+        in_band: whether the rule OUT_OF_BAND keeps the security, as it is in its band already.
+        unlisted: whether target and drifts are 0.
+    """
+
+    portfolio: Portfolio
+    rules: Rules
+    places: int
+    money_places: int
+    market_value: int
+    cash: int
+    minimum_cash: int
+    order_fee: int
+    minimum_trade: int
+    withdrawal: int
+    lot_values: Integers
+    lot_fees: Integers
+    lot_shares: Integers
+    held_values: Integers
+    held_lots: Integers
+    residues: Integers
+    targets: Integers
+    lower: Integers
+    upper: Integers
+    no_buying: Integers
+    no_selling: Integers
+    locked: Integers
+    in_band: Integers
+    unlisted: Integers
+
+    @property
+    def capacity(self) -> int:
+        """Cash that trades and fees may use."""
+        return self.cash - self.minimum_cash
+
+    def money(self, amount: int) -> Decimal:
+        """Return units as money, exactly, without the trailing zeros that only the unit needs."""
+        places = self.places
+        while places > self.money_places and amount % 10 == 0:
+            amount //= 10
+            places -= 1
+        return unscaled(amount, places)
+
+
+def open_book(portfolio: Portfolio, rules: Rules) -> Book:
+    """Bring every number of a portfolio and its rules to integers.
+
+    Raises:
+        InvalidPortfolio: a number of the portfolio is out of range, or a security appears twice.
+    """
+    scaled = scale(Portfolio(portfolio.securities, EXACT.subtract(portfolio.cash, rules.withdrawal)))
+    lots, lot_places = _lots(portfolio, rules)
+    rate_places, order_places = _places(rules.fee_rate), scaled.money_places + scaled.weight_places
+    amounts = (rules.minimum_cash, rules.fee_per_order, rules.minimum_trade_value, rules.withdrawal)
+    rate = int(EXACT.scaleb(rules.fee_rate, rate_places))
+
+    held_values = scaled.held * scaled.prices + scaled.fractions
+    raw_lots = scaled.prices.astype(object) * lots if lot_places or max(lots, default=1) != 1 else scaled.prices
+    lot_digits = _digits_needed(int(np.gcd.reduce(raw_lots)) if len(raw_lots) else 0, lot_places)
+    rate_digits = _digits_needed(
+        int(np.gcd.reduce(raw_lots)) * 10**lot_digits // 10**lot_places * rate if len(raw_lots) else 0, rate_places
+    )
+    digits = max(lot_digits + rate_digits, max(map(_places, amounts)) - order_places, 0)
+    places, factor = order_places + digits, 10**digits
+
+    def units(amount: Decimal) -> int:
+        return int(EXACT.scaleb(amount, places))
+
+    minimum_cash, order_fee, minimum_trade, withdrawal = map(units, amounts)
+    arrays = [held_values, scaled.targets, scaled.lows, scaled.highs]
+    largest = max((int(np.abs(array).max(initial=0)) for array in arrays), default=0) * factor
+    largest_lot = int(raw_lots.max(initial=0)) * factor
+    gross = largest + largest_lot + abs(scaled.market_value) * factor + order_fee + minimum_trade + minimum_cash
+    number = np.dtype(np.int64 if 32 * (len(lots) + 4) * gross * max(rate, 1) < INT64_LIMIT else object)
+    held_values, targets, lows, highs = ((array.astype(number) * factor) for array in arrays)
+    lot_values = (raw_lots.astype(object) * factor // 10**lot_places).astype(number)
+    lot_fees = lot_values * rate // 10**rate_places
+    held_lots = held_values // lot_values
+    residues = held_values - held_lots * lot_values
+    unlisted = (targets == 0) & (lows == 0) & (highs == 0)
+    lower = np.where(unlisted, residues, np.maximum(targets - lows, 0))
+    upper = np.where(unlisted, residues, targets + highs)
+    names = [security.security_id for security in portfolio.securities]
+    inside = (held_values >= lower) & (held_values <= upper) & (held_values >= 0)
+    return Book(
+        portfolio=portfolio,
+        rules=rules,
+        places=places,
+        money_places=scaled.money_places,
+        market_value=scaled.market_value * factor,
+        cash=scaled.cash * factor,
+        minimum_cash=minimum_cash,
+        order_fee=order_fee,
+        minimum_trade=minimum_trade,
+        withdrawal=withdrawal,
+        lot_values=lot_values,
+        lot_fees=lot_fees,
+        lot_shares=np.array(lots, dtype=object),
+        held_values=held_values,
+        held_lots=held_lots,
+        residues=residues,
+        targets=targets,
+        lower=lower,
+        upper=upper,
+        no_buying=_listed(names, rules.do_not_buy, everything=rules.direction is Direction.SELL_ONLY),
+        no_selling=_listed(names, rules.do_not_sell, everything=rules.direction is Direction.BUY_ONLY),
+        locked=_listed(names, rules.do_not_trade, everything=False),
+        in_band=inside if rules.trade is TradeScope.OUT_OF_BAND else np.zeros(len(names), dtype=bool),
+        unlisted=unlisted,
+    )
+
+
+def _listed(names: list[str], ids: tuple[str, ...], *, everything: bool) -> Integers:
+    if everything or not ids:
+        return np.full(len(names), everything)
+    some = set(ids)
+    return np.array([name in some for name in names], dtype=bool)
+
+
+def _lots(portfolio: Portfolio, rules: Rules) -> tuple[list[int], int]:
+    """Lot sizes as integers, and their decimals."""
+    special = {lot.security_id: lot.lot_size for lot in rules.lot_sizes}
+    sizes = [special.get(security.security_id, rules.lot_size) for security in portfolio.securities]
+    places = max(map(_places, set(sizes)), default=0)
+    return [int(EXACT.scaleb(size, places)) for size in sizes], places
+
+
+def _places(number: Decimal) -> int:
+    """Decimals that a number needs."""
+    exponent = number.normalize(EXACT).as_tuple().exponent
+    assert isinstance(exponent, int)
+    return max(-exponent, 0)
+
+
+def _digits_needed(common: int, places: int) -> int:
+    """How many zeros to append to multiples of `common` so that `10 ** places` divides them."""
+    rest = 10**places // gcd(common, 10**places)
+    digits = 0
+    while 10**digits % rest:
+        digits += 1
+    return digits

@@ -1,0 +1,187 @@
+"""What each security offers if cash binds: chains in which using more cash is better, with jumps between chains.
+
+Within a chain cash use grows with every lot while the gain of a lot never does: it is concave. A fee per order or a
+minimum trade tears a security into several chains, of which one is chosen.
+
+Example: 10 is held, orders are worth 30 or more, a lot is worth 10, target 65, fee 1 per order. Holding uses cash 0 and
+is 55 away. Buying 3 to 5 lots uses 31, 41, 51 and costs 26, 16, 6, a chain of its own: the step from 0 to 3 lots is a
+jump that gains 29, each later lot gains 10.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from msgspec import Struct
+
+from solver.ruled.allowed import Interval, Line
+from solver.ruled.levels import Levels, vertices
+
+
+class Point(Struct, frozen=True):
+    """One trade of a security: the cash it uses and its cost, all levels folded into one number."""
+
+    trade: int
+    cash: int
+    cost: int
+
+
+class Menu(Struct, frozen=True):
+    """The chains of one security; each is a list of points with rising cash and falling cost, convex and linear between.
+
+    Attributes:
+        line: the security.
+        chains: at least one, each with at least one point.
+    """
+
+    line: Line
+    chains: list[list[Point]]
+
+
+class Fold(Struct, frozen=True):
+    """How levels and the lower quantity become one number, so that the least number has the least levels in order.
+
+    Attributes:
+        levels: of a trade.
+        factors: of each level.
+        digits: for each security, what one lot more adds; 0 if quantities do not matter.
+        base: for each security, the trade from which digits count.
+    """
+
+    levels: Levels
+    factors: tuple[int, ...]
+    digits: list[int]
+    base: list[int]
+
+    def cost(self, position: int, line: Line, trade: int) -> int:
+        """The number for one trade of the security at a position of the sequence that was folded."""
+        levels = self.levels(line, trade)
+        return sum(map(int.__mul__, levels, self.factors)) + self.digits[position] * (trade - self.base[position])
+
+    def unfold(self, number: int) -> tuple[int, ...]:
+        """Return the levels that a total, or a lower bound of one, consists of."""
+        found = []
+        for factor in self.factors:
+            level, number = divmod(number, factor)
+            found.append(level)
+        return tuple(found)
+
+
+def fold(lines: Sequence[Line], choices: Sequence[list[Interval]], levels: Levels, *, quantities: bool) -> Fold:
+    """Return the fold of levels over everything that the securities may choose.
+
+    Args:
+        lines: the securities by ascending id: the earlier one's quantity matters more.
+        choices: allowed trades of each.
+        levels: of a trade.
+        quantities: prefer the lower quantity, security by security.
+    """
+    ends = [
+        [trade for interval in some for trade in vertices(line, interval)]
+        for line, some in zip(lines, choices, strict=True)
+    ]
+    digits, radix = [0] * len(lines), 1
+    base = [trades[0] for trades in ends]
+    if quantities:
+        for position in reversed(range(len(lines))):
+            digits[position] = radix
+            radix *= ends[position][-1] - ends[position][0] + 1
+    ranges = [
+        tuple(map(max, zip(*(levels(line, trade) for trade in trades), strict=True)))
+        for line, trades in zip(lines, ends, strict=True)
+    ]
+    most = list(map(sum, zip(*ranges, strict=True)))
+    factors: list[int] = []
+    factor = radix
+    for greatest in reversed(most):
+        factors.append(factor)
+        factor *= greatest + 1
+    return Fold(levels, tuple(reversed(factors)), digits, base)
+
+
+def menu(position: int, line: Line, intervals: Sequence[Interval], folded: Fold) -> Menu:
+    """Return the chains of one security, without points that another of its points makes useless."""
+    chains = []
+    for interval in _pieces(line, intervals):
+        points = [
+            Point(trade, line.cash(trade), folded.cost(position, line, trade)) for trade in vertices(line, interval)
+        ]
+        # Beyond the least cost, more cash only makes it worse.
+        cheapest = min(range(len(points)), key=lambda number: (points[number].cost, number))
+        chains.append(points[: cheapest + 1])
+    if len(chains) > 1:
+        chains = [chain for number, chain in enumerate(chains) if not _useless(number, chain, chains)]
+    return Menu(line, chains)
+
+
+def _pieces(line: Line, intervals: Sequence[Interval]) -> list[Interval]:
+    """Intervals joined where they adjoin, and cut at 0 if an order has a fee of its own."""
+    joined: list[Interval] = []
+    for first, last in sorted(intervals):
+        if joined and joined[-1][1] + 1 >= first:
+            joined[-1] = joined[-1][0], max(last, joined[-1][1])
+        else:
+            joined.append((first, last))
+    if not line.order_fee:
+        return joined
+    cut = []
+    for first, last in joined:
+        pieces = [(first, min(last, -1)), (max(first, 0), min(last, 0)), (max(first, 1), last)]
+        cut += [piece for piece in pieces if piece[0] <= piece[1]]
+    return cut
+
+
+def _useless(number: int, chain: list[Point], chains: list[list[Point]]) -> bool:
+    """Whether one point of another chain uses no more cash than all of this one and costs no more."""
+    cash, cost = chain[0].cash, chain[-1].cost
+    return any(
+        point.cash <= cash and point.cost <= cost and ((point.cash, point.cost) < (cash, cost) or other < number)
+        for other, some in enumerate(chains)
+        if other != number
+        for point in some
+    )
+
+
+class Edge(Struct, frozen=True):
+    """A step from one corner of a security's lower hull to the next: more cash, less cost.
+
+    Attributes:
+        owner: position of its menu.
+        cash, gain: of one copy.
+        copies: lots of a chain that gain the same; 1 for a jump.
+        end: chain and point that the whole step leads to.
+    """
+
+    owner: int
+    cash: int
+    gain: int
+    copies: int
+    end: tuple[int, int]
+
+
+def hull(owner: int, offer: Menu) -> tuple[tuple[int, int], list[Edge]]:
+    """Return the corner with the least cash, as chain and point, and the steps from there, by falling density."""
+    corners: list[tuple[int, int, int, int]] = []
+    ordered = sorted(
+        (point.cash, point.cost, chain, number)
+        for chain, points in enumerate(offer.chains)
+        for number, point in enumerate(points)
+    )
+    for corner in ordered:
+        if corners and corner[1] >= corners[-1][1]:
+            continue
+        while len(corners) > 1 and _above(corners[-2], corners[-1], corner):
+            corners.pop()
+        corners.append(corner)
+    edges = []
+    for (cash, cost, chain, number), (more, less, after, following) in pairwise(corners):
+        copies = 1
+        if chain == after and following == number + 1:
+            points = offer.chains[chain]
+            copies = points[following].trade - points[number].trade
+        edges.append(Edge(owner, (more - cash) // copies, (cost - less) // copies, copies, (after, following)))
+    return corners[0][2:], edges
+
+
+def _above(first: tuple[int, ...], middle: tuple[int, ...], last: tuple[int, ...]) -> bool:
+    """Whether the middle corner lies above the line from the first to the last."""
+    return (middle[1] - first[1]) * (last[0] - first[0]) > (last[1] - first[1]) * (middle[0] - first[0])
