@@ -19,6 +19,9 @@ from solver.scaling import EXACT, ScaledPortfolio, unscaled
 SHARE_PLACES = 12
 WEIGHT_PLACES = 6
 
+PREFERRED_HINT = "With bands PREFERRED the portfolio would be feasible."
+"""Added to the sentences if it is true."""
+
 
 def reasons(portfolio: Portfolio, scaled: ScaledPortfolio, bounds: ShareBounds) -> tuple[InfeasibleReason, ...]:
     """Every reason why no whole shares satisfy the bands and the cash; empty if and only if some do."""
@@ -97,39 +100,38 @@ def _quantity(security: Security, scaled: ScaledPortfolio, index: int, whole: in
 def _sentence(reason: InfeasibleReason) -> str:
     match reason:
         case NegativeMarketValue():
-            after = f" after the withdrawal of {_plain(reason.withdrawal)}" if reason.withdrawal else ""
-            return f"The portfolio owes more than it owns: its market value is {_plain(reason.market_value)}{after}."
+            return f"The portfolio owes more than it owns: its market value is {plain(reason.market_value)}."
         case NoWholeShare():
-            around = f"{_plain(reason.quantity_above)} (weight {_plain(reason.weight_above)})"
+            around = f"{plain(reason.quantity_above)} (weight {plain(reason.weight_above)})"
             if reason.quantity_below is not None and reason.weight_below is not None:
-                around = f"{_plain(reason.quantity_below)} (weight {_plain(reason.weight_below)}) and {around}"
+                around = f"{plain(reason.quantity_below)} (weight {plain(reason.weight_below)}) and {around}"
             return (
-                f"Security {reason.security_id} at {_plain(reason.price)} has no {_whole(reason.lot_size)} worth"
-                f" {_plain(reason.lower_value)} to {_plain(reason.upper_value)}: the nearest holdings are {around};"
-                f" a drift of {_plain(reason.drift_needed)} would admit one."
+                f"Security {reason.security_id} at {plain(reason.price)} has no {_whole(reason.lot_size)} worth"
+                f" {plain(reason.lower_value)} to {plain(reason.upper_value)}: the nearest holdings are {around};"
+                f" a drift of {plain(reason.drift_needed)} would admit one."
             )
         case CashShortfall():
             takers = ", ".join(
-                f"{_plain(minimum.quantity)} of {minimum.security_id} for {_plain(minimum.value)}"
+                f"{plain(minimum.quantity)} of {minimum.security_id} for {plain(minimum.value)}"
                 for minimum in reason.minimums
             )
             return (
-                f"The least holdings that the drift bands allow cost {_plain(reason.missing)} more"
+                f"The least holdings that the drift bands allow cost {plain(reason.missing)} more"
                 f" than the portfolio is worth: {takers}."
                 if not _reserved(reason)
                 else f"The least holdings that drift bands and rules allow, with {_reserved(reason)}, take"
-                f" {_plain(reason.missing)} more than there is: {takers or 'no holdings'}."
+                f" {plain(reason.missing)} more than there is: {takers or 'no holdings'}."
             )
 
 
 def _whole(lot_size: Decimal) -> str:
-    return "whole number of shares" if lot_size == 1 else f"quantity in lots of {_plain(lot_size)} shares"
+    return "whole number of shares" if lot_size == 1 else f"quantity in lots of {plain(lot_size)} shares"
 
 
 def _reserved(reason: CashShortfall) -> str:
     """What uses the cash besides the holdings, and the rules that lock money in."""
     parts = [
-        f"{text} {_plain(amount)}"
+        f"{text} {plain(amount)}"
         for text, amount in (
             ("minimum cash of", reason.minimum_cash),
             ("a withdrawal of", reason.withdrawal),
@@ -143,6 +145,7 @@ def _reserved(reason: CashShortfall) -> str:
     return ", ".join(parts)
 
 
-def _plain(number: Decimal) -> str:
+def plain(number: Decimal) -> str:
+    """Return a number without exponent and trailing zeros."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -110,15 +110,9 @@ class Solution(Struct, frozen=True, tag=True):
 
 
 class NegativeMarketValue(Struct, frozen=True, tag=True):
-    """The portfolio owes more than it owns, so no share of it can be invested.
-
-    Attributes:
-        market_value: money, less the withdrawal.
-        withdrawal: money to be raised.
-    """
+    """The portfolio owes more than it owns, after a withdrawal, so no share of it can be invested."""
 
     market_value: Decimal
-    withdrawal: Decimal = ZERO
 
 
 class NoWholeShare(Struct, frozen=True, tag=True):

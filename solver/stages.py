@@ -8,11 +8,20 @@ import numpy as np
 from msgspec import Struct
 
 from solver.bounds import ShareBounds, share_bounds
-from solver.infeasibility import describe, reasons
+from solver.infeasibility import PREFERRED_HINT, describe, reasons
 from solver.knapsack.greedy import pack
 from solver.knapsack.reduction import fold_ties, reduce_to_knapsack
 from solver.nearest import nearest_shares
-from solver.problem import Infeasible, Outcome, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit
+from solver.problem import (
+    Infeasible,
+    InfeasibleReason,
+    Outcome,
+    Portfolio,
+    Solution,
+    SolutionPath,
+    SolverStrategy,
+    TimeLimit,
+)
 from solver.scaling import EXACT, Integers, ScaledPortfolio, scale
 from solver.verification import VerificationError, Verified, verify
 
@@ -57,9 +66,22 @@ def answer(portfolio: Portfolio, strategy: SolverStrategy, started: float, time_
     bounds = share_bounds(scaled)
     found = reasons(portfolio, scaled, bounds)
     if found:
-        return Infeasible(found, describe(found), scaled.cash_money(scaled.market_value), perf_counter() - started)
+        return _infeasible(task, found)
     proven = _full_milp(task, bounds) if strategy is SolverStrategy.MILP else _exact(task, bounds, None)
     return proven if isinstance(proven, TimeLimit) else _solution(task, proven)
+
+
+def _infeasible(task: Task, found: tuple[InfeasibleReason, ...]) -> Infeasible:
+    """All reasons; with preferred bands nothing must be held but the fractions that cannot be sold."""
+    scaled = task.scaled
+    preferred = 0 <= scaled.market_value >= int(scaled.fractions.sum())
+    return Infeasible(
+        found,
+        f"{describe(found)} {PREFERRED_HINT}" if preferred else describe(found),
+        scaled.cash_money(scaled.market_value),
+        perf_counter() - task.started,
+        preferred_feasible=preferred,
+    )
 
 
 def _full_milp(task: Task, bounds: ShareBounds) -> Proven | TimeLimit:

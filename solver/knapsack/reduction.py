@@ -12,7 +12,10 @@ import numpy as np
 from msgspec import Struct
 
 from solver.bounds import ShareBounds
-from solver.scaling import Integers, ScaledPortfolio
+from solver.scaling import INT64_LIMIT, Integers, ScaledPortfolio
+
+LARGEST_PART = 16
+"""Profits stay below this part of a machine integer, so that sums and products of the search still fit."""
 
 
 class Item(Struct, frozen=True):
@@ -83,27 +86,45 @@ def reduce_to_knapsack(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequ
 
 
 def fold_ties(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequence[int]) -> tuple[Reduction, int]:
-    """The same knapsack with the shares traded folded into the profit, and the factor it was folded with.
+    """Return the same knapsack with the shares traded folded into the profit, and the factor it was folded with.
 
     A share that moves towards what is held trades one share less, any other trades one more. The factor exceeds every
     possible difference in shares traded, so the greatest folded profit belongs to an optimum, and among the optima to
-    one that trades the fewest shares. `base` has no meaning here, and is 0.
+    one that trades the fewest shares. In small portfolios, the lower quantity, security by security in the given order,
+    is folded in as well, as long as that does not exceed machine integers. `base` has no meaning here, and is 0.
     """
     everything = list(_steps(scaled, bounds, order))
     factor = 2 + sum(steps.below - steps.least + 1 for steps in everything)
+    digits, radix = _digits(everything, factor)
     items: list[Item] = []
-    for steps in everything:
+    for steps, digit in zip(everything, digits, strict=True):
         if steps.crossing is not None:
-            profit = steps.crossing * factor + (1 if steps.below < steps.held else -1)
+            profit = (steps.crossing * factor + (1 if steps.below < steps.held else -1)) * radix - digit
             if profit > 0:
                 items.append(Item(steps.index, steps.price, profit, 1))
         copies = steps.below - steps.least
         towards = min(max(steps.held - steps.least, 0), copies)
         if towards:
-            items.append(Item(steps.index, steps.price, steps.price * factor + 1, towards))
+            items.append(Item(steps.index, steps.price, (steps.price * factor + 1) * radix - digit, towards))
         if copies > towards:
-            items.append(Item(steps.index, steps.price, steps.price * factor - 1, copies - towards))
-    return Reduction(scaled.market_value - bounds.least_value, 0, items, bounds.lowest), factor
+            items.append(Item(steps.index, steps.price, (steps.price * factor - 1) * radix - digit, copies - towards))
+    return Reduction(scaled.market_value - bounds.least_value, 0, items, bounds.lowest), factor * radix
+
+
+def _digits(everything: Sequence[_Steps], factor: int) -> tuple[list[int], int]:
+    """What one more share of each security costs in the order of quantities, and the number that exceeds all of it.
+
+    Example: of three securities with up to 1, 4 and 2 more shares, the last costs 1 a share, the one before 3 and the
+    first 15, and any choice less than 30: one share of the first outweighs everything that follows.
+    """
+    digits, radix = [], 1
+    for steps in reversed(everything):
+        digits.append(radix)
+        radix *= steps.below - steps.least + 2
+    greatest = factor * sum(steps.price * (steps.below - steps.least + 1) for steps in everything)
+    if LARGEST_PART * greatest * radix > INT64_LIMIT:
+        return [0] * len(everything), 1
+    return digits[::-1], radix
 
 
 def _steps(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequence[int]) -> Iterator[_Steps]:

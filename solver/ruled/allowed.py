@@ -151,7 +151,7 @@ def removed_by(line: Line, restraint: Restraint) -> list[Interval]:
         case Restraint.MINIMUM_TRADE:
             small = line.least_trade - 1
             found = [(max(-small, -line.lots + 1), -1), (max(1, -line.lots + 1), small)]
-        case Restraint.UNPRICED:
+        case _:
             found = []
     return [interval for interval in found if interval[0] <= interval[1]]
 
@@ -179,10 +179,10 @@ def allowed(line: Line, bands: Bands) -> tuple[list[Interval], Standing]:
     left = permitted(line)
     first, last = line.band
     within = intersection(left, [(first, last)]) if first <= last else []
-    if bands is Bands.PREFERRED:
-        return left, Standing.FREE if within or first > last else Standing.EXEMPT
     if line.locked:
         return [(0, 0)], Standing.FREE if within else Standing.EXEMPT
+    if bands is Bands.PREFERRED:
+        return left, Standing.FREE if within or first > last else Standing.EXEMPT
     if first > last:
         return [], Standing.IMPOSSIBLE
     return (within, Standing.FREE) if within else ([(0, 0)], Standing.EXEMPT)

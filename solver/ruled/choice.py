@@ -9,6 +9,7 @@
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from math import gcd
 from time import perf_counter
 
@@ -121,7 +122,7 @@ def _divisor(menus: Sequence[Menu]) -> int:
 def _steps(owner: int, chain: Sequence[Point]) -> list[Item]:
     """The lots of a chain as items of a knapsack."""
     items = []
-    for before, after in zip(chain, chain[1:], strict=False):
+    for before, after in pairwise(chain):
         copies = after.trade - before.trade
         items.append(Item(owner, (after.cash - before.cash) // copies, (before.cost - after.cost) // copies, copies))
     return items

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 
-from solver.infeasibility import describe
+from solver.infeasibility import PREFERRED_HINT, describe, plain
 from solver.problem import (
     CashShortfall,
     InfeasibleReason,
@@ -20,18 +20,17 @@ from solver.scaling import EXACT, unscaled
 SHARE_PLACES = 12
 WEIGHT_PLACES = 6
 
-PREFERRED_HINT = "With bands PREFERRED the portfolio would be feasible."
-
 
 def explain(
     book: Book, lines: Sequence[Line], choices: Sequence[list[Interval]], standings: Sequence[Standing]
 ) -> tuple[tuple[InfeasibleReason, ...], str, bool] | None:
-    """Return every reason, their sentences, and whether preferred bands would help; None if the portfolio is feasible."""
+    """Return every reason, their sentences, and if preferred bands would help; None if it is feasible."""
     if book.market_value < 0:
-        found: tuple[InfeasibleReason, ...] = (
-            NegativeMarketValue(book.money(book.market_value), withdrawal=book.money(book.withdrawal)),
-        )
-        return found, describe(found), False
+        found: tuple[InfeasibleReason, ...] = (NegativeMarketValue(book.money(book.market_value)),)
+        message = describe(found)
+        if book.withdrawal:
+            message += f" The withdrawal of {plain(book.money(book.withdrawal))} is subtracted from it."
+        return found, message, False
     reasons: list[InfeasibleReason] = [
         _no_lot(book, line)
         for line, standing in sorted(zip(lines, standings, strict=True), key=lambda pair: pair[0].index)

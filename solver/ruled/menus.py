@@ -26,7 +26,7 @@ class Point(Struct, frozen=True):
 
 
 class Menu(Struct, frozen=True):
-    """The chains of one security; each is a list of points with rising cash and falling cost, convex and linear between.
+    """The chains of one security: lists of points with rising cash and falling cost, convex, and linear in between.
 
     Attributes:
         line: the security.

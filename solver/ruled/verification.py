@@ -1,6 +1,6 @@
 """The last check of trades by rules: every rule, the cash and all figures, recomputed from the decimals.
 
-Shares nothing with the search: no lots, intervals or chains, only the portfolio, its rules and the trades, as fractions.
+Shares nothing with the search: no intervals or chains, only the portfolio, its rules and the trades, as fractions.
 """
 
 from collections.abc import Sequence
@@ -97,7 +97,8 @@ class _Position:
     def permits(self, quantity: Fraction) -> bool:
         """Whether the restraints allow to hold that much, or to keep what is held."""
         if quantity == self.held:
-            return self.held >= 0 or not self._can_cover()
+            required = self._rules.bands is Bands.REQUIRED
+            return self.held >= 0 or not self._can_cover() or (required and self.exempt(quantity))
         return quantity >= 0 and self._moves(quantity)
 
     def exempt(self, quantity: Fraction) -> bool:

@@ -51,7 +51,7 @@ def test_a_dear_share_in_a_narrow_band_is_explained() -> None:
     )
     assert message == (
         "Security GOOG at 1900 has no whole number of shares worth 200 to 800: the nearest holdings are"
-        " 0 (weight 0) and 1 (weight 0.019); a drift of 0.005 would admit one."
+        " 0 (weight 0) and 1 (weight 0.019); a drift of 0.005 would admit one. With bands PREFERRED the portfolio would be feasible."
     )
 
 
@@ -90,7 +90,7 @@ def test_minimums_that_cost_more_than_there_is_are_listed() -> None:
     )
     assert message == (
         "The least holdings that the drift bands allow cost 22 more than the portfolio is worth:"
-        " 2 of B for 62, 2 of A for 60."
+        " 2 of B for 62, 2 of A for 60. With bands PREFERRED the portfolio would be feasible."
     )
 
 
