@@ -51,7 +51,8 @@ def test_a_dear_share_in_a_narrow_band_is_explained() -> None:
     )
     assert message == (
         "Security GOOG at 1900 has no whole number of shares worth 200 to 800: the nearest holdings are"
-        " 0 (weight 0) and 1 (weight 0.019); a drift of 0.005 would admit one. With bands PREFERRED the portfolio would be feasible."
+        " 0 (weight 0) and 1 (weight 0.019); a drift of 0.005 would admit one."
+        " With bands PREFERRED the portfolio would be feasible."
     )
 
 
