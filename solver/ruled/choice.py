@@ -19,6 +19,9 @@ from solver.knapsack.greedy import pack
 from solver.knapsack.reduction import Item
 from solver.ruled.menus import Menu, Point, hull
 
+KNAPSACK_WORK = 10
+"""Partial choices whose examination takes as long as to prepare one item of a knapsack."""
+
 
 class Choice(Struct, frozen=True):
     """The best choice found.
@@ -220,7 +223,7 @@ class _Search:
             floor=floor,
             max_work=max(self._limits.max_work - self._work, 0),
         )
-        self._work += packing.states + 1
+        self._work += packing.states + KNAPSACK_WORK * len(items)
         if packing.copies is not None and (self.cost is None or cost - packing.profit < self.cost):
             self.cost = cost - packing.profit
             trades = [menu.chains[chain][0].trade for menu, chain in zip(self._menus, chains, strict=True)]

@@ -10,11 +10,19 @@ jump that gains 29, each later lot gains 10.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import prod
 
 from msgspec import Struct
 
 from solver.ruled.allowed import Interval, Line
 from solver.ruled.levels import Levels, vertices
+from solver.scaling import INT64_LIMIT
+
+LARGEST_PART = 16
+"""Numbers stay below this part of a machine integer, so that sums and products of the search still fit."""
+
+FEW = 8
+"""Securities of which quantities are always compared, however large the numbers become."""
 
 
 class Point(Struct, frozen=True):
@@ -45,12 +53,14 @@ class Fold(Struct, frozen=True):
         factors: of each level.
         digits: for each security, what one lot more adds; 0 if quantities do not matter.
         base: for each security, the trade from which digits count.
+        whole: whether quantities are part of it.
     """
 
     levels: Levels
     factors: tuple[int, ...]
     digits: list[int]
     base: list[int]
+    whole: bool
 
     def cost(self, position: int, line: Line, trade: int) -> int:
         """The number for one trade of the security at a position of the sequence that was folded."""
@@ -73,29 +83,38 @@ def fold(lines: Sequence[Line], choices: Sequence[list[Interval]], levels: Level
         lines: the securities by ascending id: the earlier one's quantity matters more.
         choices: allowed trades of each.
         levels: of a trade.
-        quantities: prefer the lower quantity, security by security.
+        quantities: prefer the lower quantity, security by security, unless there are so many that numbers become huge.
     """
     ends = [
         [trade for interval in some for trade in vertices(line, interval)]
         for line, some in zip(lines, choices, strict=True)
     ]
-    digits, radix = [0] * len(lines), 1
     base = [trades[0] for trades in ends]
-    if quantities:
-        for position in reversed(range(len(lines))):
-            digits[position] = radix
-            radix *= ends[position][-1] - ends[position][0] + 1
     ranges = [
         tuple(map(max, zip(*(levels(line, trade) for trade in trades), strict=True)))
         for line, trades in zip(lines, ends, strict=True)
     ]
     most = list(map(sum, zip(*ranges, strict=True)))
+    radix, digits = 1, [0] * len(lines)
+    if quantities:
+        radix, digits = _digits([trades[-1] - trades[0] + 1 for trades in ends])
+        if LARGEST_PART * prod(greatest + 1 for greatest in most) * radix > INT64_LIMIT and len(lines) > FEW:
+            quantities, radix, digits = False, 1, [0] * len(lines)
     factors: list[int] = []
     factor = radix
     for greatest in reversed(most):
         factors.append(factor)
         factor *= greatest + 1
-    return Fold(levels, tuple(reversed(factors)), digits, base)
+    return Fold(levels, tuple(reversed(factors)), digits, base, quantities)
+
+
+def _digits(counts: Sequence[int]) -> tuple[int, list[int]]:
+    """The number that exceeds all choices of quantities, and what one more lot of each security adds."""
+    radix, digits = 1, []
+    for count in reversed(counts):
+        digits.append(radix)
+        radix *= count
+    return radix, digits[::-1]
 
 
 def menu(position: int, line: Line, intervals: Sequence[Interval], folded: Fold) -> Menu:

@@ -7,6 +7,7 @@ from time import perf_counter
 
 from msgspec import Struct
 
+from solver.knapsack.search import UNLIMITED
 from solver.problem import Infeasible, Outcome, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit
 from solver.ruled.allowed import Interval, Line, Standing, allowed, lines_of
 from solver.ruled.book import Book, open_book
@@ -21,9 +22,10 @@ from solver.scaling import EXACT
 from solver.verification import VerificationError
 
 SEARCH_STATES = 250_000
-TIE_STATES = 100_000
-TIE_WORK = 5_000_000
-SEARCH_WORK = 2**60
+"""Partial choices that the search for the optimum holds at once."""
+
+TIE_STATES, TIE_WORK = 20_000, 200_000
+"""Partial choices that the tie-break holds at once, and examines in all: limits that no clock changes."""
 
 
 class Way(Struct, frozen=True):
@@ -100,7 +102,7 @@ def _exact(way: Way) -> Found:
     levels = levels_of(way.book.rules, ties=False)
     folded = fold(way.lines, way.choices, levels, quantities=False)
     menus = [menu(i, line, some, folded) for i, (line, some) in enumerate(zip(way.lines, way.choices, strict=True))]
-    limits = Limits(way.deadline, SEARCH_STATES, persist=True, max_work=SEARCH_WORK)
+    limits = Limits(way.deadline, SEARCH_STATES, persist=True, max_work=UNLIMITED)
     choice = choose(menus, capacity, limits)
     assert choice.trades is not None
     if choice.bound < choice.cost:
@@ -126,7 +128,7 @@ def _tie_broken(way: Way, trades: list[int]) -> Found:
     choice = choose(menus, way.book.capacity, limits, ceiling)
     best_trades = trades if choice.trades is None else choice.trades
     bound = total(way.lines, trades, levels_of(way.book.rules, ties=False))[-1]
-    return Found(best_trades, bound, choice.bound == choice.cost, SolutionPath.KNAPSACK)
+    return Found(best_trades, bound, folded.whole and choice.bound == choice.cost, SolutionPath.KNAPSACK)
 
 
 def _nearest_to_bands(way: Way) -> Way:
