@@ -22,11 +22,9 @@ from app.http.correlation import Correlation
 from app.http.cors import CrossOrigin
 from app.http.dialect import Dialect
 from app.http.framework import ExactRequest, ExactResponse, ExactSnakeCaseResponse
-from app.http.head import HeadRequests
 from app.http.headers import complete_headers
 from app.http.query import is_whole_number, read_whole_number
 from app.http.transfers import Transfers, request_timeout
-from app.http.unknown_parameters import reject_unknown_parameters
 from app.models.endpoints import ModelController
 from app.observability.collector import Collector, export_metrics, load_collector, open_tracing
 from app.observability.database import CommandObserver, ConnectionObserver
@@ -41,6 +39,8 @@ from app.operations.metrics import prometheus
 from app.operations.openapi import pages
 from app.operations.openapi.document import NumberSchemaPlugin
 from app.operations.readiness import Readiness, watching
+from app.orders.endpoints import OrderController
+from app.orders.parts import open_orders
 from app.rebalancing.endpoints import RebalanceController
 from app.rebalancing.rebalance import RebalanceLimits, Rebalancer
 from app.rebalancing.service import RebalanceService
@@ -73,6 +73,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
             ModelController,
             RebalanceController,
             RebalanceHistoryController,
+            OrderController,
             HealthController,
             prometheus,
             pages.redoc,
@@ -80,23 +81,30 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         ],
         lifespan=[lambda app: _parts(app, settings, metrics, tracing, collector, connections)],
         dependencies={
-            name: _from_state(name) for name in ("database", "rebalances", "readiness", "dialect", "metrics")
+            name: _from_state(name)
+            for name in ("database", "rebalances", "order_submission", "readiness", "dialect", "metrics")
         },
         exception_handlers={Exception: envelope.answer},
         request_class=ExactRequest,
         response_class=response_class,
         type_decoders=[(is_whole_number, read_whole_number)],
         request_max_body_size=MAXIMUM_BODY_BYTES,
-        before_request=reject_unknown_parameters,
         before_send=[complete_headers],
         openapi_config=pages.openapi_config(version("globeco-order-generation-service"), settings.api_dialect),
         plugins=[NumberSchemaPlugin()],
-        state=State({"dialect": settings.api_dialect, "metrics": metrics}),
+        state=State(
+            {
+                "dialect": settings.api_dialect,
+                "metrics": metrics,
+                "orders_enabled": settings.orders_enabled,
+                "allowed_origins": settings.allowed_origins,
+            }
+        ),
         logging_config=None,
     )
     templates = [route.path_format for route in app.routes]
     served = Transfers(
-        CrossOrigin(HeadRequests(app), settings.allowed_origins),
+        CrossOrigin(app, settings.allowed_origins),
         connections,
         settings.request_timeout_seconds,
         partial(envelope.raw_response, dialect=settings.api_dialect),
@@ -167,6 +175,9 @@ async def _parts(
         )
         app.state.rebalances = RebalanceService(database, rebalancer, settings.api_dialect)
         app.state.readiness = readiness
+        app.state.order_submission = await stack.enter_async_context(
+            open_orders(settings, database, neighbours.orders, metrics, tracing)
+        )
         # What is there by now stays. To look through all of it for garbage would hold every request up for 0.2 s, and
         # copy the memory that is shared with the server process.
         gc.freeze()

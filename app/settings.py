@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from dotenv import dotenv_values
 from msgspec import Meta, Struct
-from msgspec.inspect import EnumType, FloatType, IntType, LiteralType, StrType
+from msgspec.inspect import BoolType, EnumType, FloatType, IntType, LiteralType, StrType
 
 from app.errors.codes import InvalidSetting
 from app.http.dialect import Dialect
@@ -56,7 +56,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename="upper"):
     security_service_url: str = "http://globeco-security-service:8000"
     security_service_timeout_seconds: Seconds = 10
     order_service_url: str = "http://globeco-order-service:8081"
-    order_service_timeout_seconds: Seconds = 10
+    order_service_timeout_seconds: Seconds = 40
     external_service_retries: Annotated[int, Meta(ge=0, le=10)] = 3
     circuit_breaker_failures: Annotated[int, Meta(ge=1, le=1000)] = 5
     circuit_breaker_reset_seconds: Seconds = 30
@@ -74,6 +74,15 @@ class Settings(Struct, frozen=True, kw_only=True, rename="upper"):
     trade_date_timezone: str = "UTC"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     cors_allow_origins: str = "*"
+    orders_enabled: bool = False
+    order_max_age_hours: Annotated[float, Meta(gt=0, le=8784)] = 24
+    order_lease_seconds: Seconds = 60
+    order_quiet_seconds: Seconds = 60
+    order_query_interval_seconds: Seconds = 10
+    order_sweep_seconds: Seconds = 10
+    order_watch_hours: Annotated[float, Meta(gt=0, le=8784)] = 24
+    order_response_seconds: Seconds = 8
+    order_concurrency: Annotated[int, Meta(ge=1, le=64)] = 4
 
     def __post_init__(self) -> None:
         """Check what a type cannot say."""
@@ -81,6 +90,10 @@ class Settings(Struct, frozen=True, kw_only=True, rename="upper"):
             check_service_url(field, getattr(self, field))
         if self.mongodb_url != EMBEDDED and not is_connection_string(self.mongodb_url):
             raise InvalidSetting("MONGODB_URL", f"accepts a mongodb:// or mongodb+srv:// URL, or `{EMBEDDED}`")
+        if self.order_lease_seconds <= self.order_service_timeout_seconds:
+            raise InvalidSetting(
+                "ORDER_LEASE_SECONDS", "accepts a number of seconds above ORDER_SERVICE_TIMEOUT_SECONDS"
+            )
         try:
             ip_address(self.host)
         except ValueError:
@@ -147,6 +160,8 @@ def _accepted(variable: str) -> str:
             return " or ".join(f"`{choice.value}`" for choice in choices)
         case LiteralType(values=choices):
             return " or ".join(f"`{choice}`" for choice in choices)
+        case BoolType():
+            return "`true` or `false`"
         case IntType(ge=lowest, le=highest):
             return f"a whole number from {lowest} to {highest}"
         case FloatType(ge=lowest, le=highest):

@@ -7,8 +7,17 @@ from integrations.http.client import ServiceSettings, forwarded_headers
 from integrations.http.connections import KEEP_ALIVE_SECONDS
 from integrations.http.errors import Cause, NotFound, ServiceError
 from integrations.http.observer import NoObserver, Observer
+from integrations.http.request import NotSent
 from integrations.market_data import MarketData, PriceSnapshot, Quote
-from integrations.order import Order, OrderReceipt, OrderResult, Orders, OrderStatus, OrderType
+from integrations.order import (
+    FoundOrder,
+    Order,
+    OrderOutcome,
+    OrderResult,
+    Orders,
+    OrderType,
+    PostResult,
+)
 from integrations.portfolio import PortfolioNames
 from integrations.portfolio_accounting import Holding, Holdings, PortfolioAccounting
 from integrations.upstreams import Upstreams, UpstreamSettings, open_upstreams
@@ -16,20 +25,22 @@ from integrations.upstreams import Upstreams, UpstreamSettings, open_upstreams
 __all__ = [
     "KEEP_ALIVE_SECONDS",
     "Cause",
+    "FoundOrder",
     "Holding",
     "Holdings",
     "MarketData",
     "NoObserver",
     "NotFound",
+    "NotSent",
     "Observer",
     "Order",
-    "OrderReceipt",
+    "OrderOutcome",
     "OrderResult",
-    "OrderStatus",
     "OrderType",
     "Orders",
     "PortfolioAccounting",
     "PortfolioNames",
+    "PostResult",
     "PriceSnapshot",
     "Quote",
     "ServiceError",

@@ -1,22 +1,50 @@
-"""The Order Service: where trades become orders.
+"""The Order Service: posts orders, finds the orders of a post again, and submits them.
 
-`POST /api/v1/orders` takes a bare array of at most 1000 orders and answers 200 or 207 with a result for each of them,
-or 400, 413 or 500, the last also when overloaded. It is not idempotent: the same post twice makes the orders twice. So
-a post is repeated only where no connection was made at all, and a `ServiceError` with `sent` leaves open whether it
-took effect.
+`POST /api/v1/orders` is not idempotent, and its response can hide what it did: an order can be reported as a failure,
+with `requestIndex` -1, or not at all, and exist. So a post is sent once, and its outcome separates what is certain from
+what is not. An `orderTimestamp` that no other post has finds the orders of a post again:
+`GET /api/v1/orders?orderTimestamp=` compares for equality, to the microsecond.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from enum import IntEnum, StrEnum
+from http import HTTPStatus
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from integrations.http.client import ServiceClient
 from integrations.http.errors import Cause, ServiceError
 
-MAX_ORDERS = 1000
+MAX_ORDERS: Final = 1000
+MAX_SUBMISSIONS: Final = 100
+QUERY_SECONDS: Final = 10.0
+"""A query is repeated anyway; a silent Order Service must not hold it up for as long as a post may take."""
+
+_ORDERS: Final = "/api/v1/orders"
+_NEW: Final = 1
+_OVERLOAD: Final = "temporarily overloaded"
+_NOTHING_CREATED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
+_VALIDATIONS: Final = frozenset(
+    {
+        "Order data is required",
+        "Blotter ID is required",
+        "Status ID is required",
+        "Portfolio ID is required",
+        "Order Type ID is required",
+        "Security ID is required",
+        "Quantity must be positive",
+        "Limit price must be positive when provided",
+    }
+)
+_MISSING_REFERENCES: Final = ("Blotter with ID ", "Status with ID ", "Order Type with ID ")
+
+type Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class OrderType(IntEnum):
@@ -27,17 +55,17 @@ class OrderType(IntEnum):
 
 
 class Order(Struct, frozen=True, kw_only=True, rename="camel"):
-    """An order to place.
+    """An order to create.
 
     Attributes:
-        quantity: whole shares, above 0.
-        order_timestamp: when it was decided, with a time zone.
+        quantity: shares, above 0, with at most 8 decimal places.
+        order_timestamp: that of the post, in UTC with microseconds.
     """
 
     portfolio_id: str
     order_type: OrderType = msgspec.field(name="orderTypeId")
     security_id: str
-    quantity: int
+    quantity: Decimal
     order_timestamp: datetime
     blotter_id: int = 1
     status_id: int = 1
@@ -46,57 +74,251 @@ class Order(Struct, frozen=True, kw_only=True, rename="camel"):
     version: int = 1
 
 
-class OrderStatus(StrEnum):
-    """What became of one order, or of all of them together."""
+class OrderOutcome(StrEnum):
+    """What is certain about one order after its post."""
 
-    SUCCESS = "SUCCESS"
-    PARTIAL = "PARTIAL"
-    FAILURE = "FAILURE"
+    CREATED = "CREATED"
+    REFUSED = "REFUSED"
+    UNKNOWN = "UNKNOWN"
 
 
-class OrderResult(Struct, frozen=True, rename="camel"):
-    """What became of one order.
+class OrderResult(Struct, frozen=True):
+    """The outcome of one order: its id if it was created, and the Order Service's message."""
 
-    Attributes:
-        request_index: its 0-based place among the orders posted.
-        order_id: the Order Service's id of it; None where it was not made.
-    """
-
-    request_index: int
-    status: OrderStatus
-    message: str | None = None
+    outcome: OrderOutcome
+    message: str
     order_id: int | None = None
 
 
-class OrderReceipt(Struct, frozen=True, rename="camel"):
-    """What became of a post, one result for each order."""
+class PostResult(Struct, frozen=True):
+    """The outcome of a post.
 
-    status: OrderStatus
-    total_received: int
-    successful: int
-    failed: int
+    Attributes:
+        orders: one result for each order, in the order of the post; empty if clearly nothing was created.
+        message: why nothing was created, or why the outcome is unknown; empty if the response was usable.
+    """
+
     orders: tuple[OrderResult, ...]
+    message: str = ""
+
+    @property
+    def nothing_created(self) -> bool:
+        """Whether the same orders may be posted again."""
+        return not self.orders
+
+
+class FoundOrder(Struct, frozen=True):
+    """An order that exists in the Order Service; `submitted` if it is past NEW or has a trade order."""
+
+    order_id: int
+    portfolio_id: str
+    order_type_id: int
+    security_id: str
+    quantity: Decimal
+    submitted: bool
+
+
+class _Id(Struct, frozen=True):
+    id: int
+
+
+class _SecurityId(Struct, frozen=True, rename="camel"):
+    security_id: str
+
+
+class _PortfolioId(Struct, frozen=True, rename="camel"):
+    portfolio_id: str
+
+
+class _Details(Struct, frozen=True, rename="camel"):
+    id: int
+    status: _Id
+    portfolio: _PortfolioId
+    order_type: _Id
+    security: _SecurityId
+    quantity: Decimal
+    order_timestamp: Moment
+    trade_order_id: int | None = None
+
+
+class _Result(Struct, frozen=True, rename="camel"):
+    status: str
+    request_index: int
     message: str | None = None
+    order_id: int | None = None
+    order: _Details | None = None
+
+
+class _Receipt(Struct, frozen=True, rename="camel"):
+    total_received: int
+    orders: tuple[_Result, ...]
+
+
+class _Failure(Struct, frozen=True, rename="camel"):
+    message: str
+    total_received: int
+
+
+class _Pagination(Struct, frozen=True, rename="camel"):
+    total_elements: int
+
+
+class _Page(Struct, frozen=True):
+    content: tuple[_Details, ...]
+    pagination: _Pagination
+
+
+class _Submission(Struct, frozen=True):
+    status: str
+
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Orders:
-    """Places orders."""
+    """Creates, finds and submits orders; nothing is repeated here."""
 
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
-    async def place(self, orders: Sequence[Order], *, deadline: float | None) -> OrderReceipt:
-        """Posts up to 1000 orders at once; some may be refused, as their results say.
+    @property
+    def available(self) -> bool:
+        """Whether the circuit breaker admits calls."""
+        return self._client.state != "open"
+
+    async def post(self, orders: Sequence[Order], *, before_body: Callable[[], None]) -> PostResult:
+        """Post orders once.
+
+        Args:
+            orders: 1 to 1000 of them, all with the same timestamp.
+            before_body: called immediately before the body is sent; if it raises, the Order Service does not get it.
+
+        Returns:
+            What is certain; never raises for anything that the Order Service does.
 
         Raises:
-            ValueError: no order, or more than 1000 of them.
-            ServiceError: no usable answer; where `sent` is true, the orders may have been made.
+            ValueError: no order, or more than 1000.
         """
         if not 0 < len(orders) <= MAX_ORDERS:
-            raise ValueError(f"between 1 and {MAX_ORDERS} orders can be placed at once, not {len(orders)}")
-        receipt = await self._client.post(
-            "/api/v1/orders", msgspec.json.encode(orders), expect=OrderReceipt, deadline=deadline
+            raise ValueError(f"between 1 and {MAX_ORDERS} orders can be posted at once, not {len(orders)}")
+        try:
+            receipt = await self._client.send_once(
+                "POST", _ORDERS, body=_encode(orders), expect=_Receipt, before_body=before_body
+            )
+        except ServiceError as error:
+            return _failed(orders, error)
+        return _outcome(orders, receipt)
+
+    async def find(self, timestamp: datetime) -> tuple[FoundOrder, ...]:
+        """Return all orders of a post.
+
+        Raises:
+            ServiceError: no response, or none that is certain to be complete and about this timestamp.
+        """
+        params = {"orderTimestamp": timestamp_text(timestamp), "limit": str(MAX_ORDERS), "offset": "0"}
+        try:
+            async with asyncio.timeout(QUERY_SECONDS):
+                page = await self._client.send_once("GET", _ORDERS, params=params, expect=_Page)
+        except TimeoutError:
+            reason = f"no complete response within {QUERY_SECONDS:g} s"
+            raise ServiceError(self._client.name, Cause.TIMEOUT, reason) from None
+        if page.pagination.total_elements != len(page.content):
+            raise ServiceError(self._client.name, Cause.BAD_PAYLOAD, "the response is not the whole list of orders")
+        if any(row.order_timestamp != timestamp for row in page.content):
+            raise ServiceError(self._client.name, Cause.BAD_PAYLOAD, "the response has orders with another timestamp")
+        return tuple(_found(row) for row in page.content)
+
+    async def submit(self, order_ids: Sequence[int], *, before_body: Callable[[], None]) -> None:
+        """Submit created orders once. Only a query tells which of them were submitted.
+
+        Raises:
+            ValueError: no order, or more than 100.
+            ServiceError: the Order Service did not accept the call, or its response did not arrive.
+        """
+        if not 0 < len(order_ids) <= MAX_SUBMISSIONS:
+            raise ValueError(f"between 1 and {MAX_SUBMISSIONS} orders can be submitted at once, not {len(order_ids)}")
+        body = _encode({"orderIds": order_ids})
+        await self._client.send_once(
+            "POST", f"{_ORDERS}/batch/submit", body=body, expect=_Submission, before_body=before_body
         )
-        if sorted(result.request_index for result in receipt.orders) != list(range(len(orders))):
-            raise ServiceError(self._client.name, Cause.BAD_PAYLOAD, "answer has not one result for each order")
-        return receipt
+
+
+def timestamp_text(timestamp: datetime) -> str:
+    """Return a timestamp as the Order Service is sent it: UTC, six decimal places, `Z`."""
+    return f"{timestamp.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def _found(row: _Details) -> FoundOrder:
+    return FoundOrder(
+        order_id=row.id,
+        portfolio_id=row.portfolio.portfolio_id,
+        order_type_id=row.order_type.id,
+        security_id=row.security.security_id,
+        quantity=row.quantity,
+        submitted=row.status.id != _NEW or row.trade_order_id is not None,
+    )
+
+
+def _failed(orders: Sequence[Order], error: ServiceError) -> PostResult:
+    """Return the outcome of a post without a usable result for each order."""
+    if not error.sent or error.status in _NOTHING_CREATED or _is_overload(error):
+        return PostResult((), error.reason)
+    unknown = OrderResult(OrderOutcome.UNKNOWN, f"The outcome is unknown: {error.reason}.")
+    return PostResult((unknown,) * len(orders), error.reason)
+
+
+def _is_overload(error: ServiceError) -> bool:
+    """Return whether the Order Service rejected a post before its first order."""
+    if error.status != HTTPStatus.INTERNAL_SERVER_ERROR or error.body is None:
+        return False
+    try:
+        failure = msgspec.json.decode(error.body, type=_Failure)
+    except (ValueError, RecursionError):
+        return False
+    return failure.total_received == 0 and _OVERLOAD in failure.message
+
+
+def _outcome(orders: Sequence[Order], receipt: _Receipt) -> PostResult:
+    """Return what a response says about each order; what it does not say, or says twice, is unknown."""
+    by_index = {result.request_index: result for result in receipt.orders}
+    counts = Counter(result.request_index for result in receipt.orders)
+    ids = Counter(result.order_id for result in receipt.orders)
+    results: list[OrderResult] = []
+    for index, order in enumerate(orders):
+        result = by_index.get(index)
+        if result is None or counts[index] > 1:
+            message = "The Order Service did not report the outcome of this order."
+            results.append(OrderResult(OrderOutcome.UNKNOWN, message))
+        else:
+            results.append(_order_outcome(order, result, is_id_unique=ids[result.order_id] == 1))
+    return PostResult(tuple(results))
+
+
+def _order_outcome(order: Order, result: _Result, *, is_id_unique: bool) -> OrderResult:
+    message = result.message or ""
+    if (
+        result.status == "SUCCESS"
+        and result.order_id is not None
+        and is_id_unique
+        and (result.order is None or _is_about(result.order, order, result.order_id))
+    ):
+        return OrderResult(OrderOutcome.CREATED, message, result.order_id)
+    if result.status == "FAILURE" and result.order_id is None and _is_validation(message):
+        return OrderResult(OrderOutcome.REFUSED, message)
+    return OrderResult(OrderOutcome.UNKNOWN, f"The outcome is unknown: {message or 'no message'}")
+
+
+def _is_about(row: _Details, order: Order, order_id: int) -> bool:
+    return (
+        row.id == order_id
+        and row.portfolio.portfolio_id == order.portfolio_id
+        and row.security.security_id == order.security_id
+        and row.order_type.id == order.order_type
+        and row.quantity == order.quantity
+        and row.order_timestamp == order.order_timestamp
+    )
+
+
+def _is_validation(message: str) -> bool:
+    """Return whether a failure is final: every other message can hide an order that was created."""
+    return message in _VALIDATIONS or (message.startswith(_MISSING_REFERENCES) and message.endswith(" not found"))

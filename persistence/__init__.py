@@ -26,16 +26,27 @@ from persistence.documents import (
 from persistence.errors import (
     DatabaseUnavailable,
     DuplicateName,
+    DuplicateTimestamp,
     IdempotencyConflict,
     IndexConflict,
     KeyInProgress,
     KeyReused,
     ModelNotFound,
     NotFound,
+    OrdersSent,
     PersistenceError,
     RebalanceNotFound,
     StorageLost,
     VersionConflict,
+)
+from persistence.order_plan import (
+    UNFINISHED_ORDER_STATES,
+    Backlog,
+    Claim,
+    OrderPlan,
+    OrderPost,
+    OrderState,
+    PlannedOrder,
 )
 from persistence.rebalances.record import PortfolioRecord, record_of
 from persistence.sorting import ModelField, RebalanceField, SortKey
@@ -44,14 +55,19 @@ if TYPE_CHECKING:
     from persistence.connection_string import is_connection_string
     from persistence.database import Database, open_database
     from persistence.idempotency import Answered, Claimed
+    from persistence.orders import OrderRepository
 
 __all__ = [
+    "UNFINISHED_ORDER_STATES",
     "Answered",
+    "Backlog",
     "Change",
+    "Claim",
     "Claimed",
     "Database",
     "DatabaseUnavailable",
     "DuplicateName",
+    "DuplicateTimestamp",
     "Failure",
     "IdempotencyConflict",
     "IndexConflict",
@@ -64,7 +80,13 @@ __all__ = [
     "ModelHistoryEntry",
     "ModelNotFound",
     "NotFound",
+    "OrderPlan",
+    "OrderPost",
+    "OrderRepository",
+    "OrderState",
+    "OrdersSent",
     "PersistenceError",
+    "PlannedOrder",
     "PortfolioRecord",
     "PortfolioWarning",
     "Position",
@@ -86,6 +108,7 @@ _NEEDS_CLIENT: Final = {
     "Answered": "persistence.idempotency",
     "Claimed": "persistence.idempotency",
     "Database": "persistence.database",
+    "OrderRepository": "persistence.orders",
     "is_connection_string": "persistence.connection_string",
     "open_database": "persistence.database",
 }

@@ -18,6 +18,7 @@ from persistence.codec import CODEC_OPTIONS, Document
 from persistence.errors import PersistenceError
 from persistence.idempotency import IdempotencyRepository
 from persistence.models import ModelRepository
+from persistence.orders import OrderRepository
 from persistence.rebalances.repository import RebalanceRepository
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Database:
         models: investment models and their audit trail.
         rebalances: rebalances and their portfolios.
         idempotency: idempotency keys.
+        orders: plans of the orders that are sent for rebalances.
     """
 
     def __init__(self, client: AsyncMongoClient[Document], name: str, lease: timedelta) -> None:
@@ -49,6 +51,7 @@ class Database:
         self._access = Access(database, _PATIENCE_MILLISECONDS / 1000)
         self.models = ModelRepository(self._access)
         self.rebalances = RebalanceRepository(self._access)
+        self.orders = OrderRepository(self._access)
         self.idempotency = IdempotencyRepository(self._access, self.rebalances, lease)
         self._lease = lease
 

@@ -9,6 +9,8 @@ PersistenceError
 ├── DuplicateName
 ├── IndexConflict
 ├── StorageLost
+├── OrdersSent
+├── DuplicateTimestamp
 └── IdempotencyConflict
     ├── KeyInProgress
     └── KeyReused
@@ -77,6 +79,18 @@ class StorageLost(PersistenceError):
     def __init__(self, rebalance_id: ObjectId) -> None:
         super().__init__(f"Rebalance {rebalance_id} was given up before it was stored.")
         self.rebalance_id = rebalance_id
+
+
+class OrdersSent(PersistenceError):
+    """Orders of the rebalance were planned or sent, or are being planned now, so it cannot be deleted."""
+
+    def __init__(self, rebalance_id: ObjectId) -> None:
+        super().__init__(f"Orders of rebalance {rebalance_id} were planned or sent.")
+        self.rebalance_id = rebalance_id
+
+
+class DuplicateTimestamp(PersistenceError):
+    """Another post of orders has this timestamp."""
 
 
 class IdempotencyConflict(PersistenceError):

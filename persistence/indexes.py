@@ -10,6 +10,7 @@ MODEL_HISTORY: Final = "model_history"
 REBALANCES: Final = "rebalances"
 SWEEPS: Final = "sweeps"
 IDEMPOTENCY_KEYS: Final = "idempotency_keys"
+ORDER_PLANS: Final = "order_plans"
 
 IDEMPOTENCY_SECONDS: Final = 24 * 60 * 60
 # How long the mark of an abandoned rebalance keeps its writer from storing it: no process stands still for longer and
@@ -64,6 +65,19 @@ INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {
         IndexModel([("hiddenSince", ASCENDING)], sparse=True),
         # Only the marks of those that were given up.
         IndexModel([("abandonedAt", ASCENDING)], sparse=True, expireAfterSeconds=ABANDONED_SECONDS),
+    ),
+    ORDER_PLANS: (
+        IndexModel([("rebalanceId", ASCENDING), ("place", ASCENDING)]),
+        # Of two plans that are inserted for a portfolio at the same time, one fails.
+        IndexModel([("portfolioId", ASCENDING), ("sequence", ASCENDING)], unique=True),
+        # A timestamp belongs to one post.
+        IndexModel(
+            [("posts.timestamp", ASCENDING)],
+            unique=True,
+            partialFilterExpression={"posts.timestamp": {"$exists": True}},
+        ),
+        IndexModel([("due", ASCENDING)], sparse=True),
+        IndexModel([("open", ASCENDING)], sparse=True),
     ),
     IDEMPOTENCY_KEYS: (IndexModel([("createdAt", ASCENDING)], expireAfterSeconds=IDEMPOTENCY_SECONDS),),
 }

@@ -17,6 +17,7 @@ from persistence import (
     KeyInProgress,
     KeyReused,
     ModelNotFound,
+    OrdersSent,
     PersistenceError,
     RebalanceNotFound,
     StorageLost,
@@ -66,6 +67,9 @@ def from_persistence_error(error: PersistenceError) -> OrderGenerationError:
         case KeyReused():
             message = "This idempotency key was first used on another target."
             return OrderGenerationError(ErrorCode.IDEMPOTENCY_KEY_REUSED, message)
+        case OrdersSent():
+            message = "Orders of this rebalance were planned or sent, so it cannot be deleted."
+            return OrderGenerationError(ErrorCode.ORDERS_SENT, message, {"rebalanceId": str(error.rebalance_id)})
         case StorageLost():
             message = "The rebalance took too long to store; nothing of it is kept."
             return OrderGenerationError(ErrorCode.DATABASE_UNAVAILABLE, message, headers={"Retry-After": "2"})

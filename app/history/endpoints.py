@@ -144,7 +144,7 @@ class RebalanceHistoryController(Controller):
         operation_id="deleteRebalance",
         summary="Delete a rebalance",
         status_code=200,
-        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.VERSION_CONFLICT),
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.VERSION_CONFLICT, ErrorCode.ORDERS_SENT),
     )
     async def delete_rebalance(
         self, rebalance_id: RebalanceId, version: Version, database: Database

@@ -36,6 +36,9 @@ class SolverOutcome(StrEnum):
 
 SIDES: Final = ("BUY", "SELL")
 
+ORDER_OUTCOMES: Final = ("created", "refused", "unknown", "absent", "submitted", "duplicate")
+"""`unknown`: sent, and the outcome is not clear; `absent`: proven not to exist after that."""
+
 NO_SOLUTION: Final = "NONE"
 """Stands for the path where there is no solution."""
 
@@ -63,6 +66,7 @@ class Metrics:
         self._http()
         self._business()
         self._solver()
+        self._orders()
         self._upstream()
         self._database()
 
@@ -119,6 +123,27 @@ class Metrics:
         self.solver_gap = self._histogram(
             "solver_gap", "Money between what was found and what was proven; 0 is an optimum.", MONEY
         )
+
+    def _orders(self) -> None:
+        self.orders = self._counter("orders_total", "Orders by outcome; an order can have several in turn.", "outcome")
+        for outcome in ORDER_OUTCOMES:
+            self.orders.labels(outcome)
+        self.order_failures = self._counter("order_failures_total", "Unexpected failures of the work on orders.")
+        self.orders_unfinished = Gauge(
+            "order_generation_orders_unfinished",
+            "Orders in the whole database that have no outcome.",
+            ("state",),
+            registry=self.registry,
+        )
+        self.orders_oldest_seconds = Gauge(
+            "order_generation_orders_oldest_seconds",
+            "Age of the oldest order in the whole database that has no outcome; 0 if there is none.",
+            ("state",),
+            registry=self.registry,
+        )
+        for state in ("pending", "unknown"):
+            self.orders_unfinished.labels(state).set(0)
+            self.orders_oldest_seconds.labels(state).set(0)
 
     def _upstream(self) -> None:
         self.upstream_seconds = self._histogram(

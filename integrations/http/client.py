@@ -10,7 +10,7 @@ the caller's deadline                      asyncio.timeout: ends everything, and
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import override
@@ -134,6 +134,38 @@ class ServiceClient:
 
     def _response_discarded(self, reason: str) -> None:
         self.observer.response_discarded(self.name, reason)
+
+    async def send_once[T](
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        expect: type[T],
+        before_body: Callable[[], None] | None = None,
+    ) -> T:
+        """Send a request that is never repeated, and return its response, decoded from JSON as `expect`.
+
+        Args:
+            method, path, params, body, expect: of the request.
+            before_body: called immediately before the body is written; if it raises `NotSent`, the service does not
+                receive the body.
+
+        Raises:
+            ServiceError: no usable response; `sent` is false if the service cannot have acted on the request, and
+                `body` is the beginning of the body of an unsuccessful response.
+        """
+        request = Request(
+            method,
+            path,
+            params or {},
+            body,
+            forwarded_headers.get(),
+            before_body=before_body,
+            keep_error_body=True,
+        )
+        return await self._attempt(request, expect, None)
 
     async def _persevere[T](
         self, request: Request, expect: type[T], deadline: float | None, identify: Identify[T] | None = None

@@ -30,6 +30,7 @@ class ServiceError(Exception):
         status: the HTTP status, where one was received.
         retry_after: seconds after which the service, or its breaker, may be asked again, where known.
         sent: false only where it is certain that the service never saw the request.
+        body: the beginning of the body of an unsuccessful response, if the caller asked to keep it.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ServiceError(Exception):
         status: int | None = None,
         retry_after: float | None = None,
         sent: bool = True,
+        body: bytes | bytearray | None = None,
     ) -> None:
         super().__init__(service, cause, reason)
         self.service = service
@@ -48,6 +50,7 @@ class ServiceError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.sent = sent
+        self.body = body
 
     def __str__(self) -> str:
         return f"{self.service}: {self.reason}"

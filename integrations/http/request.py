@@ -1,7 +1,7 @@
 """One HTTP request and its response: a decoded, validated value, or a `ServiceError` that names the failure."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -13,6 +13,7 @@ from yarl import URL
 from integrations.http.connections import Connections, Lease, PrematureResponseError, current_lease
 from integrations.http.errors import Cause, NotFound, ServiceError
 
+MAX_ERROR_BODY_BYTES = 4096
 MAX_RESPONSE_BYTES = 1024 * 1024
 """Four times a full page of balances; more is refused before it fills the memory, even from every connection at once.
 """
@@ -34,6 +35,12 @@ class Request(Struct, frozen=True):
     body: bytes | None
     headers: Mapping[str, str]
     max_response_bytes: int = MAX_RESPONSE_BYTES
+    before_body: Callable[[], None] | None = None
+    keep_error_body: bool = False
+
+
+class NotSent(Exception):
+    """Raised by `before_body`: the request must not reach the service any more."""
 
 
 class Transport:
@@ -106,20 +113,24 @@ class Transport:
                     request.method,
                     URL(self._url + request.path, encoded=True),
                     params=request.params,
-                    data=request.body,
-                    headers={**request.headers, **content_type, "Accept": "application/json"},
+                    data=_payload(request),
+                    headers={**request.headers, **content_type, **_length(request), "Accept": "application/json"},
                     # The target of a redirect is not the service that was configured.
                     allow_redirects=False,
                 ) as response,
             ):
                 refusal = self._refusal(request, response)
                 if refusal is not None:
+                    if request.keep_error_body:
+                        refusal.body = await _read(response, MAX_ERROR_BODY_BYTES)
                     return refusal
                 body = await _read(response, request.max_response_bytes)
         except TimeoutError:
             reason = f"no complete answer within {self._timeout_seconds:g} s"
             return ServiceError(self._service, Cause.TIMEOUT, reason)
         except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error.__cause__, NotSent):
+                return ServiceError(self._service, Cause.DEADLINE, str(error.__cause__), sent=False)
             reason, sent = _connection_failure(error)
             return ServiceError(self._service, Cause.CONNECTION, reason, sent=sent)
         if body is None:
@@ -155,6 +166,26 @@ class Transport:
         except RecursionError:
             reason = "answer is nested too deeply"
         return ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
+
+
+def _payload(request: Request) -> bytes | AsyncIterator[bytes] | None:
+    """Return the body; one that may still be held back comes from a generator, which runs when it is written."""
+    if request.before_body is None or request.body is None:
+        return request.body
+    return _guarded(request.body, request.before_body)
+
+
+async def _guarded(body: bytes, before_body: Callable[[], None]) -> AsyncIterator[bytes]:
+    # A service that has got only the headers cannot act: the body that they announce never comes.
+    before_body()
+    yield body
+
+
+def _length(request: Request) -> dict[str, str]:
+    """Return the length that a generator cannot tell, without which aiohttp would send chunks."""
+    if request.before_body is None or request.body is None:
+        return {}
+    return {"Content-Length": str(len(request.body))}
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytearray | None:

@@ -22,8 +22,8 @@ from pymongo.errors import CursorNotFound
 from persistence.access import Access
 from persistence.codec import Document, from_document
 from persistence.documents import Rebalance, RebalancedPortfolio
-from persistence.errors import DatabaseUnavailable, RebalanceNotFound, VersionConflict
-from persistence.indexes import HEADERS_BY, HEADERS_BY_PORTFOLIO, REBALANCES, WHOLE_HEADERS, Keys
+from persistence.errors import DatabaseUnavailable, OrdersSent, RebalanceNotFound, VersionConflict
+from persistence.indexes import HEADERS_BY, HEADERS_BY_PORTFOLIO, ORDER_PLANS, REBALANCES, WHOLE_HEADERS, Keys
 from persistence.rebalances.record import portfolio_of
 from persistence.rebalances.removal import RebalanceRemoval, every_place
 from persistence.rebalances.writer import RebalanceInserts, RebalanceStorage
@@ -37,6 +37,7 @@ _COVERED: Final = {name: True for name in _HEADER if name != "rules"}
 _NEWEST_FIRST: Final = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
 _READ_AHEAD_PORTFOLIOS: Final = 10
 _CLEANING_SECONDS: Final = 5
+_ORDER_CALL: Final = timedelta(hours=1)
 
 
 class RebalanceRepository:
@@ -48,6 +49,7 @@ class RebalanceRepository:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._rebalances = access.database[REBALANCES]
+        self._plans = access.database[ORDER_PLANS]
         self._inserts = RebalanceInserts(access)
         self._removal = RebalanceRemoval(access)
 
@@ -155,20 +157,61 @@ class RebalanceRepository:
             raise RebalanceNotFound(rebalance_id)
         return portfolio_of(document)
 
+    async def portfolio_ids(self, rebalance_id: ObjectId) -> tuple[str, ...]:
+        """Return the ids of the portfolios of a rebalance, by place.
+
+        Raises:
+            RebalanceNotFound: there is none, or it was deleted.
+        """
+        async with self._access():
+            header = await self._rebalances.find_one({"_id": rebalance_id, **_VISIBLE}, {"portfolioIds": True})
+        if header is None:
+            raise RebalanceNotFound(rebalance_id)
+        return tuple(header["portfolioIds"])
+
+    async def hold_for_orders(self, rebalance_id: ObjectId, call: ObjectId) -> None:
+        """Keep a rebalance from being deleted while a call plans orders of it.
+
+        Raises:
+            RebalanceNotFound: there is none, or it was deleted.
+        """
+        async with self._access():
+            held = await self._rebalances.update_one(
+                {"_id": rebalance_id, **_VISIBLE}, {"$addToSet": {"orderCalls": call}}
+            )
+        if held.matched_count == 0:
+            raise RebalanceNotFound(rebalance_id)
+
+    async def release_for_orders(self, rebalance_id: ObjectId, call: ObjectId) -> None:
+        """Allow the deletion again, as far as this call is concerned; orders that were planned still prevent it."""
+        async with self._access():
+            await self._rebalances.update_one({"_id": rebalance_id}, {"$pull": {"orderCalls": call}})
+
     async def delete(self, rebalance_id: ObjectId, version: int) -> None:
         """Removes the rebalance and its portfolios if `version` is still its version.
 
         Raises:
             RebalanceNotFound: there is none, or it was deleted.
             VersionConflict: it has another version.
+            OrdersSent: orders of it were planned or sent.
         """
         async with self._access():
+            planned = await self._plans.find_one({"rebalanceId": rebalance_id}, {"_id": True})
+            if planned is not None:
+                raise OrdersSent(rebalance_id)
             hidden = await self._rebalances.update_one(
-                {"_id": rebalance_id, "version": version, **_VISIBLE},
+                {
+                    "_id": rebalance_id,
+                    "version": version,
+                    # A call that died before it planned anything prevents the deletion only for a while.
+                    "orderCalls": {"$not": {"$gt": ObjectId.from_datetime(datetime.now(UTC) - _ORDER_CALL)}},
+                    **_VISIBLE,
+                },
                 {"$set": {"hiddenSince": datetime.now(UTC)}, "$unset": dict.fromkeys(_VISIBLE, "")},
             )
         if hidden.matched_count == 0:
-            raise VersionConflict((await self.get(rebalance_id)).version)
+            current = (await self.get(rebalance_id)).version
+            raise VersionConflict(current) if current != version else OrdersSent(rebalance_id)
         # It is deleted for every reader; where the database goes away now, the sweep removes the rest.
         with suppress(DatabaseUnavailable):
             await self._removal.remove_hidden(rebalance_id)

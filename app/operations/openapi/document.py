@@ -28,6 +28,7 @@ from app.models.schemas import (
     ModelPutDTO,
 )
 from app.operations.health import LiveDTO, ReadyDTO
+from app.orders.schemas import OrdersRequest, OrderSubmissionDTO
 from app.solver_task.schemas import RebalanceDTO
 
 type Json = dict[str, Any]
@@ -49,6 +50,8 @@ _BODIES = (
     PositionResultDTO,
     ProofDTO,
     DeletedRebalanceDTO,
+    OrdersRequest,
+    OrderSubmissionDTO,
     LiveDTO,
     ReadyDTO,
 )
@@ -75,6 +78,7 @@ def finished(described: Json, dialect: Dialect) -> Json:
         operation.pop("deprecated", None)
         parameters = [_parameter(each) for each in operation.get("parameters", ()) if _is_spelled(each, dialect)]
         operation["parameters"] = [*parameters, {"$ref": "#/components/parameters/CorrelationId"}]
+        _mark_optional_body(operation)
         for status, response in operation["responses"].items():
             response["headers"] = _response_headers(status)
             response["description"] = _SUCCESSES.get(status, response["description"])
@@ -130,6 +134,18 @@ _PARAMETERS: Json = {
         "schema": {"type": "string"},
     }
 }
+
+
+def _mark_optional_body(operation: Json) -> None:
+    """Describe a body that may be absent as optional, which Litestar describes as one that may be null."""
+    body = operation.get("requestBody")
+    if body is None:
+        return
+    content = body["content"][_JSON]
+    present = [each for each in content["schema"].get("oneOf", []) if each != {"type": "null"}]
+    if len(present) == 1:
+        content["schema"] = present[0]
+        body["required"] = False
 
 
 def _operations(document: Json) -> Iterator[Json]:

@@ -141,6 +141,7 @@ def openapi_config(version: str, dialect: Dialect) -> OpenAPIConfig:
         tags=[
             Tag("Models", "Investment models: what to hold, with which tolerance, in which portfolios."),
             Tag("Rebalancing", "Orders that bring portfolios back to a model, and their history."),
+            Tag("Orders", "The trades of a rebalance as orders of the Order Service, each sent at most once."),
             Tag("Service", "Probes."),
         ],
         openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, after_request=_refuse_unknown),

@@ -1,0 +1,316 @@
+"""A request to send the orders of a rebalance: checked, planned for all its portfolios or for none, and shown.
+
+hold the rebalance, so that it cannot be deleted
+insert a plan for each portfolio, which claims the portfolio; drafts until all are inserted
+accept the drafts, after which the plans continue by themselves
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from bson import ObjectId
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.errors.codes import ErrorCode, OrderGenerationError
+from app.http.correlation import correlation_id
+from app.http.dialect import Dialect
+from app.http.exact_json import encode
+from app.orders.schemas import OrdersRequest, OrderSubmissionDTO, PortfolioOrdersDTO, Totals, submission_status
+from app.orders.sweep import OrderSweep
+from app.orders.telemetry import OrderObserver
+from app.orders.trades import Costs, planned_orders
+from persistence import Claim, Database, OrderPlan, Rebalance, RebalancedPortfolio
+
+INSERTED_ORDERS: Final = 2000
+"""Orders of one insert: half a megabyte, which the database stores well within its time limit."""
+_FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.02, 0.5
+_DRAFT: Final = timedelta(seconds=60)
+_ATTEMPTS: Final = 3
+
+
+class OrderState(Struct, frozen=True):
+    """The orders of a rebalance as JSON, in parts, and whether all of them have an outcome."""
+
+    parts: list[bytes]
+    unfinished: bool
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the JSON."""
+        for part in self.parts:
+            yield part
+
+
+class OrderSubmission:
+    """Requests to send orders, and the state of orders.
+
+    Args:
+        database: rebalances and plans.
+        sweep: works on the plans.
+        observer: told of requests.
+        dialect: of the responses.
+        max_age: how old a rebalance may be when its orders are requested.
+        response_seconds: how long a request waits for outcomes before it returns what is known.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        sweep: OrderSweep,
+        observer: OrderObserver,
+        dialect: Dialect,
+        *,
+        max_age: timedelta,
+        response_seconds: float,
+    ) -> None:
+        self._database = database
+        self._sweep = sweep
+        self._observer = observer
+        self._dialect = dialect
+        self._max_age = max_age
+        self._response_seconds = response_seconds
+
+    async def request(self, rebalance_id: ObjectId, request: OrdersRequest, user: str | None) -> OrderState:
+        """Plan the orders of portfolios that have none, wait a while for their outcomes, and return the state.
+
+        Raises:
+            OrderGenerationError: `PORTFOLIO_NOT_FOUND`, `REBALANCE_TOO_OLD` or `SUPERSEDED`; then nothing was planned.
+            RebalanceNotFound: no rebalance has this id.
+            DatabaseUnavailable: the plan could not be stored completely; it may continue all the same.
+        """
+        rebalance = await self._database.rebalances.get(rebalance_id)
+        members = await self._database.rebalances.portfolio_ids(rebalance_id)
+        requested = members if request.portfolios is None else tuple(dict.fromkeys(request.portfolios))
+        if unknown := [each for each in requested if each not in set(members)]:
+            raise OrderGenerationError(
+                ErrorCode.PORTFOLIO_NOT_FOUND,
+                "The rebalance has no such portfolio.",
+                {"rebalanceId": str(rebalance_id), "portfolioIds": unknown},
+            )
+        for _ in range(_ATTEMPTS):
+            planned = set(requested) & await self._database.orders.planned(rebalance_id)
+            missing = [each for each in requested if each not in planned]
+            if missing:
+                planned |= await self._plan(rebalance, missing, user, submit=request.submit)
+            await self._database.orders.accept(rebalance_id, requested)
+            # A draft that existed may have been that of another call, which has been rejected since.
+            if planned <= await self._database.orders.planned(rebalance_id):
+                break
+        else:
+            raise OrderGenerationError(
+                ErrorCode.DATABASE_UNAVAILABLE, "The orders could not be planned in time; try again shortly."
+            )
+        if request.submit:
+            await self._database.orders.request_submission(rebalance_id, requested)
+        self._observer.requested(str(rebalance_id), len(requested), user, submit=request.submit)
+        await self._wait(rebalance_id)
+        state = await self.state(rebalance_id, requested)
+        assert state is not None
+        return state
+
+    async def get(self, rebalance_id: ObjectId) -> OrderState:
+        """Return the recorded orders of a rebalance.
+
+        Raises:
+            OrderGenerationError: `NOT_FOUND` if none were ever requested.
+            RebalanceNotFound: no rebalance has this id.
+        """
+        state = await self.state(rebalance_id)
+        if state is None:
+            await self._database.rebalances.get(rebalance_id)
+            raise OrderGenerationError(
+                ErrorCode.NOT_FOUND,
+                "No orders of this rebalance were requested.",
+                {"rebalanceId": str(rebalance_id)},
+            )
+        return state
+
+    async def state(self, rebalance_id: ObjectId, requested: Sequence[str] = ()) -> OrderState | None:
+        """Return the recorded orders of a rebalance, followed by the requested portfolios that have none.
+
+        Returns:
+            None if nothing was ever planned and nothing is requested.
+        """
+        parts: list[bytes] = []
+        shown: set[str] = set()
+        totals = Totals()
+        async for plan in self._database.orders.of_rebalance(rebalance_id):
+            shown.add(plan.portfolio_id)
+            totals += Totals.of(plan)
+            parts.append(self._encode(PortfolioOrdersDTO.of(plan)))
+        parts += [self._encode(PortfolioOrdersDTO(each, "COMPLETED", [])) for each in requested if each not in shown]
+        if not parts:
+            return None
+        head = OrderSubmissionDTO(
+            rebalance_id=str(rebalance_id),
+            status=submission_status(totals),
+            total=totals.total,
+            created=totals.created,
+            refused=totals.refused,
+            unknown=totals.unknown,
+            pending=totals.pending,
+            duplicates=totals.duplicates,
+            portfolios=[],
+        )
+        opening = self._encode(head).removesuffix(b"]}")
+        return OrderState([opening, *_separated(parts), b"]}"], totals.unfinished)
+
+    def _encode(self, content: Struct) -> bytes:
+        return encode(self._dialect.spell(content))
+
+    async def _plan(
+        self, rebalance: Rebalance, portfolio_ids: Collection[str], user: str | None, *, submit: bool
+    ) -> set[str]:
+        """Insert a draft for each of these portfolios that trades, or for none of them, and return those that trade."""
+        call = ObjectId()
+        now = await self._database.orders.now()
+        await self._database.rebalances.hold_for_orders(rebalance.id, call)
+        try:
+            claims = await self._database.orders.claims(rebalance.id, portfolio_ids)
+            traded = [
+                portfolio.portfolio_id
+                async for portfolio in self._portfolios(rebalance, portfolio_ids)
+                if planned_orders(portfolio)
+            ]
+            if traded and now - rebalance.created_at > self._max_age:
+                raise _too_old(rebalance, self._max_age)
+            _check_claims(rebalance, {each: claims[each] for each in traded if each in claims})
+            template = _Template(rebalance, call, correlation_id(), user, now, submit)
+            await self._insert(template, traded, claims)
+        except OrderGenerationError:
+            await self._database.orders.discard(rebalance.id, call)
+            await self._database.rebalances.release_for_orders(rebalance.id, call)
+            raise
+        if not traded:
+            await self._database.rebalances.release_for_orders(rebalance.id, call)
+        return set(traded)
+
+    async def _portfolios(
+        self, rebalance: Rebalance, portfolio_ids: Collection[str]
+    ) -> AsyncIterator[RebalancedPortfolio]:
+        """Yield portfolios of a rebalance with their positions, one in memory at a time."""
+        if len(portfolio_ids) * 10 < rebalance.number_of_portfolios:
+            for portfolio_id in portfolio_ids:
+                portfolio = await self._database.rebalances.portfolio(rebalance.id, portfolio_id)
+                if portfolio is not None:
+                    yield portfolio
+            return
+        wanted = set(portfolio_ids)
+        async for portfolio in self._database.rebalances.portfolios(rebalance):
+            if portfolio.portfolio_id in wanted:
+                yield portfolio
+
+    async def _insert(self, template: "_Template", portfolio_ids: Collection[str], claims: dict[str, Claim]) -> None:
+        batch: list[OrderPlan] = []
+        async for portfolio in self._portfolios(template.rebalance, portfolio_ids):
+            sequence = claims.get(portfolio.portfolio_id, Claim()).sequence + 1
+            batch.append(template.plan(portfolio, sequence))
+            if sum(len(plan.orders) for plan in batch) >= INSERTED_ORDERS:
+                await self._insert_batch(template, batch)
+                batch = []
+        await self._insert_batch(template, batch)
+
+    async def _insert_batch(self, template: "_Template", batch: list[OrderPlan]) -> None:
+        """Insert plans; one that another call of the same rebalance has inserted meanwhile is that call's."""
+        while batch:
+            inserted = await self._database.orders.insert(batch)
+            batch = batch[inserted:]
+            if not batch:
+                return
+            taken = batch[0]
+            if taken.portfolio_id in await self._database.orders.planned(template.rebalance.id):
+                batch = batch[1:]
+                continue
+            claims = await self._database.orders.claims(template.rebalance.id, [taken.portfolio_id])
+            _check_claims(template.rebalance, claims)
+            sequence = claims.get(taken.portfolio_id, Claim()).sequence + 1
+            batch = [template.numbered(taken, sequence), *batch[1:]]
+
+    async def _wait(self, rebalance_id: ObjectId) -> None:
+        """Wait until the plans of a rebalance have nothing left to do now, or the time is up."""
+        until = time.monotonic() + self._response_seconds
+        pause = _FIRST_LOOK_SECONDS
+        self._sweep.wake()
+        while time.monotonic() < until and await self._database.orders.is_active(rebalance_id):
+            if self._sweep.blocked:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_LOOK_SECONDS)
+
+
+class _Template(Struct, frozen=True):
+    """What the plans of one call have in common."""
+
+    rebalance: Rebalance
+    call: ObjectId
+    correlation_id: str
+    user: str | None
+    now: datetime
+    submit: bool
+
+    def plan(self, portfolio: RebalancedPortfolio, sequence: int) -> OrderPlan:
+        """Return the plan of a portfolio."""
+        costs = Costs.of(self.rebalance.rules)
+        return OrderPlan(
+            id=f"{self.rebalance.id}/{portfolio.portfolio_id}",
+            rebalance_id=self.rebalance.id,
+            portfolio_id=portfolio.portfolio_id,
+            place=portfolio.place,
+            sequence=sequence,
+            orders=planned_orders(portfolio),
+            posts=(),
+            cash=(portfolio.cash_before or Decimal(0)) - costs.reserved,
+            fee_rate=costs.fee_rate,
+            fee_per_order=costs.fee_per_order,
+            submit=self.submit,
+            correlation_id=self.correlation_id,
+            user=self.user,
+            created_at=self.now,
+            updated_at=self.now,
+            open=True,
+            # The draft of a call that died before it was accepted is removed then.
+            due=self.now + _DRAFT,
+            draft=self.call,
+        )
+
+    def numbered(self, plan: OrderPlan, sequence: int) -> OrderPlan:
+        """Return a plan with another number."""
+        return replace(plan, sequence=sequence)
+
+
+def _check_claims(rebalance: Rebalance, claims: dict[str, Claim]) -> None:
+    """Raise `SUPERSEDED` if any portfolio has orders of another rebalance that are unfinished, or sent since."""
+    conflicts = [
+        {
+            "portfolioId": portfolio_id,
+            "rebalanceId": str(claim.open_for or claim.last_sent_for),
+            "reason": "UNFINISHED" if claim.open_for else "SENT_LATER",
+        }
+        for portfolio_id, claim in claims.items()
+        if claim.open_for or (claim.last_sent_at is not None and claim.last_sent_at > rebalance.rebalance_date)
+    ]
+    if conflicts:
+        raise OrderGenerationError(
+            ErrorCode.SUPERSEDED,
+            f"{len(conflicts)} of the requested portfolios have orders of another rebalance that are unfinished, or "
+            "that were sent after this rebalance was calculated. Nothing was planned; the other portfolios can be "
+            "requested by name.",
+            {"portfolios": conflicts},
+        )
+
+
+def _too_old(rebalance: Rebalance, max_age: timedelta) -> OrderGenerationError:
+    hours = max_age / timedelta(hours=1)
+    return OrderGenerationError(
+        ErrorCode.REBALANCE_TOO_OLD,
+        f"The rebalance was stored more than {hours:g} hours ago; rebalance again before you send orders.",
+        {"createdAt": f"{rebalance.created_at:%Y-%m-%dT%H:%M:%SZ}", "maxAgeHours": Decimal(f"{hours:g}")},
+    )
+
+
+def _separated(parts: Sequence[bytes]) -> list[bytes]:
+    return [part if index == 0 else b"," + part for index, part in enumerate(parts)]

@@ -1,1 +1,0 @@
-"""Tests of `solver.rebalance` and of what it accepts and returns."""
