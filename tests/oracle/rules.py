@@ -121,14 +121,16 @@ class Line(Struct, frozen=True, dict=True):
 
     @cached_property
     def quantities(self) -> list[int]:
-        """Every number of lots that could matter: any further lot costs more and is worse at every level.
+        """Every number of lots that could matter: above the target and the minimum trade, each lot only makes it worse.
+
+        One lot less is in the band if the larger quantity is, uses less cash, and is better at every level.
 
         Raises:
             TooLarge: there are more than the book's limit.
         """
         if self.book.limit is None:
             return self.corners
-        enough = max(self.target, self.high, self.value(self.held) + self.book.minimum_trade)
+        enough = max(self.target, self.value(self.held) + self.book.minimum_trade)
         top = max(0, -((self.residue_value - enough) // self.lot_value)) + 1
         if top > self.book.limit:
             raise TooLarge

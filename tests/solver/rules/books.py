@@ -165,6 +165,31 @@ def _quantity(chance: random.Random, lot: Decimal) -> Decimal:
     return whole - lot + part if kind < 9 else chance.choice([-whole, part - whole, -part])
 
 
+def counted_book(chance: random.Random, size: int) -> Book:
+    """Draw a large book in which cash binds: all money is in whole tens, so a dynamic programme can count it out."""
+    prices = [Decimal(10 * chance.choice([1, 2, 3, 5, 7, 11, 13, 20, 37])) for _ in range(size)]
+    wanted = [price * (chance.randint(0, 3) + Decimal(chance.randint(4, 9)) / 10) for price in prices]
+    worth = Decimal(round(sum(wanted) / Decimal(chance.choice(["0.95", "0.99", "1", "1.02"])), -1))
+    securities = []
+    for number in chance.sample(range(size), size):
+        price, target = prices[number], min(round(wanted[number] / worth, 6), Decimal(1))
+        low, high = (_drift(chance, target, price / worth) for _ in range(2))
+        held = Decimal(chance.choice([0, 0, 1, 2, 3]))
+        securities.append(Security(f"N{number}", price, held, target, low, high))
+    excess = sum((security.target for security in securities), ZERO) - 1
+    if excess > 0:
+        securities = [replace(security, target=security.target * (1 - excess)) for security in securities]
+    cash = worth - sum((security.price * security.quantity for security in securities), ZERO)
+    portfolio = Portfolio(tuple(securities), cash)
+    chosen = chance.sample(["goal", "direction", "trade", "do_not_trade", "do_not_buy", "do_not_sell"], 2)
+    rules = {name: DRAWERS[name](chance, portfolio) for name in chosen if chance.random() < 0.4}
+    rules["bands"] = chance.choice([Bands.PREFERRED, Bands.PREFERRED, Bands.REQUIRED])
+    rules["minimum_trade_value"] = Decimal(chance.choice([0, 0, 20, 60, 150]))
+    rules["fee_per_order"] = Decimal(chance.choice([0, 0, 10, 20, 40]))
+    rules["minimum_cash"] = Decimal(10 * chance.choice([0, 0, 3, 11]))
+    return portfolio, Rules(**rules)
+
+
 def books(names: Collection[str] | None = None, *, most_securities: int = 4) -> st.SearchStrategy[Book]:
     """Return a strategy of books with the named rules, or with any mixture of rules."""
 

@@ -8,7 +8,7 @@ from hypothesis import given, reject, settings
 from solver import SolverStrategy, solve
 from tests.oracle.agreement import assert_right, right_outcome
 from tests.oracle.rules import TooLarge
-from tests.solver.rules.books import DRAWERS, PAIRS, Book, books, draw_book, mixture
+from tests.solver.rules.books import DRAWERS, PAIRS, Book, books, counted_book, draw_book, mixture
 
 
 @pytest.mark.parametrize("name", DRAWERS)
@@ -28,12 +28,12 @@ def test_each_rule_with_every_other(name: str) -> None:
     """With two rules, the outcome is the right one."""
     pairs = [pair for pair in PAIRS if name == pair[0]]
     for pair in pairs:
-        for number in range(8):
+        for number in range(6):
             assert_solved_right(draw_book(random.Random(f"{pair} {number}"), pair))
     assert pairs or name == list(DRAWERS)[-1]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(books())
 def test_any_mixture_of_rules(book: Book) -> None:
     """With any rules together, the outcome is the right one."""
@@ -56,7 +56,15 @@ def test_larger_books(size: int) -> None:
     assert judged >= 10
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("size", [15, 30])
+def test_large_books_in_which_cash_binds(size: int) -> None:
+    """A dynamic programme confirms books with fees and minimum trades in whole tens of money."""
+    for number in range(6):
+        portfolio, rules = counted_book(random.Random(f"counted {size} {number}"), size)
+        assert_right(portfolio, rules, solve(portfolio, rules=rules), right_outcome(portfolio, rules))
+
+
+@settings(max_examples=25, deadline=None)
 @given(books(most_securities=3))
 def test_the_integer_program_applies_the_same_rules(book: Book) -> None:
     """The strategy `milp` returns the same right outcome through CVXPY and HiGHS."""

@@ -49,7 +49,7 @@ def test_a_lot_of_one_share_changes_nothing(book: Book) -> None:
     assert untimed(stated) == untimed(solve(portfolio, rules=rules))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(books(most_securities=6), st.sampled_from([Decimal("0.001"), Decimal(7), Decimal("1E+6")]))
 def test_scaling_all_money_changes_no_trade(book: Book, factor: Decimal) -> None:
     """The same book in another currency has the same trades, and every amount is scaled."""
@@ -98,7 +98,7 @@ def after(portfolio: Portfolio, solution: Solution) -> Portfolio:
     return Portfolio(tuple(replace(security, quantity=held) for security, held in pairs), solution.cash_after)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(books(most_securities=6), st.randoms(use_true_random=False))
 def test_the_order_of_positions_changes_no_trade(book: Book, chance: random.Random) -> None:
     """The same portfolio listed in another order has the same trades, restraints and proof."""

@@ -18,7 +18,7 @@ from tests.oracle.agreement import assert_right, right_outcome
 from tests.oracle.rules import TooLarge
 from tests.oracle.shrinking import smallest
 from tests.oracle.verification import verify
-from tests.solver.rules.books import Book, draw_book, mixture, numbered
+from tests.solver.rules.books import Book, counted_book, draw_book, mixture, numbered
 
 BOOKS = int(os.environ.get("RULES_PORTFOLIOS", "100000"))
 FIRST = int(os.environ.get("RULES_FIRST", "0"))
@@ -30,6 +30,8 @@ def drawn(number: int) -> Book:
     if number % 10 != 9:
         return numbered(number, most_securities=4 if number % 2 else 6)
     chance = random.Random(f"long run {number}")
+    if number % 40 == 9:
+        return counted_book(chance, chance.choice([10, 15, 20, 30, 40]))
     return draw_book(chance, mixture(chance), most_securities=chance.choice([10, 20, 30]), coarse=True)
 
 
