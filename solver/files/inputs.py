@@ -69,6 +69,7 @@ class _Combination:
         self.roles = common_role(groups)
         self.names = Names()
         self.lines: dict[str, tuple[str, int]] = {}
+        self.held_lines: dict[str, tuple[str, int]] = {}
         kinds = dict.fromkeys(role.value for role in self.roles)
         self.notes = [f"securities are matched by {' and '.join(kinds)}"]
 
@@ -119,6 +120,7 @@ class _Combination:
                 )
             found.setdefault(name, []).append(row)
             self.lines.setdefault(name, (row.security.file, row.security.line))
+            self.held_lines.setdefault(name, (row.security.file, row.security.line))
         return found
 
     def _note_accounts(self, held: dict[str, list[Holding]]) -> None:
@@ -180,7 +182,7 @@ class _Combination:
         return hold_unpriced or not any(row.quantity for row in held[name])
 
     def _no_price(self, name: str) -> InvalidFile:
-        file, line = self.lines[name]
+        file, line = self.held_lines.get(name, self.lines[name])
         cost = [self.holdings.table.headers[index] for index in self.holdings.table.roles.get(Role.COST, [])]
         hint = f'; "{shown(cost[0])}" is not a price' if cost and file == self.holdings.table.file else ""
         return InvalidFile(

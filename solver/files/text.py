@@ -3,6 +3,7 @@
 import codecs
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -112,10 +113,10 @@ def _decode(data: bytes, file: str) -> Text:
         # Spreadsheets write UTF-16 without a mark, too: then every second byte of ASCII text is 0.
         for codec, zeros in (("utf-16-le", data[1:4096:2]), ("utf-16-be", data[0:4096:2])):
             if zeros.count(0) > 0.8 * len(zeros):
-                try:
-                    return _checked(Text(file, data.decode(codec), "UTF-16 text"))
-                except UnicodeDecodeError:
-                    break
+                with suppress(UnicodeDecodeError):
+                    content = data.decode(codec)
+                    if _FORBIDDEN.isdisjoint(content):
+                        return Text(file, content, "UTF-16 text")
         raise InvalidFile(file, "is a binary file, not CSV")
     try:
         return _checked(Text(file, data.decode("utf-8"), "UTF-8 text"))

@@ -40,7 +40,9 @@ def trades(directory: Path, holdings: str | bytes | Path, targets: str | bytes, 
     out = directory / "trades.csv"
     outcome = plan(directory, holdings, targets, out=str(out), **options)
     assert outcome.code == 0, outcome.error
-    rows = list(csv.DictReader(io.StringIO(out.read_text(newline=""))))
+    content = out.read_text(newline="")
+    out.unlink()
+    rows = list(csv.DictReader(io.StringIO(content)))
     return {row["securityId"]: ("-" if row["transactionType"] == "SELL" else "") + row["quantity"] for row in rows}
 
 

@@ -65,8 +65,8 @@ def test_transactions_are_no_holdings(name: str, tmp_path: Path) -> None:
 
 def test_the_trades_of_a_plan_are_no_holdings(tmp_path: Path) -> None:
     """The command's own output is a list of transactions as well."""
-    assert trades(tmp_path, EXPORTS / "schwab.csv", TARGETS)
-    own = (tmp_path / "trades.csv").rename(tmp_path / "own.csv")
+    own = tmp_path / "own.csv"
+    assert plan(tmp_path, EXPORTS / "schwab.csv", TARGETS, out=str(own)).code == 0
     assert "list of transactions" in rejection(tmp_path, own, TARGETS)
 
 
