@@ -1,6 +1,6 @@
 """Whole-share portfolio rebalancing with a proof: exact bounds, exact optima, named infeasibility."""
 
-from solver.cascade import solve
+from solver.cascade import MissingExtra, solve
 from solver.planning import (
     InfeasiblePlan,
     InvalidInput,
@@ -47,6 +47,7 @@ __all__ = [
     "Locked",
     "LotSize",
     "Minimum",
+    "MissingExtra",
     "NegativeMarketValue",
     "NoPlan",
     "NoWholeShare",

@@ -4,10 +4,16 @@ from time import perf_counter
 
 from msgspec.structs import replace
 
-from solver.problem import Outcome, Portfolio, SolverStrategy
-from solver.rules import Rules, Unpriced
+from solver.problem import InvalidPortfolio, Outcome, Portfolio, SolverStrategy
+from solver.rules import InvalidRules, Rules, Unpriced
+from solver.wrong_types import wrong_types
 
 _NO_RULES = Rules()
+_MILP_MODULES = ("cvxpy", "highspy", "scipy")
+
+
+class MissingExtra(ImportError):
+    """Something was asked for that is installed only with an extra of the distribution."""
 
 
 def solve(
@@ -34,9 +40,35 @@ def solve(
         `TimeLimit` with the best verified objective and the bound.
 
     Raises:
-        InvalidPortfolio: the portfolio breaks the solver's rules; names the field.
+        InvalidPortfolio: the portfolio breaks the solver's rules or has a wrong type; names the field.
+        InvalidRules: the rules are not `Rules`.
+        MissingExtra: the strategy `milp` is not installed.
     """
     started = perf_counter()
+    if not (rules is None or isinstance(rules, Rules)):
+        raise InvalidRules(
+            f"rules: must be Rules, is of type {type(rules).__name__}; solver.rebalance accepts mappings"
+        )
+    if strategy not in SolverStrategy:
+        raise InvalidPortfolio(f"strategy: must be auto or milp, is {strategy!r}")
+    try:
+        return _solve(portfolio, rules, SolverStrategy(strategy), started, time_limit_seconds)
+    except (AttributeError, TypeError):
+        problem = wrong_types(portfolio, time_limit_seconds)
+        if problem is None:
+            raise
+        raise InvalidPortfolio(problem) from None
+    except ModuleNotFoundError as error:
+        if error.name not in _MILP_MODULES:
+            raise
+        raise MissingExtra(
+            f"the strategy milp needs {error.name}, which is not installed: pip install 'globeco-solver[milp]'"
+        ) from None
+
+
+def _solve(
+    portfolio: Portfolio, rules: Rules | None, strategy: SolverStrategy, started: float, time_limit_seconds: float
+) -> Outcome:
     if rules is not None and replace(rules, unpriced=Unpriced.FAIL) != _NO_RULES:
         from solver.ruled.stages import answer as answer_by_rules  # noqa: PLC0415
 

@@ -126,6 +126,10 @@ class Rules(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Check every value; msgspec calls this after decoding, too."""
+        for field, kind in _TYPES:
+            if not isinstance(getattr(self, field), kind):
+                value = getattr(self, field)
+                raise InvalidRules(f"{field}: must be a {kind.__name__}, is {value!r} of type {type(value).__name__}")
         for field in ("minimum_trade_value", "minimum_cash", "withdrawal", "fee_rate", "fee_per_order"):
             _require_finite(field, getattr(self, field))
             if getattr(self, field) < 0:
@@ -137,13 +141,30 @@ class Rules(Struct, frozen=True, kw_only=True):
             raise InvalidRules(f"acceptable_gap: must be 0 to 1, is {self.acceptable_gap}")
         _require_lot("lot_size", self.lot_size)
         for lot in self.lot_sizes:
+            if not isinstance(lot, LotSize):
+                raise InvalidRules(f"lot_sizes: must be a tuple of LotSize, contains a {type(lot).__name__}")
             _require_lot(f"lot_size of {lot.security_id}", lot.lot_size)
         _require_distinct("lot_sizes", [lot.security_id for lot in self.lot_sizes])
         for field in ("do_not_trade", "do_not_buy", "do_not_sell"):
             _require_distinct(field, getattr(self, field))
 
 
+_TYPES = (
+    ("goal", Goal),
+    ("bands", Bands),
+    ("direction", Direction),
+    ("trade", TradeScope),
+    ("unpriced", Unpriced),
+    ("do_not_trade", tuple),
+    ("do_not_buy", tuple),
+    ("do_not_sell", tuple),
+    ("lot_sizes", tuple),
+)
+
+
 def _require_finite(field: str, number: Decimal) -> None:
+    if not isinstance(number, Decimal):
+        raise InvalidRules(f"{field}: must be a Decimal, is {number!r} of type {type(number).__name__}")
     exponent = number.as_tuple().exponent
     if not isinstance(exponent, int):
         raise InvalidRules(f"{field}: must be a finite number, is {number}")

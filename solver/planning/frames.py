@@ -20,7 +20,8 @@ class Frame:
 
 def is_frame(value: object) -> bool:
     """Whether a value looks like a data frame: it has columns with names and a shape."""
-    return hasattr(value, "columns") and (hasattr(value, "shape") or hasattr(value, "collect"))
+    kind = type(value)  # reading the columns of a lazy frame would resolve them
+    return hasattr(kind, "columns") and (hasattr(kind, "shape") or hasattr(kind, "collect"))
 
 
 def read_frame(value: object) -> Frame:

@@ -144,4 +144,9 @@ def test_rules_of_a_file_apply_to_the_spelling_of_the_holdings(tmp_path: Path) -
     assert repeated.code == 1
     assert "'goal' appears more than once" in repeated.error
     assert plan(tmp_path, HELD, TARGETS, rules="[1,\n").code == 1
-    assert plan(tmp_path, HELD, TARGETS, rules="{}").code == 0
+    outcome = plan(tmp_path, HELD, TARGETS, rules='{"doNotSell": ["us03", "ZZZ"]}')
+    assert "a rule names ZZZ, which is neither held nor a target" in " ".join(outcome.output.split())
+    assert "SELL   US03" not in outcome.output
+    out = tmp_path / "trades.csv"
+    assert plan(tmp_path, HELD, TARGETS, rules=RULES, out=str(out)).code == 0
+    assert ",US02,BBB,22.73,20,454.6," in out.read_text()

@@ -1,0 +1,1 @@
+"""Tests of `solver.rebalance` and of what it accepts and returns."""
