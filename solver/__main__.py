@@ -4,5 +4,11 @@ import sys
 
 from solver.files import main
 
-if __name__ == "__main__":
+
+def run_and_exit() -> None:
+    """Run the command and exit with its code."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run_and_exit()

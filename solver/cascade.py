@@ -49,10 +49,10 @@ def solve(
         raise InvalidRules(
             f"rules: must be Rules, is of type {type(rules).__name__}; solver.rebalance accepts mappings"
         )
-    if strategy not in SolverStrategy:
-        raise InvalidPortfolio(f"strategy: must be auto or milp, is {strategy!r}")
+    if type(strategy) is not SolverStrategy:
+        strategy = _strategy(strategy)
     try:
-        return _solve(portfolio, rules, SolverStrategy(strategy), started, time_limit_seconds)
+        return _solve(portfolio, rules, strategy, started, time_limit_seconds)
     except (AttributeError, TypeError):
         problem = wrong_types(portfolio, time_limit_seconds)
         if problem is None:
@@ -64,6 +64,12 @@ def solve(
         raise MissingExtra(
             f"the strategy milp needs {error.name}, which is not installed: pip install 'globeco-solver[milp]'"
         ) from None
+
+
+def _strategy(value: str) -> SolverStrategy:
+    if value not in SolverStrategy:
+        raise InvalidPortfolio(f"strategy: must be auto or milp, is {value!r}")
+    return SolverStrategy(value)
 
 
 def _solve(

@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 
 from solver.pool import protocol
 from solver.pool.lanes import Lanes
-from solver.problem import Crashed, Outcome, TimeLimit
+from solver.problem import Crashed, TimeLimit
 
 CHUNK_PORTFOLIOS = 8
 """At most so many portfolios are shipped at once: several, as shipping has its price, and few, as other lanes wait."""
@@ -24,7 +24,7 @@ class SolverFault(Exception):
     """Solving raised an exception: a defect of the solver. Its traceback in the solver process is a note to this."""
 
 
-class Solved[Answer = Outcome](Struct, frozen=True):
+class Solved[Answer](Struct, frozen=True):
     """What became of a portfolio, where and when; moments are those of `time.monotonic()`.
 
     Attributes:

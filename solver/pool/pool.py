@@ -11,7 +11,7 @@ from msgspec import Struct
 from solver.pool.backlog import Backlog, Job, PoolClosed, Solved
 from solver.pool.slot import Slot
 from solver.pool.worker import Work
-from solver.problem import Outcome, Portfolio, SolverStrategy
+from solver.problem import SolverStrategy
 
 _LONGEST_RETRY_SECONDS = 60
 
@@ -51,7 +51,7 @@ class PoolFigures(Struct, frozen=True):
         return tuple(pid for pid in self.slots if pid is not None)
 
 
-class SolverPool[Question = Portfolio, Answer = Outcome]:
+class SolverPool[Question, Answer]:
     """A number of solver processes, and the queue in front of them.
 
     A process that hangs, crashes, is killed or runs out of memory is replaced. That costs the portfolio it was solving

@@ -12,6 +12,10 @@ import psutil
 
 from solver import Outcome, Portfolio, Security, SolverStrategy, TimeLimit
 from solver import solve as solve_exactly
+from solver.pool import SolverPool
+
+type PortfolioPool = SolverPool[Portfolio, Outcome]
+"""A pool that solves portfolios."""
 
 type Behaviour = Callable[[str, float], Outcome | None]
 """Takes its argument and the time limit in seconds; the portfolio is solved in earnest when it returns None."""

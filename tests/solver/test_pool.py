@@ -15,17 +15,17 @@ import pytest
 from solver import Infeasible, InvalidPortfolio, Portfolio, Security, Solution, SolverStrategy, TimeLimit, solve
 from solver.pool import Overloaded, PoolClosed, ProcessLost, SolverFault, SolverPool, solving
 from tests.solver import misbehaviour
-from tests.solver.misbehaviour import fork_server, portfolio, solver_processes
+from tests.solver.misbehaviour import PortfolioPool, fork_server, portfolio, solver_processes
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[SolverPool]:
+async def pool() -> AsyncIterator[PortfolioPool]:
     async with SolverPool(processes=2, time_limit_seconds=20, work=solving(misbehaviour.solve)) as pool:
         yield pool
 
 
 @pytest.fixture
-async def single() -> AsyncIterator[SolverPool]:
+async def single() -> AsyncIterator[PortfolioPool]:
     """A pool of one process."""
     async with SolverPool(processes=1, time_limit_seconds=20, work=solving(misbehaviour.solve)) as pool:
         yield pool
@@ -48,7 +48,7 @@ def realistic(random: random.Random, securities: int) -> Portfolio:
     )
 
 
-async def test_answers_are_those_of_the_solver(pool: SolverPool) -> None:
+async def test_answers_are_those_of_the_solver(pool: PortfolioPool) -> None:
     portfolios = [realistic(random.Random(seed), 20) for seed in range(200)]
     solved = await asyncio.gather(*(pool.solve(asked, lane=number % 3) for number, asked in enumerate(portfolios)))
     for asked, got in zip(portfolios, solved, strict=True):
@@ -61,7 +61,7 @@ async def test_answers_are_those_of_the_solver(pool: SolverPool) -> None:
         assert got.queued_seconds == got.began - got.asked
 
 
-async def test_answers_larger_than_any_buffer_arrive_whole(single: SolverPool) -> None:
+async def test_answers_larger_than_any_buffer_arrive_whole(single: PortfolioPool) -> None:
     """Thousands of reasons why a portfolio is infeasible, all of them named."""
     band = Decimal("0.0001")
     securities = [Security(f"S{number}", Decimal("7.77"), target=band, low_drift=band / 99) for number in range(5000)]
@@ -80,14 +80,14 @@ async def test_the_milp_strategy_reaches_the_processes() -> None:
     assert outcome.path == "FULL_MILP"
 
 
-async def test_work_is_spread_over_the_processes(pool: SolverPool, tmp_path: Path) -> None:
+async def test_work_is_spread_over_the_processes(pool: PortfolioPool, tmp_path: Path) -> None:
     """Portfolios that arrive together do not share one process while the other is idle."""
     record = tmp_path / "record"
     await asyncio.gather(*(pool.solve(portfolio(misbehaviour.record, record), lane=1) for _ in range(2)))
     assert sorted(record.read_text().split()) == sorted(str(pid) for pid in pool.figures().pids)
 
 
-async def test_lanes_are_served_in_turn(single: SolverPool) -> None:
+async def test_lanes_are_served_in_turn(single: PortfolioPool) -> None:
     """A request of one portfolio that comes after one of two hundred is answered long before their end."""
     order: list[str] = []
 
@@ -102,7 +102,7 @@ async def test_lanes_are_served_in_turn(single: SolverPool) -> None:
     assert order.index("small") <= 33
 
 
-async def test_a_hard_portfolio_holds_up_only_itself(pool: SolverPool) -> None:
+async def test_a_hard_portfolio_holds_up_only_itself(pool: PortfolioPool) -> None:
     """Neighbours of its chunk, before it and behind it, are answered while it is still being solved."""
     before = [asyncio.create_task(pool.solve(portfolio(), lane=1)) for _ in range(10)]
     hard = asyncio.create_task(pool.solve(portfolio(misbehaviour.spend), lane=1))
@@ -112,14 +112,14 @@ async def test_a_hard_portfolio_holds_up_only_itself(pool: SolverPool) -> None:
     hard.cancel()
 
 
-async def test_a_deadline_shortens_the_time_limit(pool: SolverPool) -> None:
+async def test_a_deadline_shortens_the_time_limit(pool: PortfolioPool) -> None:
     solved = await pool.solve(portfolio(misbehaviour.spend), lane=1, deadline=time.monotonic() + 0.5)
     assert isinstance(solved.outcome, TimeLimit)
     assert 0 < solved.outcome.seconds <= 0.5
     assert solved.outcome.gap == 1
 
 
-async def test_a_portfolio_still_queued_at_its_deadline_is_answered_then(single: SolverPool) -> None:
+async def test_a_portfolio_still_queued_at_its_deadline_is_answered_then(single: PortfolioPool) -> None:
     occupying = asyncio.create_task(single.solve(portfolio(misbehaviour.spend), lane=1))
     await asyncio.sleep(0.1)
     solved = await asyncio.wait_for(single.solve(portfolio(), lane=1, deadline=time.monotonic() + 0.2), 5)
@@ -129,7 +129,7 @@ async def test_a_portfolio_still_queued_at_its_deadline_is_answered_then(single:
     occupying.cancel()
 
 
-async def test_a_deadline_in_the_past_is_answered_at_once(pool: SolverPool) -> None:
+async def test_a_deadline_in_the_past_is_answered_at_once(pool: PortfolioPool) -> None:
     solved = await pool.solve(portfolio(misbehaviour.hang), lane=1, deadline=time.monotonic() - 1)
     assert solved.outcome == TimeLimit(objective=None, bound=None, seconds=0)
 
@@ -149,7 +149,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
         assert isinstance((await pool.solve(portfolio(), lane=2)).outcome, Solution)
 
 
-async def test_a_cancelled_caller_withdraws_its_portfolio(single: SolverPool, tmp_path: Path) -> None:
+async def test_a_cancelled_caller_withdraws_its_portfolio(single: PortfolioPool, tmp_path: Path) -> None:
     record = tmp_path / "record"
     occupying = asyncio.create_task(single.solve(portfolio(misbehaviour.nap), lane=1))
     await asyncio.sleep(0.02)
@@ -167,7 +167,7 @@ async def test_a_cancelled_caller_withdraws_its_portfolio(single: SolverPool, tm
     assert not record.exists()
 
 
-async def test_a_portfolio_shipped_but_not_begun_can_be_withdrawn(single: SolverPool, tmp_path: Path) -> None:
+async def test_a_portfolio_shipped_but_not_begun_can_be_withdrawn(single: PortfolioPool, tmp_path: Path) -> None:
     """It is in the chunk of a hard one when its caller gives up, and is not solved when it comes back from there."""
     record = tmp_path / "record"
     hard = asyncio.create_task(single.solve(portfolio(misbehaviour.nap), lane=1))
@@ -180,7 +180,7 @@ async def test_a_portfolio_shipped_but_not_begun_can_be_withdrawn(single: Solver
     assert not record.exists()
 
 
-async def test_cancelled_callers_cost_no_process(pool: SolverPool) -> None:
+async def test_cancelled_callers_cost_no_process(pool: PortfolioPool) -> None:
     """Callers that give up at any moment, before, while and after their portfolio is shipped, leave the pool whole."""
     for pause in range(40):
         tasks = [asyncio.create_task(pool.solve(portfolio(), lane=number)) for number in range(20)]
@@ -194,7 +194,7 @@ async def test_cancelled_callers_cost_no_process(pool: SolverPool) -> None:
     assert (len(figures.pids), figures.queued, figures.busy, figures.restarts) == (2, 0, 0, 0)
 
 
-async def test_an_exception_belongs_to_its_portfolio_alone(single: SolverPool) -> None:
+async def test_an_exception_belongs_to_its_portfolio_alone(single: PortfolioPool) -> None:
     """A defect and a portfolio that breaks the rules are raised to their callers; their process goes on."""
     jobs = [portfolio(), portfolio(misbehaviour.fail), portfolio(cash="NaN"), portfolio()]
     good, fault, invalid, last = await asyncio.gather(
@@ -210,7 +210,7 @@ async def test_an_exception_belongs_to_its_portfolio_alone(single: SolverPool) -
     assert single.figures().restarts == 0
 
 
-async def test_figures_tell_what_the_pool_does(single: SolverPool) -> None:
+async def test_figures_tell_what_the_pool_does(single: PortfolioPool) -> None:
     assert single.ready
     tasks = [asyncio.create_task(single.solve(portfolio(misbehaviour.nap), lane=1)) for _ in range(3)]
     await asyncio.sleep(0.02)
@@ -297,7 +297,7 @@ print(sorted({"cvxpy", "highspy", "scipy", "numpy", "solver.milp"} & set(sys.mod
     assert done.stderr == ""
 
 
-async def test_solver_processes_share_what_the_fork_server_loaded(pool: SolverPool) -> None:
+async def test_solver_processes_share_what_the_fork_server_loaded(pool: PortfolioPool) -> None:
     """A new process need not import the solver library: the fork server it comes from has it."""
     server = fork_server()
     assert server is not None

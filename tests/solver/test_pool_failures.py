@@ -11,22 +11,22 @@ from pathlib import Path
 import psutil
 import pytest
 
-from solver import Crashed, Portfolio, Security, Solution, TimeLimit, solve
+from solver import Crashed, Outcome, Portfolio, Security, Solution, TimeLimit, solve
 from solver.pool import ProcessLost, Solved, SolverPool, solving
 from solver.pool.slot import Slot
 from tests.solver import misbehaviour
-from tests.solver.misbehaviour import Behaviour, fork_server, portfolio, solver_processes
+from tests.solver.misbehaviour import Behaviour, PortfolioPool, fork_server, portfolio, solver_processes
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[SolverPool]:
+async def pool() -> AsyncIterator[PortfolioPool]:
     """Two processes, one second for a portfolio, and a grace of another before the pool acts."""
     async with SolverPool(processes=2, time_limit_seconds=1, work=solving(misbehaviour.solve)) as pool:
         yield pool
 
 
 @pytest.fixture
-async def single() -> AsyncIterator[SolverPool]:
+async def single() -> AsyncIterator[PortfolioPool]:
     """One process, which has a long time for each portfolio."""
     async with SolverPool(processes=1, time_limit_seconds=60, work=solving(misbehaviour.solve)) as pool:
         yield pool
@@ -38,7 +38,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def ask_all(pool: SolverPool, *behaviours: Behaviour) -> list[Solved]:
+async def ask_all(pool: PortfolioPool, *behaviours: Behaviour) -> list[Solved[Outcome]]:
     """Asks for all of them at once, so that they travel in as few chunks as possible."""
     return await asyncio.gather(*(pool.solve(portfolio(behaviour), lane=1) for behaviour in behaviours))
 
@@ -51,7 +51,7 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-async def is_whole(pool: SolverPool, processes: int) -> None:
+async def is_whole(pool: PortfolioPool, processes: int) -> None:
     """Fails the test unless all processes come back and they solve."""
     await asyncio.wait_for(until(lambda: len(pool.figures().pids) == processes), 20)
     solved = await ask_all(pool, *[misbehaviour.behave] * 40)
@@ -60,7 +60,7 @@ async def is_whole(pool: SolverPool, processes: int) -> None:
     assert len(solver_processes()) == processes
 
 
-async def test_a_portfolio_survives_the_death_of_its_process(single: SolverPool, tmp_path: Path) -> None:
+async def test_a_portfolio_survives_the_death_of_its_process(single: PortfolioPool, tmp_path: Path) -> None:
     """Its second attempt answers it."""
     solved = await single.solve(portfolio(misbehaviour.die_once, tmp_path / "crashed"), lane=1)
     assert isinstance(solved.outcome, Solution)
@@ -76,7 +76,7 @@ async def test_a_portfolio_survives_the_death_of_its_process(single: SolverPool,
     ],
 )
 async def test_a_portfolio_that_kills_two_processes_is_crashed(
-    pool: SolverPool, behaviour: Behaviour, how: str
+    pool: PortfolioPool, behaviour: Behaviour, how: str
 ) -> None:
     [solved] = await ask_all(pool, behaviour)
     assert isinstance(solved.outcome, Crashed)
@@ -85,7 +85,7 @@ async def test_a_portfolio_that_kills_two_processes_is_crashed(
     await is_whole(pool, 2)
 
 
-async def test_neighbours_of_a_killer_are_solved(single: SolverPool) -> None:
+async def test_neighbours_of_a_killer_are_solved(single: PortfolioPool) -> None:
     """Portfolios in one chunk with several that kill their process are not charged for it, before or behind them."""
     behaviours = [
         misbehaviour.behave,
@@ -104,7 +104,7 @@ async def test_neighbours_of_a_killer_are_solved(single: SolverPool) -> None:
     await is_whole(single, 1)
 
 
-async def test_kill_9_while_solving(single: SolverPool) -> None:
+async def test_kill_9_while_solving(single: PortfolioPool) -> None:
     asked = asyncio.create_task(single.solve(portfolio(misbehaviour.nap), lane=1))
     await until(lambda: single.figures().busy == 1)
     os.kill(single.figures().pids[0], signal.SIGKILL)
@@ -112,7 +112,7 @@ async def test_kill_9_while_solving(single: SolverPool) -> None:
     assert single.figures().restarts == 1
 
 
-async def test_an_idle_process_that_dies_is_replaced_unasked(pool: SolverPool) -> None:
+async def test_an_idle_process_that_dies_is_replaced_unasked(pool: PortfolioPool) -> None:
     before = pool.figures().pids
     for pid in before:
         os.kill(pid, signal.SIGKILL)
@@ -135,7 +135,7 @@ async def test_a_lost_process_is_reported_with_its_number_and_its_end() -> None:
     assert reports == [(lost, "a solver process has ended: it was killed by signal 15")]
 
 
-async def test_a_hung_process_is_killed_and_costs_only_its_portfolio(pool: SolverPool) -> None:
+async def test_a_hung_process_is_killed_and_costs_only_its_portfolio(pool: PortfolioPool) -> None:
     """The solver overran its limit, so the pool ends it; the neighbours in its chunk are solved long before."""
     hung = asyncio.create_task(pool.solve(portfolio(misbehaviour.hang), lane=1))
     neighbours = await ask_all(pool, *[misbehaviour.behave] * 30)
@@ -148,7 +148,7 @@ async def test_a_hung_process_is_killed_and_costs_only_its_portfolio(pool: Solve
     await is_whole(pool, 2)
 
 
-async def test_a_hung_process_is_killed_soon_after_the_deadline(single: SolverPool) -> None:
+async def test_a_hung_process_is_killed_soon_after_the_deadline(single: PortfolioPool) -> None:
     """Not after the much longer time limit of the pool."""
     deadline = time.monotonic() + 0.5
     solved = await asyncio.wait_for(single.solve(portfolio(misbehaviour.hang), lane=1, deadline=deadline), 30)
@@ -156,13 +156,13 @@ async def test_a_hung_process_is_killed_soon_after_the_deadline(single: SolverPo
     await is_whole(single, 1)
 
 
-async def test_every_process_hung_at_once(pool: SolverPool) -> None:
+async def test_every_process_hung_at_once(pool: PortfolioPool) -> None:
     solved = await ask_all(pool, *[misbehaviour.hang] * 4, misbehaviour.behave)
     assert [type(one.outcome) for one in solved] == [TimeLimit] * 4 + [Solution]
     await is_whole(pool, 2)
 
 
-async def test_sigstop_while_solving(pool: SolverPool) -> None:
+async def test_sigstop_while_solving(pool: PortfolioPool) -> None:
     """A stopped process cannot be told from a hung one: its portfolio ends at its limit."""
     [solved] = await ask_all(pool, misbehaviour.stop)
     assert isinstance(solved.outcome, TimeLimit)
@@ -170,7 +170,7 @@ async def test_sigstop_while_solving(pool: SolverPool) -> None:
     assert pool.figures().restarts == 1
 
 
-async def test_sigstop_while_idle_costs_nobody_a_portfolio(single: SolverPool) -> None:
+async def test_sigstop_while_idle_costs_nobody_a_portfolio(single: PortfolioPool) -> None:
     """A process that never begins a chunk is replaced, and the next one solves it."""
     os.kill(single.figures().pids[0], signal.SIGSTOP)
     [solved] = await ask_all(single, misbehaviour.behave)
@@ -178,7 +178,7 @@ async def test_sigstop_while_idle_costs_nobody_a_portfolio(single: SolverPool) -
     assert single.figures().restarts == 1
 
 
-async def test_a_chunk_too_large_for_the_socket_does_not_block_the_server(single: SolverPool) -> None:
+async def test_a_chunk_too_large_for_the_socket_does_not_block_the_server(single: PortfolioPool) -> None:
     """Two megabytes to a process that reads nothing: the event loop goes on, and another process solves them."""
     band = portfolio().securities[0]
     securities = [
@@ -193,7 +193,7 @@ async def test_a_chunk_too_large_for_the_socket_does_not_block_the_server(single
     assert all(isinstance(one.outcome, Solution) for one in await asyncio.gather(*asked))
 
 
-async def test_the_death_of_the_fork_server_is_survived(pool: SolverPool) -> None:
+async def test_the_death_of_the_fork_server_is_survived(pool: PortfolioPool) -> None:
     """Its processes go on solving, can still be killed, and are replaced from a new one."""
     before = [psutil.Process(pid) for pid in pool.figures().pids]
     server = fork_server()
@@ -221,7 +221,7 @@ async def test_a_fork_server_that_cannot_be_used_is_an_error_that_says_why(monke
 
 
 async def test_a_defect_of_the_pool_reaches_its_caller_and_the_pool_goes_on(
-    single: SolverPool, monkeypatch: pytest.MonkeyPatch
+    single: PortfolioPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No defect is known, so one is made: a caller gets it as an exception, where it might have waited for ever."""
 
@@ -236,7 +236,7 @@ async def test_a_defect_of_the_pool_reaches_its_caller_and_the_pool_goes_on(
     await is_whole(single, 1)
 
 
-async def test_nothing_accumulates(single: SolverPool) -> None:
+async def test_nothing_accumulates(single: PortfolioPool) -> None:
     """After many replaced processes there are as many descriptors, tasks and threads as after the first."""
     this = psutil.Process()
     counts = []

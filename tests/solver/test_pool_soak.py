@@ -14,7 +14,7 @@ import pytest
 
 from solver import Crashed, Portfolio, Security, Solution, TimeLimit, solve
 from solver.pool import SolverPool, solving
-from tests.solver.misbehaviour import fork_server, solver_processes
+from tests.solver.misbehaviour import PortfolioPool, fork_server, solver_processes
 
 SECONDS = float(os.environ.get("SOLVER_SOAK_SECONDS", "120"))
 CALLERS = 200
@@ -40,12 +40,12 @@ def random_portfolio(random: random.Random) -> Portfolio:
     )
 
 
-def processes_of(pool: SolverPool) -> list[psutil.Process | None]:
+def processes_of(pool: PortfolioPool) -> list[psutil.Process | None]:
     """Its solver processes that answer; they are not all children of the present fork server."""
     return [psutil.Process(pid) for pid in pool.figures().pids if psutil.pid_exists(pid)]
 
 
-async def torment(random: random.Random, pool: SolverPool, end: float) -> Counter[str]:
+async def torment(random: random.Random, pool: PortfolioPool, end: float) -> Counter[str]:
     """Kills solver processes, stops some, and now and then kills the fork server."""
     done: Counter[str] = Counter()
     while time.monotonic() < end:
@@ -72,7 +72,7 @@ async def test_answers_stay_right_and_memory_flat_while_processes_are_killed() -
     this = psutil.Process()
     end = time.monotonic() + SECONDS
 
-    async def ask(caller: int, pool: SolverPool) -> None:
+    async def ask(caller: int, pool: PortfolioPool) -> None:
         while time.monotonic() < end:
             number = chance.randrange(len(portfolios))
             outcome = (await pool.solve(portfolios[number], lane=caller)).outcome

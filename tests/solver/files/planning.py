@@ -40,7 +40,7 @@ def trades(directory: Path, holdings: str | bytes | Path, targets: str | bytes, 
     out = directory / "trades.csv"
     outcome = plan(directory, holdings, targets, out=str(out), **options)
     assert outcome.code == 0, outcome.error
-    content = out.read_text(newline="")
+    content = out.read_bytes().decode()
     out.unlink()
     rows = list(csv.DictReader(io.StringIO(content)))
     return {row["securityId"]: ("-" if row["transactionType"] == "SELL" else "") + row["quantity"] for row in rows}

@@ -2,11 +2,15 @@
 
 import doctest
 import pkgutil
+import re
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from datetime import date
 from decimal import Decimal
 from importlib import import_module
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,8 +168,8 @@ def test_a_plan_explains_itself() -> None:
 def test_a_plan_is_written_as_csv_and_frames(tmp_path: Any) -> None:
     """CSV, pandas and polars have the same columns and exact numbers."""
     path = tmp_path / "trades.csv"
-    assert plan().to_csv(path) == path.read_text(newline="")
-    assert "SELL,AAA,Alpha,15,10,150,2026-11-27\r\n" in path.read_text(newline="")
+    assert plan().to_csv(path) == path.read_bytes().decode()
+    assert "SELL,AAA,Alpha,15,10,150,2026-11-27\r\n" in path.read_bytes().decode()
     frames: list[Any] = [plan().to_frame(), plan().to_frame("polars")]
     for frame in frames:
         assert list(frame.columns)[:2] == ["transactionType", "securityId"]
@@ -302,3 +306,14 @@ def test_importing_the_solver_is_cheap() -> None:
     ).stdout.splitlines()
     assert float(seconds) < 0.2
     assert loaded == "[]"
+
+
+def test_the_readme_is_true() -> None:
+    """The five lines of the README run and print what it says."""
+    readme = (Path(solver.__file__).parent / "README.md").read_text()
+    first = readme.partition("```python\n")[2].partition("```")[0]
+    expected = re.findall(r"print\(plan\.trades\) *# (\{.*?\})", first)
+    with redirect_stdout(StringIO()) as printed:
+        exec(first, {})
+    assert printed.getvalue().splitlines()[0] == expected[0]
+    assert "Proven in exact arithmetic" in printed.getvalue()
