@@ -22,9 +22,11 @@ from app.http.correlation import Correlation
 from app.http.cors import CrossOrigin
 from app.http.dialect import Dialect
 from app.http.framework import ExactRequest, ExactResponse, ExactSnakeCaseResponse
+from app.http.head import HeadRequests
 from app.http.headers import complete_headers
 from app.http.query import is_whole_number, read_whole_number
 from app.http.transfers import Transfers, request_timeout
+from app.http.unknown_parameters import reject_unknown_parameters
 from app.models.endpoints import ModelController
 from app.observability.collector import Collector, export_metrics, load_collector, open_tracing
 from app.observability.database import CommandObserver, ConnectionObserver
@@ -89,6 +91,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         response_class=response_class,
         type_decoders=[(is_whole_number, read_whole_number)],
         request_max_body_size=MAXIMUM_BODY_BYTES,
+        before_request=reject_unknown_parameters,
         before_send=[complete_headers],
         openapi_config=pages.openapi_config(version("globeco-order-generation-service"), settings.api_dialect),
         plugins=[NumberSchemaPlugin()],
@@ -104,7 +107,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     )
     templates = [route.path_format for route in app.routes]
     served = Transfers(
-        CrossOrigin(app, settings.allowed_origins),
+        CrossOrigin(HeadRequests(app), settings.allowed_origins),
         connections,
         settings.request_timeout_seconds,
         partial(envelope.raw_response, dialect=settings.api_dialect),

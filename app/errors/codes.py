@@ -1,6 +1,6 @@
 """The errors of the API: one row for each code, and the exceptions that carry them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from http import HTTPStatus
@@ -198,6 +198,24 @@ class InvalidField(ValueError):
         self.rule = rule
 
 
+class InvalidFields(ValueError):
+    """Several fields of a request break rules."""
+
+    def __init__(self, faults: Sequence[InvalidField]) -> None:
+        super().__init__("; ".join(str(fault) for fault in faults))
+        self.faults = tuple(faults)
+
+
+def check(faults: Iterable[InvalidField]) -> None:
+    """Raise all faults together, if there are any.
+
+    Raises:
+        InvalidFields: there are some.
+    """
+    if found := tuple(faults):
+        raise InvalidFields(found)
+
+
 class InvalidSetting(ValueError):
     """An environment variable is wrong; the process stops with this one line."""
 
@@ -209,6 +227,17 @@ class InvalidSetting(ValueError):
 
 class CannotListen(Exception):
     """The address is not this machine's, or something else listens on the port; the process stops with this line."""
+
+
+def all_invalid(faults: Sequence[InvalidField]) -> OrderGenerationError:
+    """Build the 400 for several fields, each by its path in the request, and the rules they break."""
+    first, *others = faults
+    more = f" ({len(others)} more in the details)" if others else ""
+    return OrderGenerationError(
+        ErrorCode.VALIDATION_ERROR,
+        f"{first.field}: {first.rule}{more}",
+        {"errors": [{"field": fault.field, "rule": fault.rule} for fault in faults]},
+    )
 
 
 def invalid(field: str, rule: str) -> OrderGenerationError:

@@ -11,7 +11,14 @@ from litestar.exceptions import HTTPException, ValidationException
 from msgspec import Struct
 
 from app.clock import now
-from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError, invalid
+from app.errors.codes import (
+    ErrorCode,
+    InvalidField,
+    InvalidFields,
+    OrderGenerationError,
+    all_invalid,
+    invalid,
+)
 from app.errors.schemas import ErrorDTO
 from app.errors.translation import from_defect, from_persistence_error
 from app.http.correlation import HEADER, begin_correlation, trace_id
@@ -53,6 +60,8 @@ def told(error: Exception, dialect: Dialect) -> OrderGenerationError:
             return error
         case InvalidField():
             return invalid(dialect.field_name(error.field), error.rule)
+        case InvalidFields():
+            return all_invalid([InvalidField(dialect.field_name(each.field), each.rule) for each in error.faults])
         case PersistenceError():
             return from_persistence_error(error)
         case ValidationException():
@@ -71,10 +80,12 @@ def _of_parameters(error: ValidationException, dialect: Dialect) -> OrderGenerat
     if missing := _MISSING_PARAMETER.match(error.detail):
         return invalid(dialect.field_name(missing[1]), "is required")
     extra = error.extra if isinstance(error.extra, list) else []
-    first = extra[0] if extra and isinstance(extra[0], Mapping) else {}
-    if first.get("key", "data") == "data":
+    parameters = [each for each in extra if isinstance(each, Mapping) and each.get("key", "data") != "data"]
+    if not parameters:
         return invalid("body", "must be a JSON object")
-    return invalid(str(first["key"]), str(first.get("message", "is malformed")))
+    return all_invalid(
+        [InvalidField(str(each["key"]), str(each.get("message", "is malformed"))) for each in parameters]
+    )
 
 
 def _headers(error: HTTPException) -> Mapping[str, str]:

@@ -11,8 +11,8 @@ from app.http import correlation
 from app.http.headers import IDEMPOTENCY_KEY
 
 ANY = "*"
-METHODS = "DELETE, GET, POST, PUT"
-EXPOSED = f"{correlation.HEADER}, Retry-After"
+METHODS = "DELETE, GET, HEAD, POST, PUT"
+EXPOSED = f"{correlation.HEADER}, Link, Location, Retry-After, X-Total-Count"
 LONGEST_MEMORY_SECONDS = "600"
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from app.errors.codes import InvalidField, OrderGenerationError, invalid
+from app.errors.codes import InvalidField, all_invalid, invalid
 from app.http.dialect import Dialect
+from app.http.faults import NotJson, find_faults, has_repeated_keys
 
 MAXIMUM_DIGITS = 34
 """As many as Decimal128 holds."""
@@ -17,8 +18,6 @@ MAXIMUM_DIGITS = 34
 NUMBER_PATTERN = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 _NUMBER = re.compile(NUMBER_PATTERN[1:-1])
 _LONGEST = 2 * MAXIMUM_DIGITS
-_NAMED_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
-_LONGEST_NAME = 100
 
 
 class Number(Decimal):
@@ -43,13 +42,18 @@ class Number(Decimal):
             if written is None:
                 raise ValueError("must be a number, or a string that holds one")
             if len(text) <= MAXIMUM_DIGITS and written[3] is None:
-                return cls(text)
+                return cls._without_negative_zero(text)
             with suppress(ArithmeticError):
-                number = cls(text)
+                number = cls._without_negative_zero(text)
                 _, digits, exponent = number.as_tuple()
                 if isinstance(exponent, int) and len(digits) <= MAXIMUM_DIGITS and abs(exponent) <= MAXIMUM_DIGITS:
                     return number
         raise ValueError(f"must be a number of at most {MAXIMUM_DIGITS} digits and {MAXIMUM_DIGITS} decimals")
+
+    @classmethod
+    def _without_negative_zero(cls, text: str) -> "Number":
+        number = cls(text)
+        return number or cls(number.copy_abs())
 
 
 def decode_hook(kind: type, value: object) -> object:
@@ -96,26 +100,15 @@ def decode(body: bytes, kind: Any, dialect: Dialect) -> Any:
     """Decode a request's body strictly into a type of the standard dialect.
 
     Raises:
-        OrderGenerationError: `VALIDATION_ERROR`, with the field's path and the rule.
+        OrderGenerationError: `VALIDATION_ERROR`, with the path of each field that is wrong and its rule.
     """
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decoded = dialect.understand(_decoder(dialect.type_of(kind)).decode(body), kind)
+        if not has_repeated_keys(body):
+            return decoded
     try:
-        return dialect.understand(_decoder(dialect.type_of(kind)).decode(body), kind)
-    except msgspec.ValidationError as error:
-        raise _broken_rule(error, dialect) from None
-    except UnicodeDecodeError:
-        raise invalid("body", "must be JSON in UTF-8") from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise invalid("body", f"must be JSON: {error}") from None
-
-
-def _broken_rule(error: msgspec.ValidationError, dialect: Dialect) -> OrderGenerationError:
-    """Tell field and rule apart in what the decoder says."""
-    rule, _, path = str(error).partition(" - at `$")
-    field = path.removesuffix("`")
-    if isinstance(error.__cause__, InvalidField):
-        field += "." + dialect.field_name(error.__cause__.field)
-        rule = error.__cause__.rule
-    elif named := _NAMED_FIELD.fullmatch(rule):
-        field += "." + named[2][:_LONGEST_NAME]
-        rule = "is required" if named[1] == "missing required" else "is not a field of this request"
-    return invalid(field.removeprefix(".") or "body", rule)
+        faults = find_faults(body, kind, dialect, decode_hook)
+    except NotJson as error:
+        raise invalid("body", str(error)) from None
+    # What the decoder rejects and the reader accepts is a defect of one of them; the caller learns as much as is known.
+    raise all_invalid(faults or [InvalidField("body", "does not have the form that the API document describes")])

@@ -1,5 +1,6 @@
 """Requests and responses as the framework sees them: bodies decoded and answers encoded by `exact_json`."""
 
+import asyncio
 from typing import Any, ClassVar, override
 
 from litestar import Request, Response
@@ -9,6 +10,9 @@ from app.errors.codes import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
 from app.http.exact_json import decode, encode, encode_hook
 
+LARGE_BODY_BYTES = 256 * 1024
+"""What takes longer to decode than other requests should wait."""
+
 
 class ExactRequest(Request[Any, Any, Any]):
     """A request whose JSON body becomes the handler's `data` without passing through a binary float."""
@@ -16,6 +20,10 @@ class ExactRequest(Request[Any, Any, Any]):
     @override
     async def json(self) -> Any:
         """Decode the body into the type of the handler's `data`."""
+        definition = self.route_handler.parsed_data_field
+        assert definition is not None, "only a handler with a body decodes one"
+        if definition.is_optional and not await self.body():
+            return None
         content_type, _ = self.content_type
         if content_type != "application/json":
             raise OrderGenerationError(
@@ -23,9 +31,11 @@ class ExactRequest(Request[Any, Any, Any]):
                 "The body must be sent as application/json.",
                 {"accepted": ["application/json"]},
             )
-        definition = self.route_handler.parsed_data_field
-        assert definition is not None, "only a handler with a body decodes one"
-        return decode(await self.body(), definition.annotation, self.app.state.dialect)
+        dialect: Dialect = self.app.state.dialect
+        body = await self.body()
+        if len(body) > LARGE_BODY_BYTES:
+            return await asyncio.to_thread(decode, body, definition.annotation, dialect)
+        return decode(body, definition.annotation, dialect)
 
 
 class ExactResponse[T](Response[T]):

@@ -1,11 +1,46 @@
 """Headers that are not one endpoint's business."""
 
-from litestar import Litestar
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from litestar import Litestar, Request
 from litestar.datastructures import MutableScopeHeaders
 from litestar.enums import HttpMethod
 from litestar.types import Message, Scope
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
+
+
+ADDED = "added_headers"
+
+
+def add_headers(request: Request[Any, Any, Any], headers: Mapping[str, str]) -> None:
+    """Add headers to the response to a request, whatever kind of response its handler returns."""
+    request.scope["state"].setdefault(ADDED, {}).update(headers)
+
+
+def add_page_headers(request: Request[Any, Any, Any], total: int, offset: int, limit: int | None) -> None:
+    """Add the headers of a list: how many elements there are in total, and where the next and previous pages are.
+
+    Args:
+        request: whose path and query the links repeat.
+        total: elements of all pages.
+        offset: of this page.
+        limit: elements of a page; None if this is the rest of the list.
+    """
+    links = []
+    if limit:
+        if offset + limit < total:
+            links.append(_link(request, offset + limit, limit, "next"))
+        if offset > 0:
+            links.append(_link(request, max(0, min(offset, total) - limit), limit, "prev"))
+    add_headers(request, {"X-Total-Count": str(total), **({"Link": ", ".join(links)} if links else {})})
+
+
+def _link(request: Request[Any, Any, Any], offset: int, limit: int, relation: str) -> str:
+    query = {**dict(request.query_params.multi_items()), "offset": offset, "limit": limit}
+    return f'<{request.scope["path"]}?{urlencode(query)}>; rel="{relation}"'
 
 
 async def complete_headers(message: Message, scope: Scope) -> None:
@@ -16,9 +51,13 @@ async def complete_headers(message: Message, scope: Scope) -> None:
     headers["X-Content-Type-Options"] = "nosniff"
     if scope["path"].startswith("/api/"):
         headers["Cache-Control"] = "no-store"
-    if scope.get("method") == HttpMethod.OPTIONS and "Allow" in headers:
-        # Litestar names the methods of only one of a route's handlers.
-        headers["Allow"] = ", ".join(sorted(_methods(scope["litestar_app"], scope["path_template"])))
+    headers.update(scope["state"].pop(ADDED, {}))
+    if "Allow" in headers:
+        allowed = set(headers["Allow"].split(", "))
+        if scope.get("method") == HttpMethod.OPTIONS:
+            # Litestar names the methods of only one of a route's handlers.
+            allowed = _methods(scope["litestar_app"], scope["path_template"])
+        headers["Allow"] = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))
 
 
 def _methods(app: Litestar, path: str) -> set[str]:

@@ -1,6 +1,7 @@
 """The shapes of ids, checked before anything is read or asked."""
 
 import re
+from collections.abc import Iterator
 
 from bson import ObjectId
 
@@ -10,6 +11,7 @@ OBJECT_ID_PATTERN = r"^[0-9a-fA-F]{24}$"
 EXTERNAL_ID_PATTERN = r"^[0-9A-Za-z]{24}$"
 _OBJECT_ID = re.compile(OBJECT_ID_PATTERN[1:-1])
 _EXTERNAL_ID = re.compile(EXTERNAL_ID_PATTERN[1:-1])
+_TICKER = re.compile(r"[A-Z][A-Z0-9]{0,5}([./-][A-Z0-9]{1,3})?")
 
 
 def object_id(field: str, value: str) -> ObjectId:
@@ -29,6 +31,13 @@ def external_id(field: str, value: str) -> str:
     Raises:
         InvalidField: it is not 24 letters or digits.
     """
-    if not _EXTERNAL_ID.fullmatch(value):
-        raise InvalidField(field, "must be 24 letters or digits")
+    for fault in external_id_faults(field, value):
+        raise fault
     return value
+
+
+def external_id_faults(field: str, value: str) -> Iterator[InvalidField]:
+    """Yield what is wrong with the id of a security or a portfolio."""
+    if not _EXTERNAL_ID.fullmatch(value):
+        hint = f"; {value} looks like a ticker: send the id of the security" if _TICKER.fullmatch(value) else ""
+        yield InvalidField(field, f"must be 24 letters or digits{hint}")

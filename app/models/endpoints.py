@@ -1,9 +1,9 @@
 """The model endpoints."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from bson import ObjectId
-from litestar import Controller, delete, get, post, put
+from litestar import Controller, Request, delete, get, post, put
 from litestar.params import PathParameter
 from litestar.response import Stream
 
@@ -12,6 +12,7 @@ from app.errors.codes import ErrorCode
 from app.http.correlation import correlation_id
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
+from app.http.headers import add_headers
 from app.http.identifiers import OBJECT_ID_PATTERN, object_id
 from app.http.query import NO_OFFSET, PAGE_SIZE, Limit, Offset, PageSize, Version, sort_keys, sorted_by
 from app.http.responses import answers, errors
@@ -75,7 +76,7 @@ class ModelController(Controller):
         summary="Create a model",
         responses=errors(ErrorCode.DUPLICATE_NAME, body=True),
     )
-    async def create_model(self, data: ModelPostDTO, database: Database) -> ModelDTO:
+    async def create_model(self, data: ModelPostDTO, database: Database, request: Request[Any, Any, Any]) -> ModelDTO:
         """Store a new model at version 1."""
         content = data.content()
         model = Model(
@@ -87,6 +88,7 @@ class ModelController(Controller):
             version=1,
         )
         await database.models.insert(model, change(ModelAction.CREATED))
+        add_headers(request, {"Location": f"/api/v1/model/{model.id}"})
         return ModelDTO.of(model)
 
     @get(

@@ -3,11 +3,13 @@
 Source: requirements.md, "Model Validation Rules" and "Drift Validation Rules".
 """
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from app.errors.codes import InvalidField
-from app.http.identifiers import external_id
+from app.errors.codes import InvalidField, check
+from app.http.identifiers import external_id_faults
 from persistence import Position
 
 MAXIMUM_TARGET = Decimal("0.95")
@@ -18,57 +20,93 @@ MAXIMUM_NAME_LENGTH = 255
 MAXIMUM_PORTFOLIOS = 10_000
 """A document holds at most 16 MB, and a change of a model carries its portfolios three times."""
 
+_CONTROL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Control, format (most zero-width characters), surrogates, line and paragraph separators."""
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+"""The other characters that Unicode says to display as nothing: two names that look the same must be the same."""
 
-def check_name(name: str) -> str:
-    """Trim a model's name and check its length."""
-    trimmed = name.strip()
-    if not 1 <= len(trimmed) <= MAXIMUM_NAME_LENGTH:
-        raise InvalidField("name", f"must have 1 to {MAXIMUM_NAME_LENGTH} characters after trimming")
-    return trimmed
+
+def normalised_name(name: str) -> str:
+    """Return a model's name as it is stored and compared: trimmed, in Unicode's composed form (NFC)."""
+    return unicodedata.normalize("NFC", name.strip()).strip()
 
 
-def check_position(target: Decimal, low_drift: Decimal, high_drift: Decimal) -> None:
-    """Check what a position must satisfy by itself."""
-    if not 0 <= target <= MAXIMUM_TARGET:
-        raise InvalidField("target", f"must be between 0 and {MAXIMUM_TARGET}")
-    if target % TARGET_STEP != 0:
-        raise InvalidField("target", f"must be 0 or a multiple of {TARGET_STEP}")
+def name_faults(name: str) -> Iterator[InvalidField]:
+    """Yield the rules that a model's name breaks."""
+    normalised = normalised_name(name)
+    if not 1 <= len(normalised) <= MAXIMUM_NAME_LENGTH:
+        yield InvalidField("name", f"must have 1 to {MAXIMUM_NAME_LENGTH} characters after trimming")
+    for character in normalised:
+        if unicodedata.category(character) in _CONTROL_CATEGORIES or _INVISIBLE.match(character):
+            yield InvalidField("name", f"must not have control or zero-width characters, as U+{ord(character):04X} is")
+            return
+
+
+def position_faults(
+    target: Decimal | None, low_drift: Decimal | None, high_drift: Decimal | None
+) -> Iterator[InvalidField]:
+    """Yield the rules that a position breaks by itself; what could not be read is None."""
+    if target is not None:
+        if not 0 <= target <= MAXIMUM_TARGET:
+            yield InvalidField("target", f"must be between 0 and {MAXIMUM_TARGET}{_percent_hint(target)}")
+        elif target % TARGET_STEP != 0:
+            yield InvalidField("target", f"must be 0 or a multiple of {TARGET_STEP}")
     for field, drift in (("lowDrift", low_drift), ("highDrift", high_drift)):
-        if not 0 <= drift <= 1:
-            raise InvalidField(field, "must be between 0 and 1")
-    if low_drift > high_drift:
-        raise InvalidField("lowDrift", "must not exceed the high drift")
+        if drift is not None and not 0 <= drift <= 1:
+            yield InvalidField(field, f"must be between 0 and 1{_percent_hint(drift)}")
+    if low_drift is not None and high_drift is not None and 0 <= high_drift < low_drift <= 1:
+        yield InvalidField("lowDrift", "must not exceed the high drift")
+
+
+def _percent_hint(value: Decimal) -> str:
+    """Explain a share that looks like a percentage."""
+    if not 1 <= value <= 100:
+        return ""
+    return f"; it is a fraction of 1: for {value:f} percent, send {(value / 100).normalize():f}"
+
+
+def positions_faults(positions: Sequence[Position | None]) -> Iterator[InvalidField]:
+    """Yield the rules that a model's positions break together; those that could not be read are None."""
+    seen: set[str] = set()
+    for place, position in enumerate(positions):
+        if position is not None:
+            if position.security_id in seen:
+                yield InvalidField(f"positions[{place}].securityId", "must be unique within the model")
+            seen.add(position.security_id)
+    kept = [position for position in positions if position is not None and position.target > 0]
+    if len(kept) > MAXIMUM_POSITIONS:
+        yield InvalidField("positions", f"must be at most {MAXIMUM_POSITIONS} with a target above 0")
+    total = sum((position.target for position in kept), Decimal(0))
+    if total > MAXIMUM_TARGET:
+        yield InvalidField("positions", f"must have targets that sum to at most {MAXIMUM_TARGET}; they sum to {total}")
+
+
+def portfolios_faults(portfolio_ids: Sequence[str | None]) -> Iterator[InvalidField]:
+    """Yield the rules that the ids of a model's portfolios break; those that could not be read are None."""
+    for place, portfolio_id in enumerate(portfolio_ids):
+        if portfolio_id is not None:
+            yield from external_id_faults(f"portfolios[{place}]", portfolio_id)
+    if len(set(portfolio_ids)) > MAXIMUM_PORTFOLIOS:
+        yield InvalidField("portfolios", f"must be at most {MAXIMUM_PORTFOLIOS}")
 
 
 def checked_positions(positions: Sequence[Position]) -> tuple[Position, ...]:
-    """Check what a model's positions must satisfy together, and drop those with target 0.
+    """Return a model's positions without those whose target is 0.
 
     Raises:
-        InvalidField: naming the field and the rule.
+        InvalidFields: they break rules together.
     """
-    seen: set[str] = set()
-    for place, position in enumerate(positions):
-        if position.security_id in seen:
-            raise InvalidField(f"positions[{place}].securityId", "must be unique within the model")
-        seen.add(position.security_id)
-    kept = tuple(position for position in positions if position.target > 0)
-    if len(kept) > MAXIMUM_POSITIONS:
-        raise InvalidField("positions", f"must be at most {MAXIMUM_POSITIONS} with a target above 0")
-    total = sum((position.target for position in kept), Decimal(0))
-    if total > MAXIMUM_TARGET:
-        raise InvalidField("positions", f"must have targets that sum to at most {MAXIMUM_TARGET}; they sum to {total}")
-    return kept
+    check(positions_faults(positions))
+    return tuple(position for position in positions if position.target > 0)
 
 
 def checked_portfolios(portfolio_ids: Sequence[str]) -> tuple[str, ...]:
-    """Check the ids of a model's portfolios, and drop repetitions.
+    """Return the ids of a model's portfolios without repetitions.
 
     Raises:
-        InvalidField: naming the field and the rule.
+        InvalidFields: they break rules.
     """
-    for place, portfolio_id in enumerate(portfolio_ids):
-        external_id(f"portfolios[{place}]", portfolio_id)
-    portfolios = tuple(dict.fromkeys(portfolio_ids))
-    if len(portfolios) > MAXIMUM_PORTFOLIOS:
-        raise InvalidField("portfolios", f"must be at most {MAXIMUM_PORTFOLIOS}")
-    return portfolios
+    check(portfolios_faults(portfolio_ids))
+    return tuple(dict.fromkeys(portfolio_ids))

@@ -1,12 +1,14 @@
 """What the model endpoints take and answer."""
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
-from app.errors.codes import InvalidField
+from app.errors.codes import InvalidField, check
 from app.http.fields import (
     ExternalId,
     HighDrift,
@@ -21,8 +23,16 @@ from app.http.fields import (
     Target,
     VersionNumber,
 )
-from app.http.identifiers import external_id
-from app.models.rules import check_name, check_position, checked_portfolios, checked_positions
+from app.http.identifiers import external_id_faults
+from app.models.rules import (
+    checked_portfolios,
+    checked_positions,
+    name_faults,
+    normalised_name,
+    portfolios_faults,
+    position_faults,
+    positions_faults,
+)
 from persistence import Model, ModelAction, ModelContent, ModelHistoryEntry, Position
 
 
@@ -36,8 +46,14 @@ class ModelPositionRequest(Struct, frozen=True, rename="camel", forbid_unknown_f
 
     def __post_init__(self) -> None:
         """Check the rules that concern this position alone."""
-        external_id("securityId", self.security_id)
-        check_position(self.target, self.low_drift, self.high_drift)
+        check(self.faults(asdict(self)))
+
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield the rules that are broken by the fields that could be read."""
+        if "security_id" in fields:
+            yield from external_id_faults("securityId", fields["security_id"])
+        yield from position_faults(fields.get("target"), fields.get("low_drift"), fields.get("high_drift"))
 
     def to_position(self) -> Position:
         """Make the position as it is stored."""
@@ -58,16 +74,24 @@ class ModelPostDTO(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
 
     def __post_init__(self) -> None:
         """Check the rules that concern the model as a whole."""
-        self.content()
+        check(self.faults(asdict(self)))
+
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield the rules that are broken by the fields that could be read."""
+        if "name" in fields:
+            yield from name_faults(fields["name"])
+        yield from positions_faults([each and each.to_position() for each in fields.get("positions", ())])
+        yield from portfolios_faults(fields.get("portfolios", ()))
 
     def content(self, last_rebalance_date: datetime | None = None) -> ModelContent:
         """Make the model's content as it is stored.
 
         Raises:
-            InvalidField: naming the field and the rule.
+            InvalidFields: the positions or portfolios break rules.
         """
         return ModelContent(
-            name=check_name(self.name),
+            name=normalised_name(self.name),
             positions=checked_positions([position.to_position() for position in self.positions]),
             portfolios=checked_portfolios(self.portfolios),
             last_rebalance_date=last_rebalance_date,
@@ -83,10 +107,16 @@ class ModelPutDTO(ModelPostDTO, frozen=True, rename="camel", forbid_unknown_fiel
     last_rebalance_date: Annotated[datetime, Meta(tz=True)] | None = None
     version: VersionNumber
 
-    def __post_init__(self) -> None:
-        """Check the rules that concern the model as a whole."""
-        super().__post_init__()
-        self.rebalanced_at()
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield the rules that are broken by the fields that could be read."""
+        yield from super().faults(fields)
+        if fields.get("version", 1) < 1:
+            yield InvalidField("version", "must be at least 1")
+        try:
+            _in_utc(fields.get("last_rebalance_date"))
+        except InvalidField as fault:
+            yield fault
 
     def rebalanced_at(self) -> datetime | None:
         """Give the date in UTC.
@@ -94,12 +124,14 @@ class ModelPutDTO(ModelPostDTO, frozen=True, rename="camel", forbid_unknown_fiel
         Raises:
             InvalidField: its year is none in UTC.
         """
-        if self.last_rebalance_date is None:
-            return None
-        try:
-            return self.last_rebalance_date.astimezone(UTC)
-        except OverflowError:
-            raise InvalidField("lastRebalanceDate", "must be a date from year 1 to 9999 in UTC") from None
+        return _in_utc(self.last_rebalance_date)
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    try:
+        return moment and moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidField("lastRebalanceDate", "must be a date from year 1 to 9999 in UTC") from None
 
 
 class ModelPortfolioDTO(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -109,7 +141,12 @@ class ModelPortfolioDTO(Struct, frozen=True, rename="camel", forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         """Check the ids."""
-        checked_portfolios(self.portfolios)
+        check(self.faults(asdict(self)))
+
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield the rules that are broken by the fields that could be read."""
+        yield from portfolios_faults(fields.get("portfolios", ()))
 
 
 class ModelPositionDTO(Struct, frozen=True, rename="camel"):

@@ -79,6 +79,8 @@ def test_an_unknown_route_is_not_found_by_any_method(api: Api, method: str) -> N
     ],
 )
 def test_a_method_that_a_route_does_not_take_is_told_the_ones_it_does(api: Api, route: str, allowed: set[str]) -> None:
+    if "GET" in allowed:
+        allowed = allowed | {"HEAD"}
     for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - allowed:
         refused = api.raw(method, route)
         assert refused.status == 405, method
@@ -114,7 +116,7 @@ def test_a_body_that_is_not_sent_as_json_is_not_read(
 @pytest.mark.parametrize("content_type", ["application/json", "APPLICATION/JSON", "application/json; charset=utf-8"])
 def test_json_may_be_announced_in_any_of_its_spellings(api: Api, content_type: str) -> None:
     refused = api.raw("POST", "/api/v1/models", content=b"{}", headers={"Content-Type": content_type}).expect(400)
-    assert refused.rules == {"name": "is required"}
+    assert refused.rules == dict.fromkeys(("name", "positions", "portfolios"), "is required")
 
 
 @takes_a_body
@@ -136,8 +138,8 @@ def test_json_may_be_announced_in_any_of_its_spellings(api: Api, content_type: s
         (b'{"name": "\\ud800"}', None),
         (b'{"portfolios": ["\\udc00"]}', None),
         (b"[" * 100_000, "body"),
-        (b'{"a":' * 100_000, "a"),
-        (b'{"name":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "name"),
+        (b'{"a":' * 100_000, "body"),
+        (b'{"name":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "body"),
         (b'{"portfolios":' + b"[" * 100_000 + b"]" * 100_000 + b"}", None),
         (b'{"positions":[{"target":' + b"[" * 100_000, None),
         (b'{"' + b"x" * 900_000 + b'":1}', None),
@@ -165,16 +167,16 @@ def test_a_body_of_a_million_bytes_is_read_and_one_more_is_too_large(standard: A
     standard.raw(method, f"/api/v1{route}", content=pieces, headers=headers).expect(413, "PAYLOAD_TOO_LARGE")
 
 
-def test_the_last_of_repeated_keys_counts(api: Api) -> None:
-    """As nearly every reader of JSON has it."""
-    first, last = model()["name"], model()["name"]
-    body = f'{{"name": "{first}", "positions": [], "name": "{last}", "portfolios": []}}'.encode()
-    assert api.call("POST", "/models", body).expect(201).body["name"] == last
+@pytest.mark.parametrize("again", ["name", "\\u006eame"])
+def test_a_repeated_key_is_named(api: Api, again: str) -> None:
+    """A key that occurs twice in an object is rejected, however it is written, since readers differ in which counts."""
+    name = model()["name"]
+    body = f'{{"name": "{name}", "positions": [], "{again}": "{name}", "portfolios": []}}'.encode()
+    assert api.call("POST", "/models", body).expect(400).rules == {"name": "occurs more than once"}
+    assert api.get("/models", sort_by="name").text.find(name) == -1
 
 
-@pytest.mark.parametrize(
-    "text", ["$where", "a.b", "\x00", "'; sleep(9)//", "{'$gt': ''}", "../../etc", "%s%n", "<script>"]
-)
+@pytest.mark.parametrize("text", ["$where", "a.b", "'; sleep(9)//", "{'$gt': ''}", "../../etc", "%s%n", "<script>"])
 def test_text_is_only_text_in_every_field(api: Api, text: str) -> None:
     made = created(api, name=f"{text} {fresh_id()}")
     assert api.get(path(made)).body == made

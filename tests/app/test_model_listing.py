@@ -16,7 +16,7 @@ ACCEPTED = "must be a comma list of model_id, name, last_rebalance_date, each wi
 @pytest.fixture
 def three(api: Api) -> list[str]:
     """Ids of three models named in the order in which they were made, rebalanced in the reverse of it."""
-    prefix = f"\x7f{uuid4().hex}"  # after every other name here
+    prefix = f"~{uuid4().hex}"  # after every other name here
     ids = []
     for number in range(3):
         made = created(api, name=f"{prefix} {number}")

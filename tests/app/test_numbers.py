@@ -88,7 +88,9 @@ def test_a_text_is_read_exactly_when_json_would_read_it_as_a_number_that_can_be_
         ("0", "0"),
         ("0.000", "0.000"),
         ("0e-10", "0.0000000000"),
-        ("-0.0", "-0.0"),
+        ("-0.0", "0.0"),
+        ("-0", "0"),
+        ("-0e-3", "0.000"),
         ("1e-30", "0.000000000000000000000000000001"),
         ("12E-2", "0.12"),
         ("0.01e+1", "0.1"),
@@ -123,10 +125,10 @@ def test_a_number_is_answered_as_it_was_sent(api: Api, written: str, answered: s
         ('"+1"', NOT_A_NUMBER),
         ('"1,5"', NOT_A_NUMBER),
         ('"\N{ARABIC-INDIC DIGIT ONE}"', NOT_A_NUMBER),
-        ("true", NOT_A_NUMBER),
-        ("null", NOT_A_NUMBER),
-        ("{}", NOT_A_NUMBER),
-        ("[0.1]", NOT_A_NUMBER),
+        ("true", f"{NOT_A_NUMBER}, not true or false"),
+        ("null", f"{NOT_A_NUMBER}, not null"),
+        ("{}", f"{NOT_A_NUMBER}, not an object"),
+        ("[0.1]", f"{NOT_A_NUMBER}, not an array"),
         ("0." + "1" * 35, TOO_LONG),
         ("0." + "1" * 10_000, TOO_LONG),
         ('"' + "1" * 10_000 + '"', TOO_LONG),
@@ -137,7 +139,7 @@ def test_a_number_is_answered_as_it_was_sent(api: Api, written: str, answered: s
         ("1e400", TOO_LONG),
         ("1e-35", TOO_LONG),
         ("1" * 4_000, TOO_LONG),
-        ("1" * 10_000, "Integer value out of range"),
+        ("1" * 10_000, TOO_LONG),
     ],
 )
 @pytest.mark.parametrize("field", ["target", "lowDrift"])
@@ -151,7 +153,7 @@ def test_what_is_no_number_is_refused(api: Api, field: str, written: str, rule: 
 def test_what_json_does_not_know_is_no_json(api: Api, written: str) -> None:
     refused = api.post("/models", model(positions=[position(target=Literal(written))])).expect(400)
     assert list(refused.rules) == ["body"]
-    assert refused.rules["body"].startswith("must be JSON: JSON is malformed")
+    assert refused.rules["body"].startswith("must be JSON; ")
 
 
 @pytest.mark.parametrize("version", ["1.0", "1e0", "1" * 5000])

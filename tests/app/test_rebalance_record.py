@@ -189,7 +189,7 @@ def series(standard: Api, _simulator: Neighbours) -> list[Any]:
     """Three rebalances, oldest first, of one, two and three portfolios, and of models named in the reverse order."""
     suffix, portfolios, answers = uuid4().hex, [_simulator.portfolio("100") for _ in range(3)], []
     for number in range(3):
-        name = f"\x7f{9 - number} {suffix}"
+        name = f"~{9 - number} {suffix}"
         made = created(standard, name=name, portfolios=portfolios[: number + 1])
         (first, *_) = standard.post(path(made, "/rebalance")).expect(200).body
         answers.append(first)
