@@ -115,7 +115,7 @@ def test_ids_that_the_load_generators_queue_did_not_have_are_refused_at_once(
 ) -> None:
     refused = portal.post("/models", json=load_model(neighbours, portfolios=[None, None, None]))
     assert refused.status_code == 400
-    assert refused.json()["detail"] == "portfolios[0]: Expected `str`, got `null`"
+    assert refused.json()["detail"] == "portfolios[0]: must be a string, not null (2 more in the details)"
 
 
 def test_ten_models_with_one_name_make_one(portal: httpx.Client, neighbours: Neighbours) -> None:

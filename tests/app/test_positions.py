@@ -111,10 +111,10 @@ def test_a_call_that_leaves_the_portfolios_as_they_are_is_no_change(api: Api) ->
     [
         (["x"], "portfolios[0]", "must be 24 letters or digits"),
         ([fresh_id(), "a.b"], "portfolios[1]", "must be 24 letters or digits"),
-        ([None], "portfolios[0]", "Expected `str`, got `null`"),
-        ([{"$ne": None}], "portfolios[0]", "Expected `str`, got `object`"),
-        ({"$in": []}, "portfolios", "Expected `array`, got `object`"),
-        (None, "portfolios", "Expected `array`, got `null`"),
+        ([None], "portfolios[0]", "must be a string, not null"),
+        ([{"$ne": None}], "portfolios[0]", "must be a string, not an object"),
+        ({"$in": []}, "portfolios", "must be an array, not an object"),
+        (None, "portfolios", "must be an array, not null"),
     ],
 )
 def test_ids_of_portfolios_are_checked(api: Api, method: str, portfolios: Any, field: str, rule: str) -> None:
