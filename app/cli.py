@@ -8,9 +8,9 @@ from importlib.metadata import version
 
 import click
 
-from app.errors.codes import CannotListen, InvalidSetting
+from app.errors.codes import CannotListen, InvalidSetting, InvalidSettings
 from app.plan.command import plan
-from app.settings import EMBEDDED, load_settings
+from app.settings import EMBEDDED
 
 EXIT_WITH_STDIN = click.option(
     "--exit-with-stdin", is_flag=True, help="Stop when standard input ends, as it does when the parent process does."
@@ -28,9 +28,9 @@ def cli() -> None:
 def serve(*, exit_with_stdin: bool) -> None:
     """Run the service. Settings come from the environment; see the README."""
     from app.commands.parent_watch import end_with_stdin  # noqa: PLC0415 - each command loads only what it needs
-    from app.commands.server import run  # noqa: PLC0415
+    from app.commands.server import read_environment, run  # noqa: PLC0415
 
-    settings = load_settings()
+    settings = read_environment()
     if exit_with_stdin:
         end_with_stdin()
     with ExitStack() as stack:
@@ -100,8 +100,9 @@ def main() -> None:
 
     try:
         cli()
-    except (InvalidSetting, MongodUnavailable, CannotListen) as error:
-        click.echo(f"order-generation: {error}", err=True)
+    except (InvalidSetting, InvalidSettings, MongodUnavailable, CannotListen) as error:
+        for line in str(error).splitlines():
+            click.echo(f"order-generation: {line}", err=True)
         sys.exit(2)
 
 

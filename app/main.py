@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
         settings: by default those of the environment.
     """
     settings = settings or load_settings()
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_format)
     response_class = ExactResponse if settings.api_dialect is Dialect.STANDARD else ExactSnakeCaseResponse
     metrics = Metrics()
     collector = load_collector()

@@ -1,22 +1,24 @@
-"""The settings: read from the environment once, at start-up, and refused in one clear line when they are wrong."""
+"""The settings: read from the environment once, at start-up; each that is wrong is reported in one clear line."""
 
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
 from dotenv import dotenv_values
 from msgspec import Meta, Struct
-from msgspec.inspect import BoolType, EnumType, FloatType, IntType, LiteralType, StrType
+from msgspec.inspect import BoolType, EnumType, FloatType, IntType, LiteralType, StrType, UnionType
+from msgspec.structs import FieldInfo
 
-from app.errors.codes import InvalidSetting
+from app.errors.codes import InvalidSetting, InvalidSettings
 from app.http.dialect import Dialect
-from persistence import is_connection_string
+from persistence import is_connection_string, unreadable_file
 from solver import SolverStrategy
 
 type Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -28,6 +30,9 @@ CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 EMBEDDED = "embedded"
 """The `MONGODB_URL` that starts the bundled mongod."""
+
+STATELESS = "none"
+"""The `MONGODB_URL` of an optimiser without a database and upstream services."""
 
 
 def available_processors() -> int:
@@ -70,9 +75,11 @@ class Settings(Struct, frozen=True, kw_only=True, rename="upper"):
     rebalance_concurrency: Annotated[int, Meta(ge=1, le=1000)] = 16
     price_cache_ttl_seconds: CacheSeconds = 60
     security_cache_ttl_seconds: CacheSeconds = 600
+    price_max_age_days: Annotated[int, Meta(ge=0, le=36500)] | None = None
     api_dialect: Dialect = Dialect.STANDARD
     trade_date_timezone: str = "UTC"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
     cors_allow_origins: str = "*"
     orders_enabled: bool = False
     order_max_age_hours: Annotated[float, Meta(gt=0, le=8784)] = 24
@@ -85,47 +92,99 @@ class Settings(Struct, frozen=True, kw_only=True, rename="upper"):
     order_concurrency: Annotated[int, Meta(ge=1, le=64)] = 4
 
     def __post_init__(self) -> None:
-        """Check what a type cannot say."""
-        for field in SERVICE_URL_FIELDS:
-            check_service_url(field, getattr(self, field))
-        if self.mongodb_url != EMBEDDED and not is_connection_string(self.mongodb_url):
-            raise InvalidSetting("MONGODB_URL", f"accepts a mongodb:// or mongodb+srv:// URL, or `{EMBEDDED}`")
+        """Check what a type cannot say.
+
+        Raises:
+            InvalidSetting: naming the variable and what it accepts.
+        """
+        for field, check in CHECKS.items():
+            check(field.upper(), getattr(self, field))
         if self.order_lease_seconds <= self.order_service_timeout_seconds:
             raise InvalidSetting(
-                "ORDER_LEASE_SECONDS", "accepts a number of seconds above ORDER_SERVICE_TIMEOUT_SECONDS"
+                "ORDER_LEASE_SECONDS",
+                "accepts a number of seconds above ORDER_SERVICE_TIMEOUT_SECONDS",
+                f"{self.order_lease_seconds:g}",
             )
-        try:
-            ip_address(self.host)
-        except ValueError:
-            raise InvalidSetting("HOST", "accepts an IP address such as `0.0.0.0` or `::`") from None
-        try:
-            ZoneInfo(self.trade_date_timezone)
-        except (KeyError, ValueError, OSError) as error:
-            raise InvalidSetting(
-                "TRADE_DATE_TIMEZONE", "accepts an IANA time zone such as `America/New_York`"
-            ) from error
+
+    @property
+    def stateless(self) -> bool:
+        """Whether the service runs as an optimiser without a database and upstream services."""
+        return self.mongodb_url == STATELESS
 
     @property
     def allowed_origins(self) -> list[str]:
         """The origins that browsers may call from."""
-        return [origin.strip() for origin in self.cors_allow_origins.split(",") if origin.strip()]
+        return split_list(self.cors_allow_origins)
 
 
-SERVICE_URL_FIELDS = tuple(name for name in Settings.__struct_fields__ if name.endswith("_service_url"))
-
-
-def check_service_url(field: str, url: str) -> None:
-    """Refuse a base URL that could not be called, or that already carries the API's path."""
-    refusal = InvalidSetting(field.upper(), "accepts a base URL such as `http://host:8080`")
+def check_service_url(variable: str, url: str) -> None:
+    """Reject a base URL that could not be called, or that already has the API's path."""
+    found = None if "@" in url else url
+    rejection = InvalidSetting(variable, "accepts a base URL such as `http://host:8080`", found)
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:  # the port is no number, or too large
-        raise refusal from None
+    except ValueError:  # the port is not a number, or too large
+        raise rejection from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or parts.query or parts.fragment:
-        raise refusal
+        raise rejection
     if parts.path.rstrip("/").endswith("/api/v1"):
-        raise InvalidSetting(field.upper(), "accepts a base URL without `/api/v1`")
+        raise InvalidSetting(variable, "accepts a base URL without `/api/v1`", found)
+
+
+def check_mongodb_url(variable: str, url: str) -> None:
+    """Reject a connection string that the driver would reject, or that names a file that cannot be read."""
+    if url in {EMBEDDED, STATELESS}:
+        return
+    if (reason := unreadable_file(url)) is not None:
+        raise InvalidSetting(variable, f"names files that can be read, but {reason}")
+    if not is_connection_string(url):
+        raise InvalidSetting(variable, f"accepts a mongodb:// or mongodb+srv:// URL, `{EMBEDDED}` or `{STATELESS}`")
+
+
+def check_host(variable: str, host: str) -> None:
+    """Reject what is not an address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        raise InvalidSetting(variable, "accepts an IP address such as `0.0.0.0` or `::`", host) from None
+
+
+def check_timezone(variable: str, name: str) -> None:
+    """Reject a time zone that is not known here."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise InvalidSetting(variable, "accepts an IANA time zone such as `America/New_York`", name) from error
+
+
+def check_origins(variable: str, origins: str) -> None:
+    """Reject what no browser sends as an origin."""
+    chosen = split_list(origins)
+    wrong = [origin for origin in chosen if not (_ORIGIN.fullmatch(origin) or origin == ANY_ORIGIN)]
+    if wrong or not chosen or (ANY_ORIGIN in chosen and len(chosen) > 1):
+        raise InvalidSetting(
+            variable, "accepts `*`, or origins such as `https://desk.example:8443` separated by commas", origins
+        )
+
+
+def split_list(text: str) -> list[str]:
+    """Split a comma-separated list."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+ANY_ORIGIN = "*"
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+SERVICE_URL_FIELDS = tuple(name for name in Settings.__struct_fields__ if name.endswith("_service_url"))
+CHECKS: Mapping[str, Callable[[str, str], None]] = {
+    **dict.fromkeys(SERVICE_URL_FIELDS, check_service_url),
+    "mongodb_url": check_mongodb_url,
+    "host": check_host,
+    "trade_date_timezone": check_timezone,
+    "cors_allow_origins": check_origins,
+}
+"""Checks of single settings, by field: each raises InvalidSetting."""
 
 
 def load_settings(environment: Mapping[str, str | None] | None = None) -> Settings:
@@ -135,21 +194,43 @@ def load_settings(environment: Mapping[str, str | None] | None = None) -> Settin
         environment: variables to read; by default the process's own over those of a `.env` file beside it.
 
     Raises:
-        InvalidSetting: naming the variable and what it accepts. The value is not repeated: it may be a secret.
+        InvalidSettings: naming each wrong variable, what it accepts, and its value unless that may be a secret.
     """
     if environment is None:
         environment = {**dotenv_values(".env"), **os.environ}
-    known = {name.upper() for name in Settings.__struct_fields__}
-    # An empty variable is how a manifest says "not set".
-    chosen = {name: value for name, value in environment.items() if name in known and value}
-    chosen = {name: value.upper() if name == "LOG_LEVEL" and value else value for name, value in chosen.items()}
+    values: dict[str, Any] = {}
+    faults: list[InvalidSetting] = []
+    for field in msgspec.structs.fields(Settings):
+        variable = field.name.upper()
+        # An empty variable is how a manifest says "not set".
+        if found := environment.get(variable):
+            try:
+                values[field.name] = _read(field, found)
+            except InvalidSetting as fault:
+                faults.append(fault)
     try:
-        return msgspec.convert(chosen, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        if isinstance(error.__cause__, InvalidSetting):
-            raise error.__cause__ from None
-        variable = str(error).rpartition("`$.")[2].rstrip("`")
-        raise InvalidSetting(variable, f"accepts {_accepted(variable)}") from None
+        settings = Settings(**values)
+    except InvalidSetting as fault:
+        raise InvalidSettings([*faults, fault]) from None
+    if faults:
+        raise InvalidSettings(faults)
+    return settings
+
+
+def _read(field: FieldInfo, found: str) -> Any:
+    """Read one setting.
+
+    Raises:
+        InvalidSetting: it is wrong.
+    """
+    variable = field.name.upper()
+    try:
+        value = msgspec.convert(found.upper() if field.name == "log_level" else found, field.type, strict=False)
+    except msgspec.ValidationError:
+        raise InvalidSetting(variable, f"accepts {_accepted(variable)}", found) from None
+    if check := CHECKS.get(field.name):
+        check(variable, value)
+    return value
 
 
 def _accepted(variable: str) -> str:
@@ -166,6 +247,8 @@ def _accepted(variable: str) -> str:
             return f"a whole number from {lowest} to {highest}"
         case FloatType(ge=lowest, le=highest):
             return f"a number {'above 0' if lowest is None else f'from {lowest:g}'}, at most {highest:g}"
+        case UnionType(types=(IntType(ge=lowest, le=highest), _)):
+            return f"a whole number from {lowest} to {highest}"
         case StrType(pattern=pattern):
             return f"a text that matches {pattern}" if pattern else "a text that is not empty"
         case other:

@@ -52,7 +52,7 @@ from persistence.rebalances.record import PortfolioRecord, record_of
 from persistence.sorting import ModelField, RebalanceField, SortKey
 
 if TYPE_CHECKING:
-    from persistence.connection_string import is_connection_string
+    from persistence.connection_string import is_connection_string, unreadable_file
     from persistence.database import Database, open_database
     from persistence.idempotency import Answered, Claimed
     from persistence.orders import OrderRepository
@@ -102,6 +102,7 @@ __all__ = [
     "is_connection_string",
     "open_database",
     "record_of",
+    "unreadable_file",
 ]
 
 _NEEDS_CLIENT: Final = {
@@ -111,6 +112,7 @@ _NEEDS_CLIENT: Final = {
     "OrderRepository": "persistence.orders",
     "is_connection_string": "persistence.connection_string",
     "open_database": "persistence.database",
+    "unreadable_file": "persistence.connection_string",
 }
 
 

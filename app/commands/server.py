@@ -11,12 +11,12 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import MPServer
 
-from app.errors.codes import CannotListen
+from app.errors.codes import CannotListen, InvalidSetting, InvalidSettings
 from app.http.connections import connection_limit, raise_descriptor_limit
 from app.observability.collector import load_collector
 from app.observability.logs import configure_logs, log_configuration
 from app.observability.stray_output import stray_output_logged
-from app.settings import Settings
+from app.settings import Settings, load_settings
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 REPEAT_SECONDS = 0.1
@@ -25,16 +25,35 @@ HEADER_BYTES = 16 * 1024
 BACKLOG = 2048
 
 
+def read_environment() -> Settings:
+    """Read the settings, those of OpenTelemetry included.
+
+    Raises:
+        InvalidSettings: naming each wrong variable of either.
+    """
+    faults: list[InvalidSetting] = []
+    settings = None
+    try:
+        settings = load_settings()
+    except InvalidSettings as error:
+        faults.extend(error.faults)
+    try:
+        load_collector()
+    except InvalidSettings as error:
+        faults.extend(error.faults)
+    if settings is None or faults:
+        raise InvalidSettings(faults)
+    return settings
+
+
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
         CannotListen: naming address and port.
-        InvalidSetting: of OpenTelemetry.
     """
-    load_collector()
     _check_free(settings)
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, settings.log_format)
     raise_descriptor_limit()
     server = MPServer(
         "app.main:create_app",
@@ -57,7 +76,7 @@ def run(settings: Settings) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=settings.drain_seconds,
         log_level=LogLevels(settings.log_level.lower()),
-        log_dictconfig=log_configuration(settings.log_level),
+        log_dictconfig=log_configuration(settings.log_level, settings.log_format),
     )
     os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_begin_worker)
     with stray_output_logged():

@@ -217,12 +217,29 @@ def check(faults: Iterable[InvalidField]) -> None:
 
 
 class InvalidSetting(ValueError):
-    """An environment variable is wrong; the process stops with this one line."""
+    """An environment variable is wrong; the process stops with this line.
 
-    def __init__(self, variable: str, rule: str) -> None:
-        super().__init__(f"{variable} {rule}")
+    Args:
+        variable: its name.
+        rule: what it accepts.
+        found: its value; None if it may be a secret.
+    """
+
+    def __init__(self, variable: str, rule: str, found: str | None = None) -> None:
+        shown = "" if found is None else f"; found `{found[:_LONGEST_VALUE].encode('unicode_escape').decode()}`"
+        super().__init__(f"{variable} {rule}{shown}")
         self.variable = variable
-        self.rule = rule
+
+
+class InvalidSettings(ValueError):
+    """Environment variables are wrong; the process stops with one line for each."""
+
+    def __init__(self, faults: Sequence[InvalidSetting]) -> None:
+        super().__init__("\n".join(str(fault) for fault in faults))
+        self.faults = tuple(faults)
+
+
+_LONGEST_VALUE = 200
 
 
 class CannotListen(Exception):

@@ -12,6 +12,15 @@ from litestar.types import Message, Scope
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
 
+SECURITY: Mapping[str, str] = {
+    "X-Content-Type-Options": "nosniff",
+    # No other site may show a page of this service in a frame and have its buttons clicked.
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""Of every response, unless a handler has set another value."""
 ADDED = "added_headers"
 
 
@@ -48,7 +57,8 @@ async def complete_headers(message: Message, scope: Scope) -> None:
     if message["type"] != "http.response.start":
         return
     headers = MutableScopeHeaders(message)
-    headers["X-Content-Type-Options"] = "nosniff"
+    for name, value in SECURITY.items():
+        headers.setdefault(name, value)
     if scope["path"].startswith("/api/"):
         headers["Cache-Control"] = "no-store"
     headers.update(scope["state"].pop(ADDED, {}))

@@ -4,19 +4,26 @@
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final, Literal, cast, get_args
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from msgspec import Struct
 
-from app.errors.codes import InvalidSetting
+from app.errors.codes import InvalidSetting, InvalidSettings
 from app.observability.metrics import Metrics
 from app.observability.tracing import NO_TRACING, Tracing
 
 type Protocol = Literal["grpc", "http/protobuf"]
 PROTOCOLS: Final = get_args(Protocol.__value__)
+
+SIGNALS: Final = ("TRACES", "METRICS")
+EXPORTERS: Final = ("otlp", "none")
+_PROTOCOL_VARIABLE: Final = re.compile("OTEL_EXPORTER_OTLP_((TRACES|METRICS)_)?PROTOCOL")
+_ENDPOINT_VARIABLE: Final = re.compile("OTEL_EXPORTER_OTLP_((TRACES|METRICS)_)?ENDPOINT")
 
 SUITE_ENDPOINT: Final = "OTEL_COLLECTOR_GRPC_ENDPOINT"
 GRPC_PORT: Final = ":4317"
@@ -49,7 +56,7 @@ def load_collector(environment: Mapping[str, str | None] | None = None) -> Colle
             beside it are added, because its libraries look nowhere else.
 
     Raises:
-        InvalidSetting: naming the variable and what it accepts.
+        InvalidSettings: naming each wrong variable, what it accepts, and its value.
     """
     if environment is None:
         for name, value in dotenv_values(".env").items():
@@ -60,14 +67,41 @@ def load_collector(environment: Mapping[str, str | None] | None = None) -> Colle
     chosen = {name: value for name, value in environment.items() if name.startswith("OTEL_") and value}
     if chosen.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return Collector(None, None)
+    if faults := [*_faults(chosen)]:
+        raise InvalidSettings(faults)
     return Collector(_destination("TRACES", chosen), _destination("METRICS", chosen))
 
 
+def _faults(chosen: Mapping[str, str]) -> Iterator[InvalidSetting]:
+    for signal in SIGNALS:
+        if (found := chosen.get(f"OTEL_{signal}_EXPORTER", "otlp")) not in EXPORTERS:
+            yield InvalidSetting(f"OTEL_{signal}_EXPORTER", f"accepts {_alternatives(EXPORTERS)}", found)
+    for variable in (name for name in chosen if _PROTOCOL_VARIABLE.fullmatch(name)):
+        if (found := chosen[variable]) not in PROTOCOLS:
+            yield InvalidSetting(variable, f"accepts {_alternatives(PROTOCOLS)}", found)
+    for variable in (name for name in chosen if _ENDPOINT_VARIABLE.fullmatch(name)):
+        if not _is_url(found := chosen[variable]):
+            hidden = "@" in found
+            yield InvalidSetting(variable, "accepts a URL such as `http://collector:4317`", None if hidden else found)
+    suite = chosen.get(SUITE_ENDPOINT)
+    if suite and not _is_url(suite if "://" in suite else f"http://{suite}"):
+        yield InvalidSetting(SUITE_ENDPOINT, "accepts host and port such as `collector:4317`, or a URL", suite)
+
+
+def _alternatives(values: Iterable[str]) -> str:
+    return " or ".join(f"`{value}`" for value in values)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port is not a number, or too large
+        return False
+
+
 def _destination(signal: str, chosen: Mapping[str, str]) -> Destination | None:
-    exporter = f"OTEL_{signal}_EXPORTER"
-    if chosen.get(exporter, "otlp") not in {"otlp", "none"}:
-        raise InvalidSetting(exporter, "accepts `otlp` or `none`")
-    if chosen.get(exporter) == "none":
+    if chosen.get(f"OTEL_{signal}_EXPORTER") == "none":
         return None
     endpoint = chosen.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or chosen.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     if endpoint is not None:
@@ -81,8 +115,6 @@ def _protocol(signal: str, endpoint: str, chosen: Mapping[str, str]) -> Protocol
     """Give the protocol that is asked for, else the one that is at home on the endpoint's port."""
     for variable in (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         if asked := chosen.get(variable):
-            if asked not in PROTOCOLS:
-                raise InvalidSetting(variable, f"accepts {' or '.join(f'`{each}`' for each in PROTOCOLS)}")
             return cast("Protocol", asked)
     return "grpc" if endpoint.rstrip("/").endswith(GRPC_PORT) else "http/protobuf"
 

@@ -28,19 +28,22 @@ _FACTS: tuple[Processor, ...] = (
 )
 
 
-def log_configuration(level: str) -> dict[str, Any]:
+def log_configuration(level: str, form: str = "json") -> dict[str, Any]:
     """Give the logging configuration, in the form of `logging.config.dictConfig`; Granian takes the same."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "json": {
+            "lines": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "foreign_pre_chain": [*_FACTS, structlog.stdlib.ExtraAdder()],
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _in_order, _as_text],
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    *((_in_order, _as_text) if form == "json" else (_console(),)),
+                ],
             }
         },
-        "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
+        "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "lines", "stream": "ext://sys.stdout"}},
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {
             "_granian": {"handlers": ["stdout"], "level": level, "propagate": False},
@@ -52,11 +55,16 @@ def log_configuration(level: str) -> dict[str, Any]:
     }
 
 
-def configure_logs(level: str) -> None:
-    """Make structlog and the standard library write the same JSON lines, from this level upwards."""
-    logging.config.dictConfig(log_configuration(level))
+def configure_logs(level: str, form: str = "json") -> None:
+    """Configure structlog and the standard library to write the same lines, from this level upwards.
+
+    Args:
+        level: name of the lowest level.
+        form: `json`, or `console` for a person at a terminal.
+    """
+    logging.config.dictConfig(log_configuration(level, form))
     structlog.configure(
-        processors=[*_FACTS, _in_order, _as_bytes],
+        processors=[*_FACTS, *((_in_order, _as_bytes) if form == "json" else (_console(), _encoded))],
         logger_factory=_Lines,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         cache_logger_on_first_use=True,
@@ -77,6 +85,16 @@ class _Lines:
             os.write(STANDARD_OUTPUT, line + b"\n")
 
     debug = info = warning = error = critical = write
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(
+        colors=os.isatty(STANDARD_OUTPUT), exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+def _encoded(_: WrappedLogger, __: str, line: str) -> bytes:
+    return line.encode(errors="backslashreplace")
 
 
 def _in_order(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from app.errors.codes import InvalidSetting
+from app.errors.codes import InvalidSettings
 from app.http.dialect import Dialect
+from app.observability.collector import load_collector
 from app.settings import Settings, available_processors, load_settings
 from solver import SolverStrategy
 
@@ -36,6 +37,10 @@ DEFAULTS = {
     "API_DIALECT": Dialect.STANDARD,
     "TRADE_DATE_TIMEZONE": "UTC",
     "LOG_LEVEL": "INFO",
+    "LOG_FORMAT": "json",
+    "PRICE_MAX_AGE_DAYS": None,
+    "REQUEST_TIMEOUT_SECONDS": 60,
+    "UNREAD_TIMEOUT_SECONDS": 90,
     "CORS_ALLOW_ORIGINS": "*",
 }
 
@@ -59,6 +64,10 @@ def test_a_variable_that_is_not_set_has_the_contracts_default(variable: str, def
         ("MONGODB_URL", "mongodb://user:password@a,b/x?replicaSet=rs0", "mongodb://user:password@a,b/x?replicaSet=rs0"),
         ("MONGODB_URL", "mongodb+srv://cluster.example", "mongodb+srv://cluster.example"),
         ("PRICING_SERVICE_URL", "https://prices.example/base", "https://prices.example/base"),
+        ("MONGODB_URL", "none", "none"),
+        ("PRICE_MAX_AGE_DAYS", "5", 5),
+        ("LOG_FORMAT", "console", "console"),
+        ("CORS_ALLOW_ORIGINS", "https://a.example, http://[::1]:8080", "https://a.example, http://[::1]:8080"),
         ("TRADE_DATE_TIMEZONE", "America/New_York", "America/New_York"),
     ],
 )
@@ -91,17 +100,72 @@ def test_a_variable_is_read_from_the_environment(variable: str, text: str, value
         ("MONGODB_URL", "postgres://user:secret@host/db"),
         *(("TRADE_DATE_TIMEZONE", each) for each in ("Mars/Olympus", "../etc/passwd", "/etc/passwd", "New York")),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        *(("PRICE_MAX_AGE_DAYS", each) for each in ("-1", "1.5", "none")),
+        *(
+            ("CORS_ALLOW_ORIGINS", each)
+            for each in (
+                "foo",
+                "https://a.example/",
+                "https://a.example/path",
+                "a.example",
+                "*, https://a.example",
+                ",",
+            )
+        ),
+        ("MONGODB_URL", "mongodb://user:secret@a/?tls=true&tlsCAFile=/nothing/ca.pem"),
+        ("MONGODB_URL", f"mongodb://user:secret@a/?tls=true&tlsCAFile={__file__}"),
+        ("PRICING_SERVICE_URL", "ftp://user:secret@prices"),
     ],
 )
 def test_a_wrong_value_is_refused_in_a_line_that_names_the_variable_and_repeats_no_secret(
     variable: str, wrong: str
 ) -> None:
-    with pytest.raises(InvalidSetting) as refused:
+    with pytest.raises(InvalidSettings) as rejected:
         load_settings({variable: wrong})
-    message = str(refused.value)
+    message = str(rejected.value)
     assert message.startswith(f"{variable} ")
     assert "\n" not in message
     assert "secret" not in message
+    assert f"`{wrong}`" in message or "MONGODB_URL" in message or "@" in wrong
+
+
+def test_all_wrong_settings_are_reported_at_once() -> None:
+    """Each wrong variable has a line with what it accepts and the value found, on one line whatever the value."""
+    wrong = {
+        "PORT": "eighty",
+        "CORS_ALLOW_ORIGINS": "foo",
+        "HOST": "a\nb",
+        "MONGODB_URL": "secret",
+        "LOG_LEVEL": "INFO",
+    }
+    with pytest.raises(InvalidSettings) as rejected:
+        load_settings(wrong)
+    *others, origins = str(rejected.value).splitlines()
+    assert others == [
+        "HOST accepts an IP address such as `0.0.0.0` or `::`; found `a\\nb`",
+        "PORT accepts a whole number from 1 to 65535; found `eighty`",
+        "MONGODB_URL accepts a mongodb:// or mongodb+srv:// URL, `embedded` or `none`",
+    ]
+    assert origins.startswith("CORS_ALLOW_ORIGINS accepts `*`, or origins such as `https://desk.example:8443`")
+    assert origins.endswith("; found `foo`")
+
+
+@pytest.mark.parametrize(
+    ("variable", "wrong"),
+    [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "foo"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://a:99999"),
+        ("OTEL_COLLECTOR_GRPC_ENDPOINT", "://"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon"),
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+    ],
+)
+def test_a_wrong_destination_of_telemetry_is_named(variable: str, wrong: str) -> None:
+    """Where traces and metrics go is checked at start-up, as the other settings are."""
+    with pytest.raises(InvalidSettings, match=f"^{variable} accepts .*; found `{wrong}`$"):
+        load_collector({variable: wrong})
 
 
 def test_a_file_beside_the_process_sets_what_the_environment_does_not(

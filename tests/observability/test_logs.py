@@ -156,3 +156,31 @@ def test_what_solver_processes_print_becomes_lines() -> None:
     told = "\n".join(json.loads(line)["text"] for line in lines)
     for text in ("printed by Python", "printed by C", "complained", "RuntimeError: the last words"):
         assert text in told
+
+
+CONSOLE = """
+import logging
+import structlog
+from app.observability.logs import configure_logs
+
+configure_logs("INFO", "console")
+structlog.get_logger("app.test").info("an event", portfolios=3)
+logging.getLogger("library").warning("a line of a library")
+try:
+    1 / 0
+except ZeroDivisionError:
+    structlog.get_logger("app.test").exception("a failure")
+"""
+
+
+def test_lines_for_a_person_are_text() -> None:
+    """With LOG_FORMAT=console, lines of the service and of libraries are text that a person can read."""
+    ended = subprocess.run([sys.executable, "-c", CONSOLE], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stderr == ""
+    own, library, *failure = ended.stdout.splitlines()
+    assert "an event" in own
+    assert "portfolios=3" in own
+    assert "a line of a library" in library
+    assert not own.startswith("{")
+    assert not library.startswith("{")
+    assert "ZeroDivisionError: division by zero" in failure

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.commands.stack import free_port
-from app.errors.codes import InvalidSetting
+from app.errors.codes import InvalidSettings
 from app.observability.collector import Collector, Destination, load_collector
 from tests.app.neighbours import Neighbours
 from tests.observability.conftest import SOON
@@ -274,7 +274,7 @@ def test_where_traces_and_metrics_go(variables: Mapping[str, str], collector: Co
 )
 def test_a_wrong_variable_is_refused_by_its_name(variable: str, value: str) -> None:
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", variable: value}
-    with pytest.raises(InvalidSetting, match=f"{variable} accepts"):
+    with pytest.raises(InvalidSettings, match=f"{variable} accepts"):
         load_collector(variables)
 
 
@@ -282,4 +282,7 @@ def test_a_wrong_variable_stops_the_service_with_one_line() -> None:
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "carrier pigeon"}
     with running("serve", environment=environment) as command:
         assert command.finish() == 2
-    assert command.output == "order-generation: OTEL_EXPORTER_OTLP_PROTOCOL accepts `grpc` or `http/protobuf`\n"
+    assert (
+        command.output
+        == "order-generation: OTEL_EXPORTER_OTLP_PROTOCOL accepts `grpc` or `http/protobuf`; found `carrier pigeon`\n"
+    )

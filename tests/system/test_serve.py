@@ -140,6 +140,22 @@ def test_a_wrong_setting_stops_it_with_one_line_that_names_it(variable: str, val
     assert "cret" not in command.output
 
 
+def test_all_wrong_settings_stop_it_with_a_line_each() -> None:
+    """Settings of the service and of telemetry are reported together, and no secret is shown."""
+    wrong = {
+        "PORT": "eighty",
+        "MONGODB_URL": "mongodb://user:secret@host/?tls=true&tlsCAFile=/nothing/ca.pem",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "foo",
+    }
+    with running("serve", environment=wrong) as command:
+        assert command.finish() == 2
+    port, mongodb, telemetry = command.output.splitlines()
+    assert port == "order-generation: PORT accepts a whole number from 1 to 65535; found `eighty`"
+    assert mongodb.startswith("order-generation: MONGODB_URL ")
+    assert mongodb.endswith("the file /nothing/ca.pem of tlsCAFile cannot be read: No such file or directory")
+    assert telemetry.startswith("order-generation: OTEL_EXPORTER_OTLP_ENDPOINT accepts a URL such as ")
+
+
 def test_a_port_that_is_taken_stops_it_with_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -174,3 +174,13 @@ def test_a_rebalance_needs_no_body(api: Api, neighbours: Neighbours) -> None:
     """A rebalance without a body works, and what is announced without being sent is not needed either."""
     made = created(api, portfolios=[neighbours.portfolio()])
     api.post(path(made, "/rebalance")).expect(200)
+
+
+@pytest.mark.parametrize("route", ["/docs", "/redoc", "/api/v1/models", "/nothing", "/health/live"])
+def test_no_other_site_can_show_a_response_in_a_frame(standard: Api, route: str) -> None:
+    """Every response forbids frames and content sniffing, and tells no other site where a user came from."""
+    headers = standard.raw("GET", route).headers
+    assert headers["X-Frame-Options"] == "DENY"
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
