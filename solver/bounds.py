@@ -20,9 +20,10 @@ class ShareBounds(Struct, frozen=True):
 
 
 def share_bounds(scaled: ScaledPortfolio) -> ShareBounds:
-    """Bounds of every security. One without a target may always be sold down to its fraction."""
+    """Return the bounds of every security; one without a target and drifts is sold down to its fraction."""
     prices, fractions = scaled.prices, scaled.fractions
     lowest = np.maximum(-((fractions + scaled.lows - scaled.targets) // prices), 0)
     highest = (scaled.targets + scaled.highs - fractions) // prices
-    highest = np.where(scaled.targets == 0, np.maximum(highest, 0), highest)
+    unlisted = (scaled.targets == 0) & (scaled.lows == 0) & (scaled.highs == 0)
+    highest = np.where(unlisted, np.maximum(highest, 0), highest)
     return ShareBounds(lowest, highest, int((lowest * prices + fractions).sum()))

@@ -45,8 +45,8 @@ def verify(scaled: ScaledPortfolio, shares: Integers, bound: int | None = None) 
     distances = values - scaled.targets
     outside = (shares < 0) | (distances > scaled.highs) | (-distances > scaled.lows)
     if outside.any():
-        # Without a target everything but the fraction must go, and may; the fraction stays where it is.
-        outside &= (shares != 0) | (scaled.targets != 0)
+        # Without a target and drifts, everything but the fraction must be sold; the fraction stays.
+        outside &= (shares != 0) | (scaled.targets != 0) | (scaled.lows != 0) | (scaled.highs != 0)
         if outside.any():
             raise VerificationError(f"security {int(np.argmax(outside))} is outside its band")
     cash_after = scaled.market_value - int(values.sum())

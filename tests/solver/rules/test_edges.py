@@ -71,6 +71,13 @@ def lot(name: str, size: Any) -> LotSize:
     return LotSize(security_id=name, lot_size=D(str(size)))
 
 
+def test_a_residue_with_a_target_of_zero_and_a_drift_has_a_band() -> None:
+    """Only without a drift is the residue itself the band: a target of 0 with a drift limits the residue, too."""
+    assert solution(50, security("A", 10, "5.4", 0, 0, "0.04")).trades == (-5,)
+    found = infeasible(50, security("A", 10, "5.4", 0, 0, "0.03"))
+    assert isinstance(found.reasons[0], NoWholeShare)
+
+
 def test_a_residue_counts_in_the_cash() -> None:
     """A residue that is worth more than the market value leaves cash overdrawn, which is infeasible."""
     reason = infeasible(-44, security("A", 10, "4.4")).reasons
