@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from solver.bounds import ShareBounds
 from solver.scaling import Integers, ScaledPortfolio
 
-_OPTIONS = {
+OPTIONS = {
     "threads": 1,
     "mip_rel_gap": 0.0,
     "mip_abs_gap": 0.0,
@@ -49,7 +49,7 @@ def solve_milp(scaled: ScaledPortfolio, bounds: ShareBounds, time_limit_seconds:
             # That a solution may be inaccurate is what verification is for.
             warnings.simplefilter("ignore", UserWarning)
             problem.solve(  # type: ignore[no-untyped-call]
-                solver=cp.HIGHS, warm_start=False, time_limit=time_limit_seconds, **_OPTIONS
+                solver=cp.HIGHS, warm_start=False, time_limit=time_limit_seconds, **OPTIONS
             )
     except cp.SolverError:
         return None
