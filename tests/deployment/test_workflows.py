@@ -11,12 +11,21 @@ import pytest
 import yaml
 
 from tests.deployment.containerfile import REPOSITORY, read_stages
-from tests.deployment.locked_packages import development_packages, production_packages
-from tests.deployment.manifests import NAME, find, read, service_container
+from tests.deployment.locked_packages import development_packages, production_packages, read_lock
+from tests.deployment.manifests import (
+    NAME,
+    OPTIMIZER,
+    OVERLAY_DIRECTORY,
+    OVERLAYS,
+    build_text,
+    find,
+    read,
+    service_container,
+)
 from tests.deployment.tools import find_tool, find_uv, run_tool
 from tests.deployment.workflows import FILES, GITHUB, commands, jobs, load, scripts, step_using, workflow
 
-ACTION_FILES = [*FILES, GITHUB / "actions/deploy/action.yml"]
+ACTION_FILES = [*FILES, *sorted(GITHUB.glob("actions/*/action.yml"))]
 USES = re.compile(r"^\s*(?:- )?uses: (?P<action>\S+?)(?:@(?P<version>\S+))?(?P<comment> # .*)?$", re.MULTILINE)
 
 
@@ -41,10 +50,10 @@ def test_zizmor_finds_no_weakness() -> None:
 def test_shellcheck_finds_no_mistake_in_any_script() -> None:
     for place, script in scripts().items():
         assert run_tool("shellcheck", "--shell=bash", "-", text=script) == (0, ""), place
-    assert run_tool("shellcheck", "run", ".ci/run") == (0, "")
+    assert run_tool("shellcheck", "run", ".ci/run", ".ci/cluster", ".ci/solver") == (0, "")
 
 
-@pytest.mark.parametrize("path", ACTION_FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ACTION_FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_actions_are_pinned_by_commit(path: Path) -> None:
     """A tag can be moved to other code, a commit cannot; the comment says which release it is."""
     used = list(USES.finditer(path.read_text()))
@@ -128,7 +137,8 @@ def test_the_audit_reads_every_package_of_the_image_and_none_of_development(tmp_
     assert subprocess.run([find_uv(), *options], cwd=REPOSITORY, check=False).returncode == 0
     audited = set(re.findall(r"^([a-z0-9.-]+)==", (tmp_path / "locked.txt").read_text(), re.MULTILINE))
     for machine in ("x86_64", "aarch64"):
-        assert audited >= production_packages(machine)
+        packages = {name for name in production_packages(machine) if not read_lock()[name].is_workspace_member}
+        assert audited >= packages
         assert not audited & development_packages(machine)
     assert {"--strict", "locked.txt"} <= set(shlex.split(audit))
 
@@ -144,7 +154,9 @@ def test_the_image_is_built_and_tested_on_both_architectures(job: str) -> None:
     platforms = {each["platform"]: each["runner"] for each in built["strategy"]["matrix"]["include"]}
     assert platforms == {"linux/amd64": "ubuntu-24.04", "linux/arm64": "ubuntu-24.04-arm"}
     assert step_using(built, "docker/build-push-action")["file"] == "Containerfile"
-    assert any("test_built_image.py" in command for command in commands(built))
+    assert "./run image" in commands(built)
+    arguments = step_using(built, "docker/build-push-action")["build-args"]
+    assert {"PYTHON_IMAGE", "PYTHON_DIGEST", "UV_IMAGE"} <= set(re.findall(r"^(\w+)=\$", arguments, re.MULTILINE))
     scan = step_using(built, "anchore/scan-action")
     assert (scan["fail-build"], scan["severity-cutoff"]) == ("true", "high")
 
@@ -161,7 +173,7 @@ def test_only_a_tag_is_released_and_only_after_everything_has_passed() -> None:
 def test_a_release_has_its_sbom_and_provenance() -> None:
     build = step_using(workflow("release")["jobs"]["build"], "docker/build-push-action")
     assert (build["sbom"], build["provenance"]) == ("true", "mode=max")
-    assert "push-by-digest=true" in build["outputs"]
+    assert build["outputs"].startswith("type=oci,")
     attestation = step_using(workflow("release")["jobs"]["publish"], "actions/attest")
     assert attestation["push-to-registry"] == "true"
 
@@ -170,7 +182,7 @@ def test_a_release_has_its_sbom_and_provenance() -> None:
 def test_a_deployment_runs_the_released_image_by_its_digest(overlay: str, tmp_path: Path) -> None:
     """The deploy action's own script, up to where it needs a cluster."""
     shutil.copytree(REPOSITORY / "kustomize", tmp_path / "kustomize")
-    script = load(GITHUB / "actions/deploy/action.yml")["runs"]["steps"][0]["run"]
+    script = deploy_script("Build the manifests")
     image = f"kasbench/{NAME}@sha256:{'0' * 64}"
     environment = {
         "PATH": f"{Path(find_tool('kubectl')).parent}:/usr/bin:/bin",
@@ -182,7 +194,80 @@ def test_a_deployment_runs_the_released_image_by_its_digest(overlay: str, tmp_pa
     manifests = read((tmp_path / "manifests.yaml").read_text())
     assert service_container(manifests)["image"] == image
     assert find(manifests, "Deployment")["metadata"]["namespace"] == "globeco"
-    assert len(list((tmp_path / "kustomize/overlays").iterdir())) == 4, "what it made is gone again"
+    assert len(list((tmp_path / "kustomize/overlays").iterdir())) == len(OVERLAYS), "what it made is gone again"
+
+
+FAKE_KUBECTL = """#!/bin/sh
+echo "$*" >> "$CALLS"
+case "$*" in
+  *" get deployment/"*) printf '%s' "$BEFORE" ;;
+  *"rollout status"*) [ "$(grep -c 'rollout status' "$CALLS")" -gt 1 ] || exit 1 ;;
+esac
+"""
+"""A cluster in which the first rollout fails, as no real one can be made to here."""
+
+
+@pytest.mark.parametrize("overlay", ["globeco", "production", "keda", "optimizer"])
+@pytest.mark.parametrize("before", ["", "deployment.apps/earlier"], ids=["first deployment", "later one"])
+def test_a_failed_deployment_is_taken_back(overlay: str, before: str, tmp_path: Path) -> None:
+    """To the version before; if there is none, the Deployment is deleted, and what holds data is left alone."""
+    (tmp_path / "kubectl").write_text(FAKE_KUBECTL)
+    (tmp_path / "kubectl").chmod(0o755)
+    (tmp_path / "manifests.yaml").write_text(build_text(OVERLAY_DIRECTORY / overlay))
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "CALLS": str(tmp_path / "calls"),
+        "BEFORE": before,
+        "KUBECONFIG_TEXT": "secret",
+        "KUBECONFIG": str(tmp_path / "kubeconfig"),
+        "MANIFESTS": str(tmp_path / "manifests.yaml"),
+    }
+    done = subprocess.run(["bash", "-eo", "pipefail", "-c", deploy_script("Apply them")], env=environment, check=False)
+    assert done.returncode == 1
+    assert not (tmp_path / "kubeconfig").exists()
+    calls = (tmp_path / "calls").read_text().splitlines()
+    name = OPTIMIZER if overlay == "optimizer" else NAME
+    undone = f"--namespace globeco rollout undo deployment/{name}"
+    deleted = f"--namespace globeco delete deployment/{name}"
+    assert (undone in calls, deleted in calls) == (bool(before), not before)
+    assert [call for call in calls if "delete" in call] == ([] if before else [deleted])
+
+
+def test_a_deployment_verifies_who_built_the_image_before_anything_else() -> None:
+    """The attestation has to be of this repository's release workflow."""
+    first = load(GITHUB / "actions/deploy/action.yml")["runs"]["steps"][0]
+    assert first["run"].startswith("gh attestation verify ")
+    assert "--signer-workflow" in first["run"]
+
+
+def test_the_token_of_the_registry_is_only_where_nothing_of_the_project_runs() -> None:
+    """The job that has it checks nothing out, so it can run neither tests nor development packages."""
+    holders = {name: job for name, job in jobs().items() if "DOCKERHUB_TOKEN" in json.dumps(job)}
+    assert set(holders) == {"release/publish"}
+    (job,) = holders.values()
+    assert not [step for step in job["steps"] if step.get("uses", "").startswith(("actions/checkout@", "./"))]
+    assert not [command for command in commands(job) if "./run" in command or "uv " in command]
+
+
+def test_a_cluster_is_tried_with_the_image_that_was_built() -> None:
+    """In kind, by the script that anybody can run on a cluster."""
+    job = workflow("ci")["jobs"]["cluster"]
+    assert '.ci/cluster "$IMAGE"' in commands(job)
+    assert step_using(job, "docker/build-push-action")["tags"] == "${{ env.IMAGE }}"
+
+
+def test_the_solver_is_tested_on_every_python_that_it_supports() -> None:
+    """From the oldest that its metadata allow."""
+    oldest = re.search(r'requires-python = ">=(\S+)"', (REPOSITORY / "solver/pyproject.toml").read_text())
+    assert oldest is not None
+    assert workflow("ci")["jobs"]["solver"]["strategy"]["matrix"]["python"][0] == oldest[1]
+
+
+def deploy_script(name: str) -> str:
+    """Return the script of a step of the deploy action."""
+    steps = load(GITHUB / "actions/deploy/action.yml")["runs"]["steps"]
+    (script,) = [step["run"] for step in steps if step["name"] == name]
+    return str(script)
 
 
 def test_dependencies_of_every_kind_are_kept_up_to_date() -> None:
