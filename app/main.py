@@ -14,6 +14,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
+from app.clock import today
 from app.commands.parent_watch import end_with_server
 from app.errors import envelope
 from app.history.endpoints import RebalanceHistoryController
@@ -49,7 +50,7 @@ from app.rebalancing.service import RebalanceService
 from app.rebalancing.telemetry import RebalanceObserver
 from app.settings import Settings, load_settings
 from app.solver_task.calculate import CALCULATION
-from integrations import ServiceSettings, UpstreamSettings, open_upstreams
+from integrations import MaximumAge, ServiceSettings, UpstreamSettings, open_upstreams
 from persistence import open_database
 from solver.pool import SolverPool
 
@@ -208,9 +209,16 @@ def _integrations(settings: Settings) -> UpstreamSettings:
         portfolio=service("portfolio", settings.portfolio_service_url, settings.portfolio_service_timeout_seconds),
         security=service("security", settings.security_service_url, settings.security_service_timeout_seconds),
         order=service("order", settings.order_service_url, settings.order_service_timeout_seconds),
+        maximum_price_age=_maximum_price_age(settings),
         price_cache_ttl_seconds=settings.price_cache_ttl_seconds,
         security_cache_ttl_seconds=settings.security_cache_ttl_seconds,
     )
+
+
+def _maximum_price_age(settings: Settings) -> MaximumAge | None:
+    if settings.price_max_age_days is None:
+        return None
+    return MaximumAge(settings.price_max_age_days, partial(today, ZoneInfo(settings.trade_date_timezone)))
 
 
 def _from_state(name: str) -> Provide:

@@ -5,7 +5,7 @@
 
 from integrations.http.client import ServiceSettings, forwarded_headers
 from integrations.http.connections import KEEP_ALIVE_SECONDS
-from integrations.http.errors import Cause, NotFound, ServiceError
+from integrations.http.errors import BooksInvalid, Cause, NotFound, ServiceError
 from integrations.http.observer import NoObserver, Observer
 from integrations.http.request import NotSent
 from integrations.market_data import MarketData, PriceSnapshot, Quote
@@ -20,15 +20,19 @@ from integrations.order import (
 )
 from integrations.portfolio import PortfolioNames
 from integrations.portfolio_accounting import Holding, Holdings, PortfolioAccounting
+from integrations.pricing import MaximumAge, MissingPrice, PriceFault
 from integrations.upstreams import Upstreams, UpstreamSettings, open_upstreams
 
 __all__ = [
     "KEEP_ALIVE_SECONDS",
+    "BooksInvalid",
     "Cause",
     "FoundOrder",
     "Holding",
     "Holdings",
     "MarketData",
+    "MaximumAge",
+    "MissingPrice",
     "NoObserver",
     "NotFound",
     "NotSent",
@@ -41,6 +45,7 @@ __all__ = [
     "PortfolioAccounting",
     "PortfolioNames",
     "PostResult",
+    "PriceFault",
     "PriceSnapshot",
     "Quote",
     "ServiceError",

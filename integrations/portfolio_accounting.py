@@ -8,14 +8,13 @@ a page read while the books change may contradict itself; such an answer is refu
 """
 
 import re
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from msgspec import Struct
 
 from integrations.http.client import ServiceClient
-from integrations.http.errors import Cause, ServiceError
-from integrations.validation import ENTITY_ID, are_entity_ids, are_quantities, check_quantity
+from integrations.http.errors import BooksInvalid, Cause, ServiceError
+from integrations.validation import ENTITY_ID, are_entity_ids, are_within_limits, broken_limit, difference, shown
 
 _ENTITY_ID = re.compile(ENTITY_ID)
 
@@ -37,13 +36,13 @@ class Holdings(Struct, frozen=True):
     Attributes:
         cash: money not invested; negative when overdrawn, 0 for an unfunded or unknown portfolio.
         positions: in the service's order.
-        read_at: when the answer was complete, UTC.
+        has_balances: whether the books have any row for the portfolio; if not, it is empty or does not exist.
     """
 
     portfolio_id: str
     cash: Decimal
     positions: tuple[Holding, ...]
-    read_at: datetime
+    has_balances: bool = True
 
 
 class _Balance(Struct, frozen=True, rename="camel"):
@@ -53,15 +52,23 @@ class _Balance(Struct, frozen=True, rename="camel"):
     security_id: str | None = None
 
     def check(self) -> None:
-        """Raises ValueError unless the books can hold it."""
-        check_quantity("quantityLong", self.quantity_long)
-        check_quantity("quantityShort", self.quantity_short)
+        """Raise ValueError unless it is a balance."""
+        for name, quantity in (("quantityLong", self.quantity_long), ("quantityShort", self.quantity_short)):
+            if not quantity.is_finite():
+                raise ValueError(f"{name} is not a finite number")
         if self.security_id and not _ENTITY_ID.match(self.security_id):
             raise ValueError("securityId is not 24 letters or digits")
 
+    def broken_limit(self) -> str | None:
+        """Return which quantity breaks which limit, with its value; None if none does."""
+        for name, quantity in (("quantityLong", self.quantity_long), ("quantityShort", self.quantity_short)):
+            if fault := broken_limit(quantity):
+                return f"has a {name} of {shown(quantity)}, which {fault}"
+        return None
+
     @property
     def net(self) -> Decimal:
-        return self.quantity_long - self.quantity_short
+        return difference(self.quantity_long, self.quantity_short)
 
 
 class _Pagination(Struct, frozen=True, rename="camel"):
@@ -77,9 +84,9 @@ class _BalancePage(Struct, frozen=True):
     def __post_init__(self) -> None:
         rows = self.balances
         ids = [row.security_id for row in rows if row.security_id]
-        quantities = [row.quantity_long for row in rows] + [row.quantity_short for row in rows]
-        # All of them at once, as pages are read by the thousand; row by row only to say which one is wrong.
-        if are_quantities(quantities) and are_entity_ids(ids):
+        # All of them at once, as pages are read by the thousand; row by row only to name the faulty one.
+        quantities = (quantity for row in rows for quantity in (row.quantity_long, row.quantity_short))
+        if all(map(Decimal.is_finite, quantities)) and are_entity_ids(ids):
             return
         for number, row in enumerate(rows):
             try:
@@ -104,8 +111,8 @@ class PortfolioAccounting:
         """Cash and positions of a portfolio, from as few pages as there are.
 
         Raises:
-            ServiceError: no usable answer; `BAD_PAYLOAD` also for a row of another portfolio, for two rows of one
-                security or of cash, and for rows that are announced but missing.
+            BooksInvalid: several rows of one security or of cash, or a number that breaks the limits.
+            ServiceError: no usable response; `BAD_PAYLOAD` also for rows that are announced but missing.
         """
         rows: list[_Balance] = []
         for _ in range(MAX_PAGES):
@@ -117,9 +124,10 @@ class PortfolioAccounting:
                 raise self._refusal("an empty page that announces more")
         else:
             raise self._refusal(f"more than {MAX_PAGES} pages of balances")
+        holdings = self._holdings(portfolio_id, rows)
         if len(rows) != page.pagination.total:
             raise self._refusal(f"{len(rows)} balances where {page.pagination.total} are announced")
-        return self._holdings(portfolio_id, rows)
+        return holdings
 
     async def _page(self, portfolio_id: str, *, offset: int, deadline: float | None) -> _BalancePage:
         def identify(page: _BalancePage) -> bool | None:
@@ -138,16 +146,31 @@ class PortfolioAccounting:
         return page
 
     def _holdings(self, portfolio_id: str, rows: list[_Balance]) -> Holdings:
-        read_at = datetime.now(UTC)
+        self._require_limits(rows)
         net: dict[str | None, Decimal] = {}
+        repeated: list[str | None] = []
         for row in rows:
             security_id = row.security_id or None
             if security_id in net:
-                raise self._refusal(f"two balances of {security_id or 'cash'}")
+                repeated.append(security_id)
             net[security_id] = row.net
+        if repeated:
+            raise self._invalid([(security_id, "has several balances") for security_id in dict.fromkeys(repeated)])
         cash = net.pop(None, Decimal(0))
         positions = tuple(Holding(key, held) for key, held in net.items() if key is not None and held)
-        return Holdings(portfolio_id, cash, positions, read_at)
+        return Holdings(portfolio_id, cash, positions, has_balances=bool(rows))
+
+    def _require_limits(self, rows: list[_Balance]) -> None:
+        # All of them at once, as pages are read by the thousand; row by row only to name the faulty ones.
+        if not are_within_limits([quantity for row in rows for quantity in (row.quantity_long, row.quantity_short)]):
+            raise self._invalid([(row.security_id or None, fault) for row in rows if (fault := row.broken_limit())])
+
+    def _invalid(self, faults: list[tuple[str | None, str]]) -> BooksInvalid:
+        """Return the error for faults of balances, by security id, None for cash; it describes the first three."""
+        described = [f"{security_id or 'cash'} {fault}" for security_id, fault in faults[:3]]
+        more = f"; and {len(faults) - 3} more" if len(faults) > 3 else ""
+        security_ids = [security_id for security_id, _ in faults if security_id]
+        return BooksInvalid(self._client.name, "; ".join(described) + more, tuple(dict.fromkeys(security_ids)))
 
     def _refusal(self, reason: str) -> ServiceError:
         return ServiceError(self._client.name, Cause.BAD_PAYLOAD, f"answer contradicts itself: {reason}")

@@ -13,6 +13,7 @@ from integrations.market_data import MarketData
 from integrations.order import Orders
 from integrations.portfolio import PortfolioNames
 from integrations.portfolio_accounting import PortfolioAccounting
+from integrations.pricing import MaximumAge
 
 
 class UpstreamSettings(Struct, frozen=True, kw_only=True):
@@ -20,6 +21,7 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True):
 
     Attributes:
         security_cache_ttl_seconds, price_cache_ttl_seconds: 0 turns that cache off.
+        maximum_price_age: None to use prices of any age.
     """
 
     portfolio_accounting: ServiceSettings
@@ -29,6 +31,7 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True):
     order: ServiceSettings
     security_cache_ttl_seconds: float = 600.0
     price_cache_ttl_seconds: float = 60.0
+    maximum_price_age: MaximumAge | None = None
 
 
 class Upstreams:
@@ -55,6 +58,7 @@ class Upstreams:
             pricing,
             security_ttl_seconds=settings.security_cache_ttl_seconds,
             price_ttl_seconds=settings.price_cache_ttl_seconds,
+            maximum_price_age=settings.maximum_price_age,
         )
         self.portfolio_names = PortfolioNames(portfolio)
         self.orders = Orders(order)

@@ -1,12 +1,11 @@
-"""What the services' answers have in common: identifiers, exact numbers, and long lists read row by row."""
+"""Checks that the responses of several services share: identifiers, exact numbers, and long lists read row by row."""
 
 from collections.abc import Callable, Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from itertools import repeat
 from typing import Annotated
 
-import msgspec
-from msgspec import Meta, Raw
+from msgspec import Meta, Raw, Struct
 
 from integrations.http.client import ServiceClient
 from integrations.http.errors import Cause, ServiceError
@@ -18,96 +17,104 @@ EntityId = Annotated[str, Meta(pattern=ENTITY_ID)]
 Ticker = Annotated[str, Meta(min_length=1, max_length=50)]
 
 MAX_LIST_BYTES = 8 * 1024 * 1024
-"""For a whole list of securities or prices: sixty times the suite's, of which each is read once at a time."""
+"""For a whole list of securities or prices: sixty times the suite's; one process reads one of each at a time."""
 
 MAX_ROWS = 50_000
-"""A hundred times the suite's securities, and few enough to look at without holding up everything else."""
+"""A hundred times the suite's securities, and few enough to check without delaying other requests."""
 
-_SMALLEST_UNIT = Decimal("1e-8")
-_QUANTITY_LIMIT = Decimal(10**12)
-_BOOKS = Context(prec=20, traps=[Inexact, InvalidOperation])
-"""Holds what is below the limit to the smallest unit, and refuses whatever it would have to round."""
-_PRICE_LIMIT = Decimal(10**7)
+MAX_DECIMALS = 18
+NUMBER_LIMIT = Decimal(10**15)
+"""Quantities, amounts of money and prices are below it."""
+
+_SMALLEST_UNIT = Decimal(1).scaleb(-MAX_DECIMALS)
+_EXACT = Context(prec=15 + MAX_DECIMALS, traps=[Inexact, InvalidOperation])
+"""Holds every number within the limits, and raises for every number that it would have to round."""
+
+difference = Context(prec=_EXACT.prec + 1, traps=[Inexact]).subtract
+"""Subtracts numbers within the limits without rounding, which Python's default of 28 digits would do."""
+
+_SHOWN_CHARACTERS = 40
 
 
 def are_entity_ids(texts: Sequence[str]) -> bool:
-    """Whether all of them are 24 letters or digits, none of a foreign script."""
+    """Return whether all texts are 24 ASCII letters or digits."""
     joined = "".join(texts)
     return set(map(len, texts)) <= {24} and (not joined or (joined.isascii() and joined.isalnum()))
 
 
-def check_quantity(field: str, value: Decimal) -> None:
-    """Raises ValueError unless it is a number of shares or an amount of money that the books can hold.
-
-    That is: finite, at most 8 decimals, below 10^12 either way.
-    """
-    if not value:
-        return  # as one of the two quantities of nearly every balance is
-    _check_within(field, value, -_QUANTITY_LIMIT, _QUANTITY_LIMIT)
-
-
-def are_quantities(values: Sequence[Decimal]) -> bool:
-    """Whether `check_quantity` accepts all of them, in a fraction of the time that asking for each takes."""
+def are_within_limits(values: Sequence[Decimal]) -> bool:
+    """Return whether no value breaks the limits, in a fraction of the time that `broken_limit` needs for all."""
     try:
         # Half of the quantities of most pages are 0.
-        for _ in map(Decimal.quantize, filter(None, values), repeat(_SMALLEST_UNIT), repeat(None), repeat(_BOOKS)):
+        for _ in map(Decimal.quantize, filter(None, values), repeat(_SMALLEST_UNIT), repeat(None), repeat(_EXACT)):
             pass
     except ArithmeticError:
         return False
     return all(map(Decimal.is_finite, values))
 
 
-def check_price(field: str, value: Decimal) -> None:
-    """Raises ValueError unless it is what one share can cost: finite, at most 8 decimals, above 0 and below 10^7."""
-    _check_within(field, value, Decimal(0), _PRICE_LIMIT)
-
-
-def _check_within(field: str, value: Decimal, above: Decimal, below: Decimal) -> None:
+def broken_limit(value: Decimal) -> str | None:
+    """Return the limit that a number breaks, as a predicate such as `is not below 10^15`; None if there is none."""
     if not value.is_finite():
-        raise ValueError(f"{field} is not a finite number")
-    if not above < value < below:
-        raise ValueError(f"{field} is not above {above:f} and below {below:f}")
-    if value != value.quantize(_SMALLEST_UNIT):
-        raise ValueError(f"{field} has more than 8 decimals")
+        return "is not a finite number"
+    if not value:
+        return None
+    if not -NUMBER_LIMIT < value < NUMBER_LIMIT:
+        return "is not below 10^15"
+    return None if are_within_limits((value,)) else f"has more than {MAX_DECIMALS} decimals"
 
 
-def read_rows[R, V](
-    client: ServiceClient, rows: list[Raw], row_type: type[R], entry: Callable[[R], tuple[str, V]]
-) -> dict[str, V]:
-    """The rows of a list by their key, each decoded by itself, so that a bad one costs only what it stands for.
+def shown(value: object) -> str:
+    """Return a value as text for a message, shortened if it is long."""
+    text = str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
-    Equal rows count once. A key that comes with two different values is left out: nobody can say which of them holds.
+
+class Rows[V](Struct, frozen=True):
+    """A list as read.
+
+    Attributes:
+        values: by key, without the keys whose rows contradict each other.
+        conflicts: the first two different values of each key whose rows contradict each other.
+    """
+
+    values: dict[str, V]
+    conflicts: dict[str, tuple[V, V]]
+
+
+def read_rows[V](client: ServiceClient, rows: list[Raw], read: Callable[[Raw], tuple[str, V]]) -> Rows[V]:
+    """Read a list row by row, so that a malformed row affects only what it is about.
+
+    Equal rows count once.
 
     Args:
-        client: whose answer it is, and whose observer is told of the rows left out.
+        client: the client that received the list; its observer is notified of malformed rows.
         rows: the list as received.
-        row_type: the Struct of one row.
-        entry: key and value of a row; a ValueError refuses the row.
+        read: returns the key and the value of a row; a ValueError rejects the row.
 
     Raises:
-        ServiceError: `BAD_PAYLOAD`, when there are rows and none is usable, or more than `MAX_ROWS`.
+        ServiceError: `BAD_PAYLOAD`, if there are rows and all are malformed, or more than `MAX_ROWS`.
     """
     if len(rows) > MAX_ROWS:
         raise ServiceError(client.name, Cause.BAD_PAYLOAD, f"{len(rows)} rows are more than {MAX_ROWS}")
-    usable: dict[str, V] = {}
-    ambiguous: set[str] = set()
-    refused = 0
+    values: dict[str, V] = {}
+    conflicts: dict[str, tuple[V, V]] = {}
+    rejected = 0
     reason = ""
     for number, raw in enumerate(rows):
         try:
-            key, value = entry(msgspec.json.decode(raw, type=row_type))
+            key, value = read(raw)
         except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
-            refused += 1
+            rejected += 1
             reason = reason or f"row {number}: {error}"
             continue
-        if usable.setdefault(key, value) != value:
-            ambiguous.add(key)
-            refused += 1
-            reason = reason or f"row {number}: a second value for {key}"
-    for key in ambiguous:
-        del usable[key]
-    if refused and not usable:
+        first = values.setdefault(key, value)
+        if first != value:
+            conflicts.setdefault(key, (first, value))
+    if rejected and not values:
         raise ServiceError(client.name, Cause.BAD_PAYLOAD, f"not one usable row of {len(rows)}; {reason}")
-    if refused:
-        client.observer.rows_rejected(client.name, refused, reason)
-    return usable
+    if rejected:
+        client.observer.rows_rejected(client.name, rejected, reason)
+    for key in conflicts:
+        del values[key]
+    return Rows(values, conflicts)

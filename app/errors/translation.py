@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from app.errors.codes import Details, ErrorCode, OrderGenerationError
 from app.http.dialect import camel_case
-from integrations import Cause, ServiceError
+from integrations import BooksInvalid, ServiceError
 from persistence import (
     DatabaseUnavailable,
     DuplicateName,
@@ -120,13 +120,35 @@ def from_defect(details: Details | None = None) -> OrderGenerationError:
     return OrderGenerationError(ErrorCode.INTERNAL_ERROR, "An unexpected error occurred.", details)
 
 
-def from_unstorable(portfolio_id: str) -> OrderGenerationError:
-    """Report that holdings and prices multiply to more digits than can be stored without rounding."""
-    reason = f"quantities and prices of portfolio {portfolio_id} multiply to more than 34 digits"
+def from_invalid_books(error: BooksInvalid, portfolio_id: str) -> OrderGenerationError:
+    """Report that an upstream's data contradict themselves or break a limit."""
     return OrderGenerationError(
-        ErrorCode.EXTERNAL_SERVICE_ERROR,
-        f"The portfolio-accounting service failed: {reason}.",
-        {"service": "portfolio-accounting", "cause": Cause.BAD_PAYLOAD.value, "reason": reason, "status": None},
+        ErrorCode.BOOKS_INVALID,
+        f"The data of the {error.service} service are invalid: {error.reason}.",
+        {
+            "portfolioId": portfolio_id,
+            "service": error.service,
+            "reason": error.reason,
+            "securityIds": list(error.security_ids),
+        },
+    )
+
+
+def from_unstorable(portfolio_id: str, security_ids: Sequence[str]) -> OrderGenerationError:
+    """Report that a rebalance has numbers that cannot be stored without rounding, or not be read back."""
+    if security_ids:
+        reason = f"the rebalanced quantities of {', '.join(security_ids[:5])} are not below 10^15 or too long"
+    else:
+        reason = "quantities and prices multiply to more than 34 digits"
+    return OrderGenerationError(
+        ErrorCode.BOOKS_INVALID,
+        f"Portfolio {portfolio_id} cannot be rebalanced: {reason}.",
+        {
+            "portfolioId": portfolio_id,
+            "service": "portfolio-accounting",
+            "reason": reason,
+            "securityIds": list(security_ids),
+        },
     )
 
 

@@ -42,15 +42,7 @@ ORDER_OUTCOMES: Final = ("created", "refused", "unknown", "absent", "submitted",
 NO_SOLUTION: Final = "NONE"
 """Stands for the path where there is no solution."""
 
-FAILURE_CODES: Final = (
-    ErrorCode.DEADLINE_EXCEEDED,
-    ErrorCode.EXTERNAL_SERVICE_ERROR,
-    ErrorCode.INTERNAL_ERROR,
-    ErrorCode.OPTIMIZATION_FAILED,
-    ErrorCode.OVERLOADED,
-    ErrorCode.PRICE_UNAVAILABLE,
-    ErrorCode.SECURITY_NOT_FOUND,
-)
+FAILURE_CODES: Final = tuple(code for code in ErrorCode if code.fails_portfolio)
 """The codes a portfolio of a rebalance can fail with."""
 
 

@@ -10,7 +10,7 @@ from app.clock import now
 from app.http.dialect import Dialect
 from app.rebalancing.schedule import RunningRebalance
 from app.rebalancing.telemetry import ObservedRebalance
-from integrations import PriceSnapshot, Quote, ServiceError
+from integrations import BooksInvalid, PriceSnapshot, Quote, ServiceError
 from persistence import Model, Rebalance
 
 
@@ -49,7 +49,7 @@ class RebalanceContext(Struct, frozen=True):
     running: RunningRebalance
     observed: ObservedRebalance
     names: asyncio.Task[dict[str, str | None]]
-    priced: PricedModel | ServiceError
+    priced: PricedModel | BooksInvalid | ServiceError
 
     async def name(self, portfolio_id: str) -> str | None:
         """Return a portfolio's name; a portfolio that is cancelled while it waits leaves the load running."""

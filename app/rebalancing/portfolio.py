@@ -16,7 +16,7 @@ from app.solver_task.assignment import Assignment
 from app.solver_task.calculate import Calculated, Calculation, Unstorable
 from app.solver_task.rounding import storable
 from app.solver_task.schemas import portfolio_json
-from integrations import Cause, ServiceError, Upstreams
+from integrations import BooksInvalid, Cause, ServiceError, Upstreams
 from persistence import Failure, PortfolioRecord, RebalancedPortfolio, record_of
 from solver import Crashed, Infeasible, TimeLimit
 from solver.pool import Overloaded, Solved, SolverPool
@@ -105,8 +105,10 @@ class PortfolioRebalancer:
                 return translation.from_service_error(outcome)
             case Overloaded():
                 return translation.from_overload(outcome)
+            case BooksInvalid():
+                return translation.from_invalid_books(outcome, portfolio_id)
             case Unstorable():
-                return translation.from_unstorable(portfolio_id)
+                return translation.from_unstorable(portfolio_id, outcome.security_ids)
             case TimeLimit() if time.monotonic() >= context.deadline - CLOCK_TOLERANCE_SECONDS:
                 return translation.from_missed_deadline(portfolio_id, self._deadline_seconds)
             case Infeasible() | TimeLimit() | Crashed():

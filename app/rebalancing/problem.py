@@ -39,11 +39,26 @@ def require_prices(*quotes: Quote) -> None:
             f"The Security Service does not know {named(unknown)}.",
             {"securityIds": unknown},
         )
-    if unpriced := [security_id for quote in quotes for security_id in quote.unpriced]:
+    if unpriced := {security_id: price for quote in quotes for security_id, price in quote.unpriced.items()}:
+        explained = [f"{security_id} ({missing.explanation})" for security_id, missing in unpriced.items()]
+        tickers = {security_id: ticker for quote in quotes for security_id, ticker in quote.tickers.items()}
         raise OrderGenerationError(
             ErrorCode.PRICE_UNAVAILABLE,
-            f"The Pricing Service has no price for {named(unpriced)}.",
-            {"securityIds": unpriced},
+            f"The Pricing Service has no usable price for {named(explained)}.",
+            {
+                "securityIds": list(unpriced),
+                "prices": [
+                    {
+                        "securityId": security_id,
+                        "ticker": tickers.get(security_id),
+                        "reason": missing.fault.value,
+                        "value": missing.value,
+                        "date": missing.date,
+                        "message": missing.explanation,
+                    }
+                    for security_id, missing in unpriced.items()
+                ],
+            },
         )
 
 

@@ -19,7 +19,7 @@ from app.rebalancing.schedule import RunningRebalance, Schedule
 from app.rebalancing.telemetry import ObservedRebalance, RebalanceObserver
 from app.solver_task.assignment import Assignment
 from app.solver_task.calculate import Calculation
-from integrations import ServiceError, Upstreams
+from integrations import BooksInvalid, ServiceError, Upstreams
 from persistence import Database, DatabaseUnavailable, Failure, Model, Rebalance
 from solver.pool import SolverPool
 
@@ -138,13 +138,13 @@ class Rebalancer:
         security_ids = securities_of(model)
         names = asyncio.create_task(self._upstreams.portfolio_names.names(portfolio_ids))
         try:
-            priced: PricedModel | ServiceError
+            priced: PricedModel | BooksInvalid | ServiceError
             try:
                 snapshot = await self._upstreams.market_data.snapshot(deadline=deadline)
                 quote = await snapshot.quote(security_ids, deadline=deadline)
                 terms = encoded_terms(rebalance_id, trade_date, self._dialect, model, quote)
                 priced = PricedModel(snapshot, quote, terms)
-            except ServiceError as error:
+            except (BooksInvalid, ServiceError) as error:
                 priced = error
             yield RebalanceContext(
                 id=rebalance_id,

@@ -21,6 +21,9 @@ from solver.pool import EXAMPLE, Work
 
 ZERO = Decimal(0)
 
+QUANTITY_LIMIT = Decimal(10**15)
+"""Shares that the books can hold are below it; a larger position could be ordered, but not be read back."""
+
 
 class Calculated(Struct, frozen=True, tag=True):
     """A portfolio that was solved.
@@ -41,7 +44,13 @@ class Calculated(Struct, frozen=True, tag=True):
 
 
 class Unstorable(Struct, frozen=True, tag=True):
-    """A portfolio whose numbers are longer than the database holds, which no real book's are."""
+    """A portfolio with numbers beyond what can be stored, or read back.
+
+    Attributes:
+        security_ids: those with such a number; empty if only a sum is too long.
+    """
+
+    security_ids: tuple[str, ...]
 
 
 type Calculation = Calculated | Unstorable | Infeasible | TimeLimit | Crashed
@@ -57,8 +66,9 @@ def calculate(assignment: Assignment, *, strategy: SolverStrategy, time_limit_se
     outcome = solve(portfolio, strategy=strategy, time_limit_seconds=time_limit_seconds)
     if not isinstance(outcome, Solution):
         return outcome
-    if not all(map(is_storable, (outcome.market_value, outcome.cash_after, *outcome.quantities))):
-        return Unstorable()
+    unstorable = _unstorable(portfolio, outcome)
+    if unstorable is not None:
+        return unstorable
     terms = decoded(assignment.terms)
     rebalanced = _rebalanced(assignment, terms, portfolio, outcome)
     return Calculated(
@@ -69,6 +79,18 @@ def calculate(assignment: Assignment, *, strategy: SolverStrategy, time_limit_se
         outcome.gap,
         outcome.seconds,
     )
+
+
+def _unstorable(portfolio: Portfolio, solution: Solution) -> Unstorable | None:
+    held = zip(portfolio.securities, solution.quantities, strict=True)
+    security_ids = tuple(
+        security.security_id
+        for security, quantity in held
+        if not is_storable(quantity) or not -QUANTITY_LIMIT < quantity < QUANTITY_LIMIT
+    )
+    if security_ids or not all(map(is_storable, (solution.market_value, solution.cash_after))):
+        return Unstorable(security_ids)
+    return None
 
 
 def _rebalanced(assignment: Assignment, terms: Terms, portfolio: Portfolio, solution: Solution) -> RebalancedPortfolio:

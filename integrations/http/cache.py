@@ -31,6 +31,7 @@ class LoadingCache[K: Hashable, V]:
         max_entries: entries beyond it push out the oldest.
         ttl_seconds: how long an entry is good for; 0 turns the cache off, the queue included.
         clock: seconds, for the entries' age.
+        keep: whether a loaded value may be kept; None keeps all.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class LoadingCache[K: Hashable, V]:
         max_entries: float,
         ttl_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        keep: Callable[[V], bool] | None = None,
     ) -> None:
+        self._keep = keep
         self._name = name
         self._client = client
         self._off = ttl_seconds == 0
@@ -66,7 +69,9 @@ class LoadingCache[K: Hashable, V]:
             entry = self._entries.get(key)
             self._client.observer.cache_read(self._name, hit=entry is not None)
             if entry is None:
-                entry = self._entries[key] = _Entry(await load())
+                entry = _Entry(await load())
+                if self._keep is None or self._keep(entry.value):
+                    self._entries[key] = entry
             return entry.value
         finally:
             queue.release()

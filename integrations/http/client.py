@@ -34,6 +34,9 @@ forwarded_headers: ContextVar[Mapping[str, str]] = ContextVar("forwarded_headers
 SHORTEST_ATTEMPT_SECONDS = 0.05
 """With less than this left before the deadline no request is begun: it could not be answered."""
 
+SHORTEST_WAIT_SECONDS = 0.05
+"""Every retry waits this long, even if `Retry-After` is 0."""
+
 LONGEST_WAIT_SECONDS = 60.0
 """No retry waits longer, whatever `Retry-After` says to a caller who has no deadline."""
 
@@ -179,7 +182,7 @@ class ServiceClient:
             if not isinstance(error, ServiceError):
                 return False
             last = error
-            wait = max(attempt.next_wait, error.retry_after or 0.0)
+            wait = attempt.next_wait if error.retry_after is None else max(error.retry_after, SHORTEST_WAIT_SECONDS)
             if (
                 attempt.num > self._retries
                 or not _may_repeat(request, error)
@@ -259,11 +262,13 @@ class ServiceClient:
 
 
 class _RetryableFailures(FailureClassifier):
-    """Counts as a failure only what a retry could mend: an answer of 4xx shows a service that is well."""
+    """Counts as a failure what a retry may fix, but no 4xx: a service that returns one works, even if it is busy."""
 
     @override
     def is_failure(self, *, result: object, exception: Exception | None) -> bool:
-        return isinstance(exception, ServiceError) and exception.retryable
+        if not isinstance(exception, ServiceError) or not exception.retryable:
+            return False
+        return exception.status is None or exception.status >= 500
 
 
 class _BreakerEvents(CoreEventListener):
@@ -284,8 +289,7 @@ def _left(deadline: float | None) -> float:
 def _may_repeat(request: Request, error: ServiceError) -> bool:
     if request.method != "GET":
         return error.retryable and not error.sent
-    # A 429 that names its time asks to be repeated; every other 4xx would only be answered the same again.
-    return error.retryable or (error.status == 429 and error.retry_after is not None)
+    return error.retryable
 
 
 def _circuit_reason(rejection: CircuitOpenError) -> str:

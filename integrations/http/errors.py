@@ -1,5 +1,6 @@
 """What can go wrong with a neighbouring service, in words an operator can act on."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 
@@ -57,15 +58,36 @@ class ServiceError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same call may succeed a little later: the service was silent, unreachable or failing (5xx)."""
+        """Whether the same call may succeed later: the service was silent, unreachable, failing or busy (408, 429)."""
         match self.cause:
             case Cause.TIMEOUT | Cause.CONNECTION:
                 return True
             case Cause.STATUS:
-                return self.status is not None and self.status >= 500
+                return self.status is not None and (self.status >= 500 or self.status in {408, 429})
             case _:
                 return False
 
 
 class NotFound(ServiceError):
-    """The service answered 404: it does not know what it was asked for."""
+    """The service returned 404: it does not know what was requested."""
+
+
+class BooksInvalid(Exception):
+    """A well-formed response contradicts itself or breaks a limit, so nothing may be computed from it.
+
+    Requesting it again does not help; the data of the service have to be corrected.
+
+    Args:
+        service: the service's name, as its settings have it.
+        reason: a phrase for an operator, which names securities and values.
+        security_ids: the securities concerned; empty if only cash is.
+    """
+
+    def __init__(self, service: str, reason: str, security_ids: Sequence[str] = ()) -> None:
+        super().__init__(service, reason, tuple(security_ids))
+        self.service = service
+        self.reason = reason
+        self.security_ids = tuple(security_ids)
+
+    def __str__(self) -> str:
+        return f"{self.service}: {self.reason}"

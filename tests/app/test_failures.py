@@ -72,14 +72,17 @@ def test_a_solver_that_dies_twice_under_a_portfolio_is_an_internal_error() -> No
 
 
 def test_numbers_longer_than_the_database_holds_are_not_stored() -> None:
-    """Twelve digits of shares with eight decimals, at a price of seven digits with eight decimals."""
+    """Shares and prices of many digits multiply to more than 34; shares from 10^15 on could not be read back."""
     security = Security("a" * 24, price=Decimal("9999999.99999999"))
     terms = Terms("0" * 24, "2024-12-19", Dialect.STANDARD, (security,))
     assignment = Assignment(
         msgspec.msgpack.encode(terms), 0, "p" * 24, None, Decimal(0), (Decimal("999999999999.99999999"),), ()
     )
-    assert calculate(assignment, strategy=SolverStrategy.AUTO, time_limit_seconds=30) == Unstorable()
-    assert "more than 34 digits" in translation.from_unstorable("p").message
+    assert calculate(assignment, strategy=SolverStrategy.AUTO, time_limit_seconds=30) == Unstorable(())
+    error = translation.from_unstorable("p", ())
+    assert error.code is ErrorCode.BOOKS_INVALID
+    assert "more than 34 digits" in error.message
+    assert "security-1" in translation.from_unstorable("p", ("security-1",)).message
 
 
 def test_what_solver_processes_calculate_needs_neither_the_web_framework_nor_the_database_driver() -> None:

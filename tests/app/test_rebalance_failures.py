@@ -173,12 +173,62 @@ def test_a_neighbour_that_fails_is_named_with_the_cause(
 
 
 @pytest.mark.parametrize(
-    "kind", [GarbageKind.NAN, GarbageKind.HUGE, GarbageKind.NEGATIVE_PRICES, GarbageKind.ZERO_PRICES]
+    ("kind", "status", "code", "reason"),
+    [
+        (GarbageKind.NAN, 503, "EXTERNAL_SERVICE_ERROR", "not JSON"),
+        (GarbageKind.HUGE, 422, "BOOKS_INVALID", "price 1E+400 of {ticker} is not below 10^15"),
+        (GarbageKind.NEGATIVE_PRICES, 422, "PRICE_UNAVAILABLE", "unusable price -{price}: not above 0"),
+        (GarbageKind.ZERO_PRICES, 422, "PRICE_UNAVAILABLE", "unusable price 0.00: not above 0"),
+    ],
 )
-def test_prices_that_nobody_could_pay_trade_nothing(standard: Api, neighbours: Neighbours, kind: GarbageKind) -> None:
-    made = created(standard, positions=[position(neighbours.securities(1)[0])], portfolios=[neighbours.portfolio()])
+def test_prices_that_cannot_be_used_are_reported_with_their_value_and_trade_nothing(
+    standard: Api, neighbours: Neighbours, kind: GarbageKind, status: int, code: str, reason: str
+) -> None:
+    """The error names the security, the value and why it cannot be used."""
+    security_id = neighbours.securities(1)[0]
+    made = created(standard, positions=[position(security_id)], portfolios=[neighbours.portfolio()])
     neighbours.inject(Service.PRICING, Garbage(kind=kind))
-    standard.post(path(made, "/rebalance")).expect(503, "EXTERNAL_SERVICE_ERROR")
+    error = standard.post(path(made, "/rebalance")).expect(status, code).error
+    ticker = neighbours.world.by_id[security_id].ticker
+    assert reason.format(ticker=ticker, price=neighbours.price(security_id)) in error["message"]
+    if status == 422:
+        assert error["details"]["securityIds"] == [security_id]
+    if code == "PRICE_UNAVAILABLE":
+        (price,) = error["details"]["prices"]
+        assert (price["securityId"], price["ticker"], price["reason"]) == (security_id, ticker, "UNUSABLE")
+        assert Decimal(price["value"]) <= 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(GarbageKind.DUPLICATES, "has several balances"), (GarbageKind.HUGE, "1E+999999, which is not below 10^15")],
+)
+def test_books_that_contradict_themselves_are_no_outage(
+    standard: Api, neighbours: Neighbours, kind: GarbageKind, reason: str
+) -> None:
+    """Repeated balances and numbers beyond the limits are 422 and name the securities: a retry would not help."""
+    security_id = neighbours.securities(1)[0]
+    portfolios = [neighbours.portfolio("100000", {security_id: "7"})]
+    made = created(standard, positions=[position(security_id)], portfolios=portfolios)
+    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Garbage(kind=kind))
+    error = standard.post(path(made, "/rebalance")).expect(422, "BOOKS_INVALID").error
+    assert reason in error["message"]
+    assert error["details"]["securityIds"] == [security_id]
+    assert error["details"]["service"] == "portfolio-accounting"
+
+
+def test_invalid_books_of_one_portfolio_fail_only_that_portfolio(standard: Api, neighbours: Neighbours) -> None:
+    """A quantity beyond the limits next to the widest one that is allowed."""
+    security_id = neighbours.securities(1)[0]
+    portfolios = [
+        neighbours.portfolio("100000", {security_id: quantity})
+        for quantity in ("1000000000000000", "0." + "0" * 17 + "1")
+    ]
+    made = created(standard, positions=[position(security_id)], portfolios=portfolios)
+    body = standard.post(path(made, "/rebalance")).expect(200).body
+    assert [each["status"] for each in body] == ["FAILED", "COMPLETED"]
+    assert body[0]["error"]["code"] == "BOOKS_INVALID"
+    assert "which is not below 10^15" in body[0]["error"]["message"]
 
 
 def test_a_portfolio_that_fails_costs_only_itself(

@@ -54,6 +54,9 @@ class Judge:
                 assert failure.details["service"] in failure.message, told
                 assert failure.details["cause"], told
                 assert failure.details["reason"] in failure.message, told
+            case "BOOKS_INVALID":
+                assert failure.details["service"] in self.blamed, told
+                assert failure.details["reason"] in failure.message, told
             case "DATABASE_UNAVAILABLE":
                 assert "database" in self.blamed, told
             case "DEADLINE_EXCEEDED" | "OVERLOADED":

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from integrations.http.client import SHORTEST_WAIT_SECONDS
 from integrations.http.errors import Cause, ServiceError
 from tests.integrations.conftest import Handler, MakeClient, Notebook, serving
 
@@ -87,7 +88,7 @@ async def test_the_last_retry_may_still_succeed(make_client: MakeClient, no_wait
     assert len(server.requests) == 4
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 413, 422, 429, 499, 301, 304])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 499, 301, 304])
 async def test_an_answer_below_500_is_never_repeated(make_client: MakeClient, no_waits: None, status: int) -> None:
     async with serving(answering(status)) as server:
         with pytest.raises(ServiceError) as raised:
@@ -103,15 +104,26 @@ async def test_no_retries_means_one_request(make_client: MakeClient) -> None:
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(("retry_after", "expected"), [("3", [3.0, 3.0, 4.0]), ("0", [1.0, 2.0, 4.0])])
-async def test_a_retry_waits_as_long_as_the_service_asks_but_never_less_than_usual(
-    make_client: MakeClient, waits: list[float], retry_after: str, expected: list[float]
+@pytest.mark.parametrize("status", [408, 429, 503])
+@pytest.mark.parametrize(("retry_after", "expected"), [("3", [3.0] * 3), (None, [1.0, 2.0, 4.0])])
+async def test_a_retry_waits_as_long_as_the_service_asks_or_as_usual(
+    make_client: MakeClient, waits: list[float], status: int, retry_after: str | None, expected: list[float]
 ) -> None:
-    async with serving(answering(503, retry_after=retry_after)) as server:
+    """`Retry-After` replaces the usual waits of 1, 2 and 4 seconds; a busy service is treated like a failing one."""
+    async with serving(answering(status, retry_after=retry_after)) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=None)
     assert waits == expected
-    assert raised.value.retry_after == float(retry_after)
+    assert raised.value.status == status
+    assert raised.value.retry_after == (None if retry_after is None else float(retry_after))
+
+
+async def test_a_retry_after_of_0_is_a_short_wait(make_client: MakeClient, notebook: Notebook) -> None:
+    """A service that asks for a retry at once is not flooded."""
+    async with serving(answering(429, retry_after="0")) as server:
+        with pytest.raises(ServiceError):
+            await make_client(server.url).get("/x", expect=list[int], deadline=None)
+    assert notebook.waits == [SHORTEST_WAIT_SECONDS] * 3
 
 
 async def test_retry_after_may_be_a_date(make_client: MakeClient, waits: list[float]) -> None:
@@ -152,10 +164,17 @@ async def test_without_a_deadline_a_retry_after_of_an_hour_is_not_waited_for(mak
     assert len(server.requests) == 1
 
 
-async def test_a_429_that_names_its_time_is_repeated_then(make_client: MakeClient, waits: list[float]) -> None:
-    async with serving(answering(429, 200, retry_after="5")) as server:
-        assert await make_client(server.url).get("/x", expect=list[int], deadline=None) == []
-    assert waits == [5.0]
+@pytest.mark.parametrize(("status", "seconds"), [(408, 0.5), (429, 0.5)])
+async def test_a_busy_service_is_not_waited_for_beyond_the_deadline(
+    make_client: MakeClient, status: int, seconds: float
+) -> None:
+    """If the wait of one second would end after the deadline, the error is raised at once."""
+    async with serving(answering(status, 200)) as server:
+        started = time.monotonic()
+        with pytest.raises(ServiceError) as raised:
+            await make_client(server.url).get("/x", expect=list[int], deadline=started + seconds)
+        assert time.monotonic() - started < seconds
+    assert (raised.value.cause, raised.value.status) == (Cause.STATUS, status)
 
 
 async def test_no_retry_begins_that_cannot_finish_before_the_deadline(make_client: MakeClient) -> None:

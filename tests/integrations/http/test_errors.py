@@ -23,6 +23,8 @@ def test_an_error_survives_pickling_with_everything_it_says(kind: type[ServiceEr
         (Cause.CONNECTION, None, True),
         (Cause.STATUS, 500, True),
         (Cause.STATUS, 599, True),
+        (Cause.STATUS, 408, True),
+        (Cause.STATUS, 429, True),
         (Cause.STATUS, 499, False),
         (Cause.STATUS, 302, False),
         (Cause.BAD_PAYLOAD, None, False),
@@ -30,7 +32,7 @@ def test_an_error_survives_pickling_with_everything_it_says(kind: type[ServiceEr
         (Cause.DEADLINE, None, False),
     ],
 )
-def test_only_timeouts_lost_connections_and_5xx_are_retryable(
+def test_only_silent_failing_and_busy_services_are_worth_a_retry(
     cause: Cause, status: int | None, retryable: bool
 ) -> None:
     assert ServiceError("pricing", cause, "why", status=status).retryable is retryable

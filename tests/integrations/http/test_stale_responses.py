@@ -12,7 +12,7 @@ import pytest
 from integrations.http import connections as connections_module
 from integrations.http.errors import Cause, ServiceError
 from integrations.portfolio_accounting import PortfolioAccounting
-from integrations.pricing import Pricing
+from integrations.pricing import NO_PRICE, Pricing
 from integrations.security import Securities
 from tests.integrations.conftest import MakeClient, Notebook
 
@@ -237,7 +237,7 @@ async def test_a_missing_price_is_confirmed_on_a_connection_of_its_own(make_clie
     async with listening(reply) as upstream:
         pricing = Pricing(make_client(upstream.url, retries=0, connections=1))
         for number in range(5):
-            assert await pricing.price("NONE", deadline=None) is None
+            assert await pricing.price("NONE", deadline=None) == NO_PRICE
             assert await pricing.price(f"T{number}", deadline=None) == 1
 
 
