@@ -21,7 +21,7 @@ from solver.files.problems import InvalidFile, shown
 from solver.files.report import render_page
 from solver.files.targets import read_targets
 from solver.files.terminal import Column, table, terminal_width, wrapped
-from solver.files.text import read_text
+from solver.files.text import read_table_text, read_text
 from solver.files.writing import write_completely
 from solver.planning.exact import plain
 from solver.planning.plan import NoPlan, Plan, percent, proof_sentence
@@ -103,9 +103,9 @@ METAVARS = {"--prices": "FILE", "--cash": "MONEY", "--rules": "FILE.json", "--ou
 def _run(request: Request, output: TextIO) -> None:
     out = _output_path(request)
     stated = None if request.cash is None else _money(request.cash)
-    holdings = read_holdings(read_text(Path(request.holdings)))
-    targets = read_targets(read_text(Path(request.targets)))
-    prices = None if request.prices is None else read_prices(read_text(Path(request.prices)))
+    holdings = read_holdings(read_table_text(Path(request.holdings)))
+    targets = read_targets(read_table_text(Path(request.targets)))
+    prices = None if request.prices is None else read_prices(read_table_text(Path(request.prices)))
     rules = Rules() if request.rules is None else _rules(request.rules)
     inputs = combine(holdings, targets, prices, stated, hold_unpriced=rules.unpriced is Unpriced.HOLD)
     rules, remarks = _known_ids(rules, inputs)

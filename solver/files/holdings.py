@@ -5,14 +5,14 @@ from decimal import Decimal
 from msgspec import Struct
 
 from solver.files.identity import Identified, identified
-from solver.files.numerals import Numeral, currency_of
+from solver.files.numerals import CURRENCY_CODES, Numeral, currency_of
 from solver.files.problems import InvalidFile, shown
 from solver.files.records import is_footer
 from solver.files.table import HOLDINGS, Row, Table, find_table
 from solver.files.text import Text
 from solver.planning.columns import IDENTIFIERS, Role
 from solver.planning.exact import EXACT, plain
-from solver.planning.labels import is_cash, is_pending, is_total
+from solver.planning.labels import is_cash, is_certain_total, is_pending, is_total
 
 
 class Holding(Struct, frozen=True):
@@ -45,11 +45,12 @@ class CashRow(Struct, frozen=True):
 
 
 class Holdings(Struct, frozen=True):
-    """What a file of holdings says."""
+    """What a file of holdings says; `cash_without_amount` is the line of a cash row that is blank."""
 
     table: Table
     holdings: tuple[Holding, ...]
     cash: tuple[CashRow, ...]
+    cash_without_amount: int | None
 
 
 def read_holdings(text: Text) -> Holdings:
@@ -63,10 +64,12 @@ def read_holdings(text: Text) -> Holdings:
     assert quantity is not None
     securities, cash = _classified(table, quantity, table.column(Role.PRICE))
     amounts = _Amounts(table, [*securities, *cash])
+    found = {row.line: _cash(table, row, amounts) for row in cash}
     return Holdings(
         table,
         tuple(_holding(table, row, amounts, quantity) for row in securities),
-        tuple(row for row in (_cash(table, row, amounts) for row in cash) if row is not None),
+        tuple(row for row in found.values() if row is not None),
+        next((line for line, row in found.items() if row is None), None),
     )
 
 
@@ -102,8 +105,11 @@ def _classified(table: Table, quantity: int, price: int | None) -> tuple[list[Ro
         has_quantity = bool(row.record.cell(quantity).strip("-* "))
         if _is_cash_row(table, row, labels, has_quantity=has_quantity):
             cash.append(row)
-        elif any(map(is_total, labels)) and (price is None or not row.record.cell(price).strip("-* ")):
+        elif any(map(is_total, labels)) and not (has_quantity and _has_price(row, price)):
             skipped.append(row)
+        elif labels and is_certain_total(labels[0]):
+            problem = f'"{shown(labels[0])}" is either a total or a security: remove the row, or use another identifier'
+            raise table.problem(problem, row)
         elif any(map(is_pending, labels)):
             _reject_pending(table, row)
             skipped.append(row)
@@ -112,6 +118,7 @@ def _classified(table: Table, quantity: int, price: int | None) -> tuple[list[Ro
         elif not labels:
             raise table.problem("the row has a quantity, but no security", row)
         else:
+            _reject_currency(table, row, labels[0], price)
             securities.append(row)
     securities, footers = _without_footers(securities)
     for row in sorted([*skipped, *footers], key=lambda row: row.line):
@@ -119,6 +126,18 @@ def _classified(table: Table, quantity: int, price: int | None) -> tuple[list[Ro
             f'line {row.line} is no security and is ignored: "{shown(" ".join(row.record.filled))[:60]}"'
         )
     return securities, cash
+
+
+def _reject_currency(table: Table, row: Row, label: str, price: int | None) -> None:
+    """Reject a row named like a currency and priced like money: some currencies are symbols of funds as well."""
+    cell = "" if price is None else row.record.cell(price)
+    if label.upper() in CURRENCY_CODES and cell.strip("$€£ ").rstrip("0").rstrip(".,") in ("", "1"):
+        problem = f'"{shown(label)}" is either cash or a security: call the row Cash, or state its price with --prices'
+        raise table.problem(problem, row)
+
+
+def _has_price(row: Row, price: int | None) -> bool:
+    return price is None or bool(row.record.cell(price).strip("-* "))
 
 
 def _summaries(table: Table) -> list[Row]:
@@ -243,7 +262,7 @@ def _cash(table: Table, row: Row, amounts: _Amounts) -> CashRow | None:
         worth = EXACT.multiply(quantity.value(None), price.value(None) if price is not None else Decimal(1))
         if abs(worth - amount) > abs(amount) / 1000 + 1:
             raise table.problem(f"the cash is either {plain(worth)} or {plain(amount)}: state one amount", row)
-    elif quantity is not None and price is not None and price.value(None) != 1:
+    elif quantity is not None and price is not None and price.value(None) not in (1, quantity.value(None)):
         raise table.problem(
             f"the cash is either {plain(quantity.value(None))} or {plain(price.value(None))}: state one amount", row
         )

@@ -67,6 +67,9 @@ def common_role(groups: Sequence[tuple[str, Sequence[Identified]]]) -> tuple[Rol
             chosen = (role,) * len(groups)
             if role is not Role.NAME or _overlap(groups, chosen):
                 return chosen
+    for role in IDENTIFIERS[:-1]:
+        if all(not rows or any(role in row.names for row in rows) for _, rows in groups):
+            return (role,) * len(groups)
     # A column such as "Security" can have symbols, ISINs or names.
     best: tuple[Role, ...] | None = None
     most = 0

@@ -137,9 +137,9 @@ class _Combination:
     def _note_unmatched(self, wanted: dict[str, Target], held: dict[str, list[Holding]]) -> None:
         outside = [name for name in held if name not in wanted]
         if outside and len(outside) == len(held):
-            self.notes.append("none of the held securities has a target, so all that can be sold is sold")
+            self.notes.append("none of the held securities has a target")
         elif outside:
-            self.notes.append(f"held without a target, to be sold: {_some(outside)}")
+            self.notes.append(f"held without a target: {_some(outside)}")
         new = [name for name in wanted if name not in held]
         if new:
             self.notes.append(f"with a target, but not held: {_some(new)}")
@@ -252,6 +252,12 @@ class _Combination:
                 raise InvalidFile(
                     file, f"cash is stated twice, in lines {first.line} and {row.line}: state one amount", line=row.line
                 )
+        if not rows and stated is None and self.holdings.cash_without_amount is not None:
+            raise InvalidFile(
+                file,
+                "the cash row has no amount: state it there or with --cash",
+                line=self.holdings.cash_without_amount,
+            )
         if not rows:
             self.notes.append(
                 "no cash row and no --cash: the cash is 0" if stated is None else f"cash of --cash: {plain(stated)}"

@@ -18,7 +18,7 @@ _CURRENCIES = {
     "C$": "CAD", "CA$": "CAD", "AU$": "AUD", "HK$": "HKD", "NZ$": "NZD", "S$": "SGD", "KR": "SEK", "ZŁ": "PLN",
     "₹": "INR", "R$": "BRL", "₩": "KRW", "KČ": "CZK", "₪": "ILS",
 }  # fmt: skip
-_CODES = frozenset(
+CURRENCY_CODES = frozenset(
     [
         "USD",
         "EUR",
@@ -80,6 +80,8 @@ _GROUPED = {
     separator: re.compile(rf"[0-9]{{1,3}}(?:{re.escape(separator)}[0-9]{{3}})+", re.ASCII) for separator in ",.' "
 }
 LONGEST = 40
+_SIMPLE = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,2})?", re.ASCII)
+"""Numbers that need no further reading, without a sign, and with too few decimals to be thousands."""
 
 
 class NotNumber(ValueError):
@@ -97,6 +99,7 @@ class Numeral(Struct, frozen=True):
         currency: ISO code, if it has a currency.
         decimal: the decimal separator, if the number itself leaves no doubt about it.
         ambiguous: whether it can be a thousand or a fraction, such as "1,234".
+        number: the number, once it is decided.
     """
 
     text: str
@@ -106,6 +109,7 @@ class Numeral(Struct, frozen=True):
     currency: str | None
     decimal: str | None
     ambiguous: bool
+    number: Decimal | None = None
 
     def value(self, decimal: str | None) -> Decimal:
         """Return the number with the given decimal separator; None if the column has no separators that matter.
@@ -113,6 +117,8 @@ class Numeral(Struct, frozen=True):
         Raises:
             NotNumber: its separators contradict that.
         """
+        if self.number is not None:
+            return self.number
         if self.ambiguous and decimal is None:
             separator = COMMA if COMMA in self.core else POINT
             thousand = self.core.replace(separator, "")
@@ -153,6 +159,8 @@ def read_numeral(cell: str) -> Numeral | None:
     Raises:
         NotNumber: it is no number.
     """
+    if _SIMPLE.fullmatch(cell):  # nearly all cells of a large file
+        return Numeral(cell, cell, False, False, None, POINT if POINT in cell else None, False)
     text = cell.translate(_SPACES).translate(_MINUS).translate(_APOSTROPHES).strip()
     if text.lower() in EMPTY:
         return None
@@ -205,7 +213,7 @@ def _without_currency(text: str) -> tuple[str, str | None]:
 def currency_of(mark: str) -> str | None:
     """Return the ISO code of a currency's sign or code; None if it is unknown."""
     mark = mark.strip().upper()
-    return mark if mark in _CODES else _CURRENCIES.get(mark)
+    return mark if mark in CURRENCY_CODES else _CURRENCIES.get(mark)
 
 
 def _separators(cell: str, core: str) -> tuple[str | None, bool]:

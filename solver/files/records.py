@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from solver.files.numerals import EMPTY
 from solver.files.problems import InvalidFile
 from solver.files.text import Text
 
@@ -31,9 +32,11 @@ class Record(Struct, frozen=True):
 
 
 def is_footer(record: Record) -> bool:
-    """Whether a record is only a sentence."""
-    filled = record.filled
-    return len(filled) == 1 and record.cell(0) == filled[0] and len(filled[0].split()) >= _SENTENCE_WORDS
+    """Whether a record is only a sentence, which may have commas but no numbers behind them."""
+    first, others = record.cell(0), [cell for cell in record.cells[1:] if cell]
+    if len(first.split()) < _SENTENCE_WORDS or any(char.isdigit() for cell in others for char in cell):
+        return False
+    return not others or any(cell.lower() not in EMPTY for cell in others)
 
 
 def declared_delimiter(text: Text) -> str | None:
@@ -48,7 +51,7 @@ def split_records(text: Text, delimiter: str) -> Iterator[Record]:
     Raises:
         InvalidFile: a quoted cell is not closed or is followed by text, or a cell is too long.
     """
-    reader = csv.reader(io.StringIO(text.content, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text.content, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     line = 1
     try:
         for cells in reader:

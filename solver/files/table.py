@@ -1,8 +1,8 @@
 """The table in a file: its delimiter, header and rows, between whatever a broker writes above and below it."""
 
 from collections.abc import Iterable
-from decimal import Decimal
 
+import msgspec
 from msgspec import Struct
 
 from solver.files.numerals import COMMA, POINT, NotNumber, Numeral, agreed_decimal, read_numeral
@@ -84,12 +84,13 @@ class Table(Struct):
         if decimal == COMMA or any(numeral.ambiguous for numeral in found.values()):
             kind = "comma" if decimal == COMMA else "point"
             self._note(f'"{shown(self.headers[index])}" has a decimal {kind}')
+        decided: dict[int, Numeral] = {}
         for line, numeral in found.items():
             try:
-                numeral.value(decimal)
+                decided[line] = _decided(numeral, decimal)
             except NotNumber as problem:
                 raise InvalidFile(self.file, str(problem), line=line, column=self.headers[index]) from None
-        return {line: _decided(numeral, decimal) for line, numeral in found.items()}
+        return decided
 
     def _note(self, note: str) -> None:
         if note not in self.notes:
@@ -139,10 +140,8 @@ _NUMBERS = (
 
 
 def _decided(numeral: Numeral, decimal: str | None) -> Numeral:
-    value: Decimal = abs(numeral.value(decimal))
-    return Numeral(
-        numeral.text, f"{value:f}", numeral.negative, numeral.percent, numeral.currency, POINT, ambiguous=False
-    )
+    """Return a number that has its value, whatever its separators mean."""
+    return msgspec.structs.replace(numeral, number=numeral.value(decimal))
 
 
 class Purpose(Struct, frozen=True):
@@ -215,15 +214,16 @@ def _reject_orders(table: Table, purpose: Purpose) -> None:
     """Reject a table with a column of nothing but directions of trades, whatever its header is."""
     for index, header in enumerate(table.headers):
         directions = {cell.lower() for row in table.rows if (cell := row.record.cell(index))}
-        if directions and directions <= _DIRECTIONS:
+        if directions & _DIRECTIONS and directions <= _DIRECTIONS | _ACTIVITIES:
             raise InvalidFile(
                 table.file,
-                f"is a list of transactions, not of {purpose.name}: it contains {' and '.join(sorted(directions))}",
+                f"is a list of transactions, not of {purpose.name}: it contains {', '.join(sorted(directions))}",
                 line=table.header_line,
                 column=header,
             )
 
 
+_ACTIVITIES = {"dividend", "deposit", "withdrawal", "interest", "fee", "tax", "split", "transfer", "reinvestment"}
 _DIRECTIONS = {"buy", "sell", "bought", "sold", "bot", "sld", "b", "s", "kauf", "verkauf", "achat", "vente"}
 
 
@@ -270,7 +270,12 @@ def _below(text: Text, delimiter: str, records: Iterable[Record], header: Record
     table = Table(text.file, header.line, header.cells, roles_of(header.cells), [], [], delimiter)
     table.notes.append(f"{text.encoding}, columns separated by {DELIMITERS[delimiter]}, header in line {header.line}")
     heading, inside, above = "", False, 0
+    numbers = [index for role in _NUMBERS for index in table.roles.get(role, [])]
     for record in records:
+        if inside and any(record.cell(index)[:1].isdigit() for index in numbers):
+            _check_width(table, record)
+            table.rows.append(Row(record, heading))
+            continue
         filled = record.filled
         if not filled:
             continue

@@ -1,5 +1,6 @@
 """Targets from a file: for each security a share of the market value, with or without a drift band."""
 
+import re
 from decimal import Decimal
 
 from msgspec import Struct
@@ -48,6 +49,7 @@ def read_targets(text: Text) -> Targets:
         InvalidFile: it is unclear what the file says; the message names line, column and the choice.
     """
     table = find_table(text, TARGETS)
+    _reject_bounds(table)
     index = _target_column(table)
     rows = _rows(table)
     numerals = table.numbers(index, rows)
@@ -59,6 +61,7 @@ def read_targets(text: Text) -> Targets:
     drifts = {role: _drifts(table, role, rows, scale) for role in (Role.DRIFT, Role.LOW_DRIFT, Role.HIGH_DRIFT)}
     prices = _prices(table, rows)
     _note_bands(table, drifts)
+    _reject_weights(table, rows, {line: numeral.value(None) * scale for line, numeral in numerals.items()}, drifts)
     found = [
         TargetRow(
             identified(table, row),
@@ -74,6 +77,46 @@ def read_targets(text: Text) -> Targets:
     if not securities:
         raise InvalidFile(table.file, "has no securities below its header", line=table.header_line)
     return Targets(table, tuple(securities))
+
+
+_BOUNDS = re.compile(
+    r"(?:min|max|minimum|maximum|lower|upper)(?: (?:weight|bound|limit|target|allocation))?(?: ?\(?%\)?)?"
+)
+
+
+def _reject_bounds(table: Table) -> None:
+    """Reject columns of smallest and largest weights, which are not drifts and must not be ignored."""
+    for header in table.headers:
+        if _BOUNDS.fullmatch(normalized(header)):
+            raise InvalidFile(
+                table.file,
+                "is a bound of the weight: state the distance from the target in columns Low drift and High drift",
+                line=table.header_line,
+                column=header,
+            )
+
+
+def _reject_weights(
+    table: Table, rows: list[Row], targets: dict[int, Decimal], drifts: dict[Role, dict[int, Decimal] | None]
+) -> None:
+    """Reject columns such as Low and High whose numbers can be drifts or the weights that they allow."""
+    low, high = drifts[Role.LOW_DRIFT], drifts[Role.HIGH_DRIFT]
+    if low is None or high is None:
+        return
+    header = table.headers[table.roles[Role.LOW_DRIFT][0]]
+    lines = [row.line for row in rows if targets[row.line] and row.line in low and row.line in high]
+    around = all(low[line] <= targets[line] <= high[line] for line in lines)
+    if lines and around and not _DRIFT_WORDS & set(normalized(header).split()):
+        raise InvalidFile(
+            table.file,
+            "the numbers are either drifts or weights, as each target lies between its low and its high: name the"
+            " columns Low drift and High drift if they are distances from the target",
+            line=lines[0],
+            column=header,
+        )
+
+
+_DRIFT_WORDS = {"drift", "tolerance", "lowdrift"}
 
 
 def _target_column(table: Table) -> int:

@@ -46,6 +46,21 @@ class Text(Struct, frozen=True):
     encoding: str
 
 
+def read_table_text(path: Path) -> Text:
+    """Read a text file that should contain a table.
+
+    Raises:
+        InvalidFile: it cannot be read, or is of another kind.
+    """
+    text = read_text(path)
+    start = text.content[:1000].lstrip().lower()
+    if start.startswith(("<!doctype", "<html", "<?xml", "<table")):
+        raise InvalidFile(text.file, "is HTML or XML, not CSV: save it as CSV")
+    if start.startswith(("{", "[{")):
+        raise InvalidFile(text.file, "is JSON, not CSV: export a table as CSV")
+    return text
+
+
 def read_text(path: Path) -> Text:
     """Read a text file of at most 100,000 lines and 64 MiB.
 
@@ -58,10 +73,7 @@ def read_text(path: Path) -> Text:
         if data.startswith(signature):
             raise InvalidFile(file, f"is {kind}")
     text = _decode(data, file)
-    start = text.content[:1000].lstrip().lower()
-    if start.startswith(("<!doctype", "<html", "<?xml", "<table")):
-        raise InvalidFile(file, "is HTML or XML, not CSV: save it as CSV")
-    if not start:
+    if not text.content.strip():
         raise InvalidFile(file, "is empty")
     return text
 

@@ -7,7 +7,8 @@ _CASH = re.compile(
     r"""
     (?: \$?cash (?: [-_:/ ]? \(? [a-z]{3} \)? )?              # CASH, $CASH-USD, Cash (EUR)
       | [a-z]{3} [ -]? cash                                   # USD cash
-      | cash \ (?: & | and ) \ (?: cash\ (?: investments? | equivalents? | fund .* ) | sweep .* | money\ market )
+      | cash \ (?: & | and ) \ (?: cash\ (?: investments? | fund .* ) | (?: cash\ )? equivalents? | sweep .* )
+      | cash \ (?: & | and ) \ money\ market
       | cash \ & \ cash \ fund .*
       | (?: core | settled | available | free | uninvested | total | account | net | ending | starting | held | in )
         \ cash (?: \ balance )?
@@ -24,6 +25,7 @@ _TOTAL = re.compile(
     r"(?:account |grand |portfolio |sub[- ]?|positions? |overall )?totals?:?(?: .*)?|sum|summe|gesamt(?:summe|wert)?"
     r"|totale|somme|saldo|net (?:asset|account|liquidation) value|nav|account value"
 )
+_CERTAIN_TOTAL = re.compile(r"(?:account |grand |portfolio |overall |sub[- ]?)?totals?:?")
 _PENDING = re.compile(r"pending activity|unsettled (?:activity|cash|trades)|pending (?:cash|credits?|debits?|trades)")
 
 
@@ -39,6 +41,11 @@ def is_cash(label: str) -> bool:
 def is_total(label: str) -> bool:
     """Whether a label calls its row a total."""
     return _TOTAL.fullmatch(_folded(label)) is not None
+
+
+def is_certain_total(label: str) -> bool:
+    """Whether a label is that of a total alone, and not the beginning of a name."""
+    return _CERTAIN_TOTAL.fullmatch(_folded(label)) is not None
 
 
 def is_pending(label: str) -> bool:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from solver.files.holdings import read_holdings
+from solver.files.text import read_table_text
 from tests.solver.files.planning import plan, rejection, trades
 
 TARGETS = "symbol,target\nAAA,50%\nBBB,40%\n"
@@ -166,3 +168,56 @@ def test_two_columns_that_can_be_the_price_are_an_error(tmp_path: Path) -> None:
     """The user decides which one applies."""
     error = rejection(tmp_path, "symbol,quantity,price,last price\nAAA,100,10,11\n", TARGETS)
     assert 'the columns "price" and "last price" can each be the price' in error
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("USD,500,1", '"USD" is either cash or a security'),
+        ("EUR,500,", '"EUR" is either cash or a security'),
+        ("Total,150,30", '"Total" is either a total or a security'),
+        ("Cash,,", "the cash row has no amount"),
+        ("Cash,500,499", "the cash is either 500 or 499"),
+        (",150,", "the row has a quantity, but no security"),
+    ],
+)
+def test_a_row_with_two_meanings_is_an_error(row: str, problem: str, tmp_path: Path) -> None:
+    """What may be cash, a total or a security is decided by the user."""
+    error = rejection(tmp_path, f"{HELD}{row}\n", TARGETS)
+    assert "holdings.csv, line 4" in error
+    assert problem in error
+
+
+@pytest.mark.parametrize(
+    "row", ["Total,,2000", "Total,150,", "", "Prices as of the close, delayed", "# all data delayed"]
+)
+def test_totals_and_sentences_below_the_table_are_ignored(row: str, tmp_path: Path) -> None:
+    """They change nothing, and are reported."""
+    assert trades(tmp_path, f"{HELD}\n{row}\n", TARGETS) == {"BBB": "-10"}
+
+
+def test_a_list_of_trades_is_recognised_by_its_cells(tmp_path: Path) -> None:
+    """Directions in any column make a list of transactions, whatever its header."""
+    held = "symbol,kind,quantity,price\nAAA,Buy,100,10\nBBB,Dividend,50,20\n"
+    error = rejection(tmp_path, held, TARGETS)
+    assert 'column "kind": is a list of transactions' in error
+
+
+def test_json_is_not_csv(tmp_path: Path) -> None:
+    """An export of activities as JSON is named as such."""
+    assert "is JSON, not CSV" in rejection(tmp_path, '{"activities": []}\n', TARGETS)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_lines_are_read_in_seconds(tmp_path: Path) -> None:
+    """A file at the limit of lines is read, and its totals are right."""
+    rows = "".join(f"S{index},{index % 90 + 1},1.5\n" for index in range(99_990))
+    table = read_holdings(read_table_text(write(tmp_path / "large.csv", f"symbol,quantity,price\n{rows}")))
+    assert len(table.holdings) == 99_990
+    assert sum(row.quantity for row in table.holdings) == sum(index % 90 + 1 for index in range(99_990))
+
+
+def write(path: Path, content: str) -> Path:
+    """Write a file and return its path."""
+    path.write_text(content)
+    return path

@@ -48,6 +48,8 @@ def test_the_scale_is_decided_for_the_column_and_reported(targets: str, because:
         ("symbol,target,drift,low drift\nAAA,60%,2%,2%\n", "keep the one or the others"),
         ("symbol,target\nAAA,60%\nBBB,30%\nCash,5%\n", "5% remain as cash, but the targets leave 10%"),
         ("symbol,target\nAAA,60%\nBBB,30%\nCash,5%\nCash,5%\n", "states the cash twice, in lines 4 and 5"),
+        ("symbol,target,low,high\nAAA,50%,45%,55%\nBBB,40%,35%,45%\n", "the numbers are either drifts or weights"),
+        ("symbol,target,min,max\nAAA,50%,45%,55%\n", "is a bound of the weight"),
         ("symbol,weight,share of model\nAAA,60%,1\n", "AAA"),
     ],
 )
