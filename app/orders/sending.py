@@ -6,7 +6,7 @@ the database leaves a plan that any process continues when the lease has expired
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from bson import ObjectId
@@ -41,7 +41,6 @@ from integrations import FoundOrder, OrderOutcome, Orders, PostResult, ServiceEr
 from persistence import DuplicateTimestamp, OrderPost, OrderRepository
 
 _TIMESTAMP_ATTEMPTS: Final = 5
-_SUBMIT_AGAIN: Final = timedelta(seconds=10)
 _NOT_CREATED: Final = "The Order Service did not create this order in {posts} attempts."
 
 
@@ -258,7 +257,10 @@ class _Work:
         """Submit orders, then ask which of them are submitted: the response of the submission does not tell."""
         submissions = self._lease.plan.submissions + 1
         await self._lease.store(
-            {"submissions": submissions, "submitAt": self._lease.plan.updated_at + _SUBMIT_AGAIN * submissions},
+            {
+                "submissions": submissions,
+                "submitAt": self._lease.plan.updated_at + self._limits.query_interval * submissions,
+            },
             until=self._lease.sending_ends,
         )
         orders = [self._lease.plan.orders[each] for each in indexes]

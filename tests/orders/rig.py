@@ -1,8 +1,10 @@
 """A service that sends orders, on a real database and a simulated Order Service, and the oracle of what was created."""
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -22,9 +24,9 @@ FAST: Mapping[str, str] = {
     "ORDERS_ENABLED": "true",
     "ORDER_SERVICE_TIMEOUT_SECONDS": "0.8",
     "ORDER_LEASE_SECONDS": "1.6",
-    "ORDER_QUIET_SECONDS": "0.8",
-    "ORDER_QUERY_INTERVAL_SECONDS": "0.2",
-    "ORDER_SWEEP_SECONDS": "0.3",
+    "ORDER_QUIET_SECONDS": "0.5",
+    "ORDER_QUERY_INTERVAL_SECONDS": "0.1",
+    "ORDER_SWEEP_SECONDS": "0.2",
     "ORDER_RESPONSE_SECONDS": "6",
     "EXTERNAL_SERVICE_RETRIES": "0",
     "CIRCUIT_BREAKER_FAILURES": "1000",
@@ -68,6 +70,13 @@ class OrderServiceControl:
         """Return how many calls of a route arrived since the last `forget_calls`."""
         routes = self._client.get("/calls").raise_for_status().json()["routes"]
         return sum(each["count"] for each in routes if each["route"] == route)
+
+    def await_calls(self, route: str, count: int, seconds: float = 20) -> None:
+        """Wait until a route has received this many calls."""
+        until = time.monotonic() + seconds
+        while self.calls(route) < count:
+            assert time.monotonic() < until, f"{route} has received only {self.calls(route)} of {count} calls"
+            time.sleep(0.01)
 
     def forget_calls(self) -> None:
         self._request("DELETE", "/calls")
@@ -136,6 +145,10 @@ class OrderingService:
         """Request the orders of a rebalance."""
         return self.call("POST", f"/rebalance/{rebalance_id}/orders", body, **headers)
 
+    def metrics(self) -> str:
+        """Return the service's metrics."""
+        return httpx.get(f"{self.url}/metrics").raise_for_status().text
+
     def state(self, rebalance_id: str) -> Json:
         """Return the state of the orders of a rebalance."""
         response = self.call("GET", f"/rebalance/{rebalance_id}/orders")
@@ -158,6 +171,23 @@ class OrderingService:
     def finished(self, rebalance_id: str, seconds: float = 20) -> Json:
         """Wait until every order has an outcome, and return the state."""
         return self.until(rebalance_id, lambda state: not state["pending"] and not state["unknown"], seconds)
+
+    def send_from_many(self, rebalance_id: str, callers: int) -> None:
+        """Request the orders of a rebalance from many callers at once, whatever each of them gets."""
+
+        def send(_: int) -> None:
+            with contextlib.suppress(httpx.HTTPError):
+                self.send(rebalance_id)
+
+        with ThreadPoolExecutor(callers) as pool:
+            list(pool.map(send, range(callers)))
+
+    def is_ready(self) -> bool:
+        """Return whether the service is ready."""
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
 
     def worker(self) -> psutil.Process:
         """Return the process that serves HTTP."""
