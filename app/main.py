@@ -37,11 +37,12 @@ from app.observability.metrics import Metrics
 from app.observability.pool_metrics import register_figures, tell_loss
 from app.observability.tracing import Tracing
 from app.observability.upstream import UpstreamObserver
+from app.operations.background import running
 from app.operations.health import HealthController
 from app.operations.metrics import prometheus
 from app.operations.openapi import pages
 from app.operations.openapi.document import NumberSchemaPlugin
-from app.operations.readiness import Readiness, watching
+from app.operations.readiness import Readiness
 from app.orders.endpoints import OrderController
 from app.orders.parts import open_orders
 from app.rebalancing.endpoints import RebalanceController
@@ -150,8 +151,10 @@ async def _parts(
                 settings.database_name,
                 lease=lease,
                 listeners=(CommandObserver(metrics), ConnectionObserver(metrics)),
+                on_unreadable=lambda collection: metrics.unreadable_documents.labels(collection).inc(),
             )
         )
+        await stack.enter_async_context(running("sweep", database.keep_sweeping, metrics))
         neighbours = await stack.enter_async_context(open_upstreams(_integrations(settings), UpstreamObserver(metrics)))
         solvers = await stack.enter_async_context(
             SolverPool(
@@ -170,7 +173,8 @@ async def _parts(
             timezone=ZoneInfo(settings.trade_date_timezone),
         )
         readiness = Readiness(database, solvers, neighbours)
-        await stack.enter_async_context(watching(readiness))
+        await readiness.check()
+        await stack.enter_async_context(running("readiness", readiness.keep_checking, metrics))
         register_figures(metrics, solvers, neighbours, readiness)
         stack.enter_context(export_metrics(collector, metrics))
         app.state.database = database

@@ -25,8 +25,11 @@ from persistence.documents import (
 )
 from persistence.errors import (
     DatabaseUnavailable,
+    DatabaseUnusable,
+    DocumentUnreadable,
     DuplicateName,
     DuplicateTimestamp,
+    DuplicatesFound,
     IdempotencyConflict,
     IndexConflict,
     KeyInProgress,
@@ -66,8 +69,11 @@ __all__ = [
     "Claimed",
     "Database",
     "DatabaseUnavailable",
+    "DatabaseUnusable",
+    "DocumentUnreadable",
     "DuplicateName",
     "DuplicateTimestamp",
+    "DuplicatesFound",
     "Failure",
     "IdempotencyConflict",
     "IndexConflict",

@@ -1,88 +1,92 @@
-"""Access to the database: applies the indexes first, and raises one error for every kind of outage."""
+"""Access to the database: applies the indexes first, and raises one kind of error for every failure of the database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from contextvars import Context
-from typing import Final
+from typing import Any, Final
 
 import pymongo
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, WriteConcernError
 
+from persistence.causes import no_response, unavailable
 from persistence.codec import Document
-from persistence.errors import DatabaseUnavailable, IndexConflict, PersistenceError
+from persistence.errors import DuplicatesFound, IndexConflict
 from persistence.indexes import INDEXES
 
-# A collection that has grown large without an index takes its time, and would start again from nothing if cut short.
+# Building an index of a large collection takes its time, and would start again from nothing if interrupted.
 _INDEX_SECONDS: Final = 600
 _INDEX_CONFLICTS: Final = (85, 86)  # other options, or another key, under the same name
 _DUPLICATE_KEY: Final = 11000
-# What a server that is shutting down, changing its primary, unsure of its writes or refusing the login answers.
-_UNAVAILABLE_CODES: Final = frozenset(
-    {
-        *(6, 7, 89, 9001),  # the server's own network trouble
-        *(11600, 11602, 91, 189, 10107, 13435, 13436),  # shutting down or not the primary
-        *(50, 64, 262, 202),  # out of time
-        *(13, 18, 8000),  # the login is missing or refused
-        14031,  # the disk is full
-        *(117, 12587, 276),  # another process is building or dropping the same indexes
-        20,  # PyMongo tried a write again whose connection could not be made, as only a replica set lets it
-    }
-)
+
+_CONFIRMATION_SECONDS: Final = 0.5
+_CONFIRMATION_PAUSE_SECONDS: Final = 0.02
 
 
 class Access:
-    """The way to the database: nothing is read or written before the indexes exist, and an outage has one name."""
+    """The way to the database: nothing is read or written before the indexes exist."""
 
     def __init__(self, database: AsyncDatabase[Document], patience: float) -> None:
-        """Access to `database`, whose indexes a call waits for during `patience` seconds."""
+        """Access `database`; a call waits up to `patience` seconds for the indexes."""
         self.database = database
         self._patience = patience
         self._applying: asyncio.Task[None] | None = None
         self._applied = False
+        self._background: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[None]:
-        """A block of database calls.
+        """Run a block of database calls.
 
         Raises:
-            DatabaseUnavailable: the database cannot be reached, did not answer in time, or cannot take writes now.
-            IndexConflict: a collection has an index that is none of ours.
+            DatabaseUnavailable: the database failed, whatever the failure; its `reason` says how.
         """
-        with unavailability():
+        try:
             if not self._applied:
                 await self.apply_indexes(self._patience)
             yield
+        except BulkWriteError as error:
+            # PyMongo's message would repeat every document.
+            raise unavailable(_first_failure(error), self.database.client) from None
+        except PyMongoError as error:
+            raise unavailable(error, self.database.client) from error
 
     async def apply_indexes(self, seconds: float) -> None:
-        """Waits for the indexes, at most so long; they are applied in the background, by one task for all who wait.
+        """Wait up to `seconds` for the indexes; one background task applies them for all callers.
 
         Raises:
-            DatabaseUnavailable: they are not there yet.
-            IndexConflict: a collection has an index that is none of ours.
+            DatabaseUnavailable: they do not exist yet; IndexConflict or DuplicatesFound if a person has to act.
         """
         if self._applied:
             return
         applying = self._applying
         if applying is None or applying.done():
-            # In a context of its own, or it would inherit the time-outs of the call that happened to come first.
-            applying = self._applying = asyncio.create_task(self._apply_indexes(), context=Context())
-        # Before whoever waits for an attempt hears of its end, somebody else may have begun the next.
+            applying = self._applying = self.in_background(self._apply_indexes())
+        # Before every caller that waits for an attempt learns of its end, another may have begun the next attempt.
         done, _ = await asyncio.wait({applying}, timeout=seconds)
         if not done:
-            raise DatabaseUnavailable("The indexes of the database are not ready.")
-        with unavailability():
+            raise no_response(self.database.client, default="its indexes are not ready yet")
+        try:
             applying.result()
+        except PyMongoError as error:
+            raise unavailable(error, self.database.client) from error
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start work that outlives the call that happens to start it, and therefore has no time limit of that call."""
+        task = asyncio.create_task(work, context=Context())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
 
     async def close(self) -> None:
-        """Gives up on indexes that are still being applied."""
-        if self._applying is not None:
-            self._applying.cancel()
-            await asyncio.wait({self._applying})
+        """Cancel what still runs in the background."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _apply_indexes(self) -> None:
-        """Idempotent, and safe in many processes at once; an index that exists costs one round trip."""
+        """Create the missing indexes; safe in many processes at once, and one round trip for each collection."""
         with pymongo.timeout(_INDEX_SECONDS):
             for collection, indexes in INDEXES.items():
                 try:
@@ -90,30 +94,36 @@ class Access:
                 except OperationFailure as error:
                     if error.code in _INDEX_CONFLICTS:
                         raise IndexConflict(collection) from error
+                    if error.code == _DUPLICATE_KEY:
+                        raise DuplicatesFound(collection, _duplicate(error)) from error
                     raise
         self._applied = True
 
 
-@contextmanager
-def unavailability() -> Iterator[None]:
-    """Turns every PyMongo error that means an unreachable or unfit database into `DatabaseUnavailable`."""
-    try:
-        yield
-    except BulkWriteError as error:
-        details = error.details or {}
-        codes = {fault["code"] for fault in (*details["writeErrors"], *details["writeConcernErrors"])}
-        if error.timeout or codes & _UNAVAILABLE_CODES:
-            raise DatabaseUnavailable("The database is not available.") from None
-        # PyMongo's message would repeat every document.
-        raise PersistenceError(f"{len(details['writeErrors'])} writes failed with {sorted(codes)}.") from None
-    except PyMongoError as error:
-        if _is_unavailability(error):
-            raise DatabaseUnavailable("The database is not available.") from error
-        raise
+async def confirmed(error: PyMongoError | AttributeError, is_made: Callable[[], Awaitable[bool]]) -> bool:
+    """Find out whether a failed write was made after all.
+
+    A server that applied a write, but failed before it knew that a majority has it, reports an error. If a majority
+    has the write shortly after, the write was made and must be reported as made.
+
+    Args:
+        error: of the write; any other kind than described means that the write was not made, or that nothing is known.
+        is_made: reads what a majority has.
+    """
+    if not _is_applied(error):
+        return False
+    clock = asyncio.get_running_loop().time
+    # A write that waited for the majority in vain until its time limit is read once.
+    deadline = clock() + (0 if isinstance(error, PyMongoError) and error.timeout else _CONFIRMATION_SECONDS)
+    while not await is_made():
+        if clock() >= deadline:
+            return False
+        await asyncio.sleep(_CONFIRMATION_PAUSE_SECONDS)
+    return True
 
 
 def duplicates(error: BulkWriteError) -> set[int]:
-    """Which documents of an insert were there already, by index; an error that has other causes is raised again."""
+    """Return which documents of an insert existed already, by index; raise the error again if it has other causes."""
     details = error.details or {}
     faults = details.get("writeErrors", [])
     if details.get("writeConcernErrors") or any(fault["code"] != _DUPLICATE_KEY for fault in faults):
@@ -121,9 +131,23 @@ def duplicates(error: BulkWriteError) -> set[int]:
     return {fault["index"] for fault in faults}
 
 
-def _is_unavailability(error: PyMongoError) -> bool:
-    if isinstance(error, ConnectionFailure) or error.timeout:
-        return True
-    return isinstance(error, OperationFailure) and (
-        error.code in _UNAVAILABLE_CODES or error.has_error_label("RetryableWriteError")
-    )
+def _is_applied(error: PyMongoError | AttributeError) -> bool:
+    if isinstance(error, BulkWriteError):
+        details = error.details or {}
+        return bool(details.get("writeConcernErrors")) and not details.get("writeErrors")
+    return isinstance(error, WriteConcernError | AttributeError)
+
+
+def _first_failure(error: BulkWriteError) -> OperationFailure:
+    details = error.details or {}
+    faults = [*details.get("writeErrors", []), *details.get("writeConcernErrors", [])]
+    if not faults:
+        return OperationFailure("the write failed", error.code)
+    first = faults[0]
+    return OperationFailure("the write failed", first.get("code"), {"codeName": first.get("codeName", "")})
+
+
+def _duplicate(error: OperationFailure) -> str:
+    """Return the values that occur twice, such as `name 'Growth'`."""
+    values = (error.details or {}).get("keyValue") or {}
+    return ", ".join(f"{name} {value!r}" for name, value in values.items()) or "the same values"

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import msgspec
 from bson import CodecOptions, Decimal128, ObjectId
-from bson.codec_options import TypeCodec, TypeRegistry
+from bson.codec_options import DatetimeConversion, TypeCodec, TypeRegistry
 
 type Document = dict[str, Any]
 """A document as PyMongo takes and gives it; it does not leave this package."""
@@ -32,7 +32,7 @@ class _DecimalCodec(TypeCodec):
     def transform_python(self, value: Decimal) -> Decimal128:
         return Decimal128.from_bid(repeated_decimal_bytes(str(value)))
 
-    def transform_bson(self, value: Decimal128) -> Decimal:
+    def transform_bson(self, value: Decimal128) -> Decimal | Decimal128:
         return _decimal(value.bid)
 
 
@@ -61,12 +61,21 @@ repeated_decimal_bytes = lru_cache(_REMEMBERED)(decimal_bytes)
 
 
 @lru_cache(_REMEMBERED)
-def _decimal(bid: bytes) -> Decimal:
-    return Decimal128.from_bid(bid).to_decimal()
+def _decimal(bid: bytes) -> Decimal | Decimal128:
+    """Return the value; NaN and infinity stay Decimal128, which no Struct accepts."""
+    stored = Decimal128.from_bid(bid)
+    value = stored.to_decimal()
+    return value if value.is_finite() else stored
 
 
+# A foreign document must not keep a whole batch from being decoded: a date that Python cannot represent becomes a type
+# that no Struct accepts, and text that is not UTF-8 is decoded with replacement characters.
 CODEC_OPTIONS: Final[CodecOptions[Document]] = CodecOptions(
-    tz_aware=True, tzinfo=UTC, type_registry=TypeRegistry([_DecimalCodec()])
+    tz_aware=True,
+    tzinfo=UTC,
+    type_registry=TypeRegistry([_DecimalCodec()]),
+    datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    unicode_decode_error_handler="replace",
 )
 
 
@@ -76,14 +85,18 @@ def to_document(value: msgspec.Struct) -> Document:
 
 
 def from_document[T](document: Document, kind: type[T]) -> T:
-    """The Struct that a document holds; fields the Struct does not have are left out.
+    """Return the Struct that a document holds; fields that the Struct does not have are ignored.
+
+    Types are exact: a double or a text does not pass for a Decimal, nor a text for a date.
 
     Raises:
-        msgspec.ValidationError: the document was not written by this package.
+        msgspec.ValidationError: the document is not in this service's format.
     """
-    return msgspec.convert(document, kind, dec_hook=_as_is)
+    return msgspec.convert(document, kind, dec_hook=_exact_type, builtin_types=(Decimal, datetime))
 
 
-def _as_is(_kind: type, value: object) -> object:
-    """PyMongo has decoded ObjectIds already."""
-    return value
+def _exact_type(kind: type, value: object) -> object:
+    """Accept what PyMongo has decoded to the type already, such as an ObjectId."""
+    if isinstance(value, kind):
+        return value
+    raise ValueError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")

@@ -1,17 +1,17 @@
-"""Opens MongoDB for the life of a process: client, time-outs, durability, and a repository for each kind of thing."""
+"""Opens MongoDB for the life of a process: client, time limits, durability, and a repository for each collection."""
 
 import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
 import pymongo
 from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
-from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandListener, ConnectionPoolListener
+from pymongo.read_concern import ReadConcern
 
 from persistence.access import Access
 from persistence.codec import CODEC_OPTIONS, Document
@@ -20,13 +20,14 @@ from persistence.idempotency import IdempotencyRepository
 from persistence.models import ModelRepository
 from persistence.orders import OrderRepository
 from persistence.rebalances.repository import RebalanceRepository
+from persistence.unreadable import Observer, UnreadableDocuments
 
 log = logging.getLogger(__name__)
 
-# An outage must be answered within two seconds, whatever kind it is: refused, silent or overloaded.
+# An outage must be reported within two seconds, whatever kind it is: refused, silent or overloaded.
 _PATIENCE_MILLISECONDS: Final = 1500
 _POOL_SIZE: Final = 50
-_TIDY_SECONDS: Final = 300
+_SWEEP_SECONDS: Final = 300
 
 
 class Database:
@@ -39,55 +40,55 @@ class Database:
         orders: plans of the orders that are sent for rebalances.
     """
 
-    def __init__(self, client: AsyncMongoClient[Document], name: str, lease: timedelta) -> None:
+    def __init__(
+        self, client: AsyncMongoClient[Document], name: str, lease: timedelta, unreadable: UnreadableDocuments
+    ) -> None:
         self._client = client
-        # Reads follow writes, and an acknowledged write survives the loss of a process or a server.
+        # Reads see only what a majority of the servers has, so nothing that is read can be rolled back, and an
+        # acknowledged write survives the loss of a process or a server. A standalone server accepts both as well.
         database = client.get_database(
             name,
             codec_options=CODEC_OPTIONS,
             read_preference=ReadPreference.PRIMARY,
+            read_concern=ReadConcern("majority"),
             write_concern=WriteConcern(w="majority", j=True),
         )
         self._access = Access(database, _PATIENCE_MILLISECONDS / 1000)
-        self.models = ModelRepository(self._access)
-        self.rebalances = RebalanceRepository(self._access)
+        self.models = ModelRepository(self._access, unreadable)
+        self.rebalances = RebalanceRepository(self._access, unreadable)
         self.orders = OrderRepository(self._access)
-        self.idempotency = IdempotencyRepository(self._access, self.rebalances, lease)
+        self.idempotency = IdempotencyRepository(self._access, self.rebalances, unreadable, lease)
         self._lease = lease
 
     async def ping(self, seconds: float) -> None:
-        """Returns if the database answers and its indexes are in place.
-
-        Args:
-            seconds: how long it may take.
+        """Return if the database responds within `seconds` and its indexes exist.
 
         Raises:
-            DatabaseUnavailable: it did not in that time.
+            DatabaseUnavailable: it did not; `cause` names hosts and reasons.
         """
         await self._access.apply_indexes(seconds)
-        with pymongo.timeout(seconds):
-            async with self._access():
+        async with self._access():
+            with pymongo.timeout(seconds):
                 await self._client.admin.command("ping")
 
     async def close(self) -> None:
-        """Stops what runs in the background."""
+        """Stop what runs in the background."""
         await self._access.close()
 
-    async def tidy(self) -> None:
-        """Completes or removes what crashed processes left behind; safe in many processes at once."""
+    async def sweep(self) -> None:
+        """Complete or remove what crashed processes left behind; safe in many processes at once."""
         await self.models.sweep(self._lease)
         await self.rebalances.sweep(self._lease)
 
-
-async def _tidy_until(closing: asyncio.Event, database: Database) -> None:
-    while not closing.is_set():
-        try:
-            await database.tidy()
-        except (PersistenceError, PyMongoError) as error:
-            log.warning("What crashes left in the database waits for the next attempt: %s", error.__cause__ or error)
-        with suppress(TimeoutError):
-            # Pods that started together shall not sweep together.
-            await asyncio.wait_for(closing.wait(), _TIDY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+    async def keep_sweeping(self) -> None:
+        """Sweep now and then every five minutes, until cancelled. A failed sweep waits for the next one."""
+        while True:
+            try:
+                await self.sweep()
+            except PersistenceError as error:
+                log.warning("The sweep failed and will be repeated: %s", getattr(error, "cause", error))
+            # Processes that started together must not sweep together.
+            await asyncio.sleep(_SWEEP_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
 
 
 @asynccontextmanager
@@ -97,19 +98,21 @@ async def open_database(
     *,
     lease: timedelta = timedelta(seconds=90),
     listeners: Sequence[CommandListener | ConnectionPoolListener] = (),
+    on_unreadable: Observer | None = None,
 ) -> AsyncIterator[Database]:
-    """The database, open until the block ends.
+    """Open the database until the block ends.
 
-    A database that is away does not keep the block from starting: every call raises `DatabaseUnavailable` until it is
-    back, and the first one then applies the indexes. What crashes left behind is tidied up in the background.
+    An unreachable database does not keep the block from starting: every call raises `DatabaseUnavailable` until the
+    database responds, and the first call then applies the indexes. The caller runs `Database.keep_sweeping`.
 
     Args:
-        url: MongoDB connection string, with or without port, database and credentials; its time-outs, read preference
-            and write concern do not count.
+        url: MongoDB connection string, with or without port, database and credentials; its time limits, read
+            preference, read concern and write concern are ignored.
         name: the database to use, whatever the URL names.
-        lease: after which a request that holds an idempotency key, or has a rebalance half stored, is taken for dead;
+        lease: after which a request that holds an idempotency key, or has stored half a rebalance, is taken for dead;
             longer than a request may take.
-        listeners: told of every command and connection.
+        listeners: notified of every command and connection.
+        on_unreadable: called with the collection of each document that is found not to be in this service's format.
 
     Raises:
         ValueError, pymongo.errors.ConfigurationError: the URL is not a MongoDB connection string.
@@ -125,12 +128,8 @@ async def open_database(
         waitQueueTimeoutMS=_PATIENCE_MILLISECONDS,
     )
     async with client:
-        database = Database(client, name, lease)
-        closing = asyncio.Event()
-        tidying = asyncio.create_task(_tidy_until(closing, database))
+        database = Database(client, name, lease, UnreadableDocuments(on_unreadable))
         try:
             yield database
         finally:
-            closing.set()
-            await tidying
             await database.close()

@@ -2,12 +2,15 @@
 
 PersistenceError
 ├── DatabaseUnavailable
+│   └── DatabaseUnusable
+│       ├── IndexConflict
+│       └── DuplicatesFound
+├── DocumentUnreadable
 ├── NotFound
 │   ├── ModelNotFound
 │   └── RebalanceNotFound
 ├── VersionConflict
 ├── DuplicateName
-├── IndexConflict
 ├── StorageLost
 ├── OrdersSent
 ├── DuplicateTimestamp
@@ -22,11 +25,60 @@ from bson import ObjectId
 
 
 class PersistenceError(Exception):
-    """Anything that keeps the database from doing what was asked."""
+    """The database could not do what was requested."""
 
 
 class DatabaseUnavailable(PersistenceError):
-    """The database cannot be reached, did not answer in time, or cannot take writes now. A write may have happened."""
+    """The database failed, whatever the kind of failure. A write may have been made unless stated otherwise.
+
+    Attributes:
+        reason: what failed, in words that callers may see: no address, no credentials; such as `connection refused`.
+        cause: what failed, for the log: with the hosts, without credentials.
+    """
+
+    def __init__(self, reason: str, cause: str | None = None) -> None:
+        super().__init__(f"The database is unavailable: {reason}.")
+        self.reason = reason
+        self.cause = cause or reason
+
+
+class DatabaseUnusable(DatabaseUnavailable):
+    """The database responds but cannot be used until a person changes something, which `reason` names."""
+
+
+class IndexConflict(DatabaseUnusable):
+    """A collection has an index with the name or key of one of ours, but with other options."""
+
+    def __init__(self, collection: str) -> None:
+        super().__init__(
+            f"collection {collection} has an index that contradicts one this service needs; drop that index",
+        )
+        self.collection = collection
+
+
+class DuplicatesFound(DatabaseUnusable):
+    """A collection has documents that a unique index does not allow, so that the index cannot be created."""
+
+    def __init__(self, collection: str, duplicate: str) -> None:
+        super().__init__(
+            f"collection {collection} has more than one document with {duplicate}, which must be unique; "
+            "rename or remove all but one",
+        )
+        self.collection = collection
+
+
+class DocumentUnreadable(PersistenceError):
+    """A stored document is not in this service's format.
+
+    Attributes:
+        kind: what it should be, such as `model`.
+        document_id: the id under which it was requested.
+    """
+
+    def __init__(self, kind: str, document_id: str) -> None:
+        super().__init__(f"The stored {kind} {document_id} is not in this service's format.")
+        self.kind = kind
+        self.document_id = document_id
 
 
 class NotFound(PersistenceError):
@@ -63,14 +115,6 @@ class DuplicateName(PersistenceError):
     def __init__(self, name: str) -> None:
         super().__init__(f"There is already a model named {name!r}.")
         self.name = name
-
-
-class IndexConflict(PersistenceError):
-    """Somebody else gave the collection an index that contradicts one of ours; a person has to choose."""
-
-    def __init__(self, collection: str) -> None:
-        super().__init__(f"Collection {collection} has an index that contradicts one this service needs.")
-        self.collection = collection
 
 
 class StorageLost(PersistenceError):

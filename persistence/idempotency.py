@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 
 from bson import ObjectId
 from msgspec import Struct
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, WriteConcernError
 
-from persistence.access import Access
-from persistence.errors import KeyInProgress, KeyReused, RebalanceNotFound
+from persistence.access import Access, confirmed
+from persistence.clocks import CLOCK_TOLERANCE
+from persistence.errors import DocumentUnreadable, KeyInProgress, KeyReused, RebalanceNotFound
 from persistence.indexes import IDEMPOTENCY_KEYS
 from persistence.rebalances.repository import RebalanceRepository
+from persistence.unreadable import UnreadableDocuments
 
 
 class Claimed(Struct, frozen=True):
@@ -36,8 +38,11 @@ class IdempotencyRepository:
     Every method raises DatabaseUnavailable where the database cannot be reached or does not answer in time.
     """
 
-    def __init__(self, access: Access, rebalances: RebalanceRepository, lease: timedelta) -> None:
+    def __init__(
+        self, access: Access, rebalances: RebalanceRepository, unreadable: UnreadableDocuments, lease: timedelta
+    ) -> None:
         self._access = access
+        self._unreadable = unreadable
         self._keys = access.database[IDEMPOTENCY_KEYS]
         self._rebalances = rebalances
         self._lease = lease
@@ -56,6 +61,10 @@ class IdempotencyRepository:
         """
         now = datetime.now(UTC)
         lease_until = now + self._lease
+
+        async def is_made() -> bool:
+            return await self._keys.find_one({"_id": key, "rebalanceId": rebalance_id}, {"_id": True}) is not None
+
         async with self._access():
             try:
                 await self._keys.insert_one(
@@ -69,6 +78,9 @@ class IdempotencyRepository:
                 )
             except DuplicateKeyError:
                 return await self._judge(key, target, rebalance_id)
+            except WriteConcernError as error:
+                if not await confirmed(error, is_made):
+                    raise
         return Claimed(key, rebalance_id)
 
     async def complete(self, claim: Claimed) -> None:
@@ -88,13 +100,19 @@ class IdempotencyRepository:
         found = await self._keys.find_one({"_id": key})
         if found is None:  # released or forgotten in this very moment
             return await self.claim(key, target, rebalance_id)
-        if found["target"] != target:
-            raise KeyReused(found["target"])
-        if "leaseUntil" not in found:
-            return Answered(found["rebalanceId"])
-        if found["leaseUntil"] > datetime.now(UTC):
-            raise KeyInProgress(found["leaseUntil"])
-        return await self._take_over(key, target, rebalance_id, found["rebalanceId"])
+        former, lease_until = found.get("rebalanceId"), found.get("leaseUntil")
+        if not isinstance(former, ObjectId) or not isinstance(lease_until, datetime | None):
+            self._unreadable.report(IDEMPOTENCY_KEYS, key, "not in this service's format")
+            raise DocumentUnreadable("idempotency key", key)
+        if found.get("target") != target:
+            raise KeyReused(str(found.get("target")))
+        if lease_until is None:
+            return Answered(former)
+        now = datetime.now(UTC)
+        # A lease that ends later than one that begins now was written by a clock that was ahead, and says nothing.
+        if now < lease_until <= now + self._lease + CLOCK_TOLERANCE:
+            raise KeyInProgress(lease_until)
+        return await self._take_over(key, target, rebalance_id, former)
 
     async def _take_over(self, key: str, target: str, rebalance_id: ObjectId, former: ObjectId) -> Claimed | Answered:
         await self._rebalances.abandon(former)

@@ -1,10 +1,8 @@
 """Investment models: every change is one atomic compare-and-set that carries its own audit entry.
 
-A change writes the model's document once: new content, next version, and the audit entry in the array `pending`. Only
-then is the entry copied to `model_history` and taken out of `pending` ("settled"). Whoever dies in between leaves an
-entry that the next writer, the next reader of the history, or the sweep copies; copying twice is harmless, as the
-history is unique on model and version. A deletion turns the model into a hidden document without content, which goes
-when its entries are settled. So there is exactly one entry for each version, without transactions.
+A change writes the model's document once: new content, next version, and the audit entry (`persistence/audit.py`). A
+deletion turns the model into a hidden document without content, which is removed when its entries are settled. So there
+is exactly one entry for each version, without transactions.
 """
 
 import asyncio
@@ -17,18 +15,29 @@ from typing import Any, Final
 
 import msgspec
 from bson import ObjectId
-from pymongo import DESCENDING, ReturnDocument, UpdateOne
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo import ReturnDocument, UpdateOne
+from pymongo.errors import DuplicateKeyError, WriteConcernError
 
-from persistence.access import Access, duplicates
+from persistence.access import Access, confirmed
+from persistence.audit import AuditTrail, content_of, new_entry
 from persistence.batching import Batching
-from persistence.codec import Document, from_document, to_document
-from persistence.documents import Change, Model, ModelContent, ModelHistoryEntry
-from persistence.errors import DatabaseUnavailable, DuplicateName, ModelNotFound, VersionConflict
-from persistence.indexes import MODEL_HISTORY, MODELS
+from persistence.clocks import CLOCK_TOLERANCE, is_possible
+from persistence.codec import Document, to_document
+from persistence.documents import Change, Model, ModelHistoryEntry
+from persistence.errors import (
+    DatabaseUnavailable,
+    DocumentUnreadable,
+    DuplicateName,
+    ModelNotFound,
+    VersionConflict,
+)
+from persistence.formats import WRONG_MODEL, read_model
+from persistence.indexes import MODELS
 from persistence.sorting import ModelField, SortKey, sort_specification
+from persistence.unreadable import Inspection, UnreadableDocuments
 
 _ALIVE: Final[Mapping[str, Any]] = {"deletedAt": {"$exists": False}}
+_KIND: Final = "model"
 _READ_AHEAD_MODELS: Final = 100
 _ATTEMPTS: Final = 200
 _LONGEST_WAIT_SECONDS: Final = 0.05
@@ -40,10 +49,11 @@ class ModelRepository:
     Every method raises DatabaseUnavailable where the database cannot be reached or does not answer in time.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, unreadable: UnreadableDocuments) -> None:
         self._access = access
         self._models = access.database[MODELS]
-        self._history = access.database[MODEL_HISTORY]
+        self._inspection = Inspection(access, self._models, WRONG_MODEL, read_model, unreadable)
+        self._audit = AuditTrail(access, unreadable)
         self._find: Batching[ObjectId, Model] = Batching(self._find_together)
         self._touch: Batching[tuple[ObjectId, datetime], None] = Batching(self._touch_together)
 
@@ -53,13 +63,20 @@ class ModelRepository:
         Raises:
             DuplicateName: another model has its name.
         """
-        entry = _entry(model.id, model.version, change, before=None, after=_content(model))
+        entry = new_entry(model.id, model.version, change, before=None, after=content_of(model))
         document = to_document(model) | {"pending": [to_document(entry)]}
+
+        async def is_made() -> bool:
+            return await self._models.find_one({"_id": model.id}, {"_id": True}) is not None
+
         async with self._access():
             try:
                 await self._models.insert_one(document)
             except DuplicateKeyError as error:
                 raise DuplicateName(model.name) from error
+            except WriteConcernError as error:
+                if not await confirmed(error, is_made):
+                    raise
         await self._settle_if_possible(document)
 
     async def get(self, model_id: ObjectId) -> Model:
@@ -70,37 +87,54 @@ class ModelRepository:
         """
         return await self._find(model_id)
 
-    async def page(
-        self, *, offset: int = 0, limit: int | None = None, sort: Sequence[SortKey[ModelField]] = ()
-    ) -> list[Model]:
-        """Models in the order of `sort`, ties by id; all of them without `limit`."""
-        return [model async for model in self.each(offset=offset, limit=limit, sort=sort)]
-
     async def each(
         self, *, offset: int = 0, limit: int | None = None, sort: Sequence[SortKey[ModelField]] = ()
     ) -> AsyncIterator[Model]:
-        """The models of a page one at a time, however many they are."""
+        """Yield the models of a page, one at a time, in the order of `sort`, ties by id; unreadable ones are left out.
+
+        Args:
+            offset: how many models precede the page.
+            limit: the most models to yield; None for no limit.
+            sort: the order.
+        """
         if limit == 0:  # which MongoDB would take for no limit
             return
+        wanted = await self._inspection.readable(_ALIVE)
         async with (
             self._access(),
             self._models.find(
-                _ALIVE, sort=sort_specification(sort), skip=offset, limit=limit or 0, batch_size=_READ_AHEAD_MODELS
+                wanted, sort=sort_specification(sort), skip=offset, limit=limit or 0, batch_size=_READ_AHEAD_MODELS
             ) as found,
         ):
             async for document in found:
-                yield from_document(document, Model)
+                if (model := self._read(document)) is not None:
+                    yield model
+
+    async def count(self) -> int:
+        """Return how many models a listing without a limit yields."""
+        wanted = await self._inspection.readable(_ALIVE)
+        async with self._access():
+            return await self._models.count_documents(wanted)
 
     async def with_portfolio(self, portfolio_id: str) -> list[Model]:
-        """The models that a portfolio follows, by id."""
+        """Return the readable models that a portfolio follows, by id.
+
+        Raises:
+            DocumentUnreadable: none of the models that it follows is readable.
+        """
         async with self._access():
             found = self._models.find({"portfolios": portfolio_id, **_ALIVE}, sort=[("_id", 1)])
-            return [from_document(document, Model) async for document in found]
+            documents = [document async for document in found]
+        models = [model for document in documents if (model := self._read(document)) is not None]
+        if documents and not models:
+            raise DocumentUnreadable(_KIND, str(documents[0]["_id"]))
+        return models
 
     async def replace(self, model: Model, change: Change) -> Model:
         """Gives the model a new content if `model.version` is still its version.
 
-        A `last_rebalance_date` of None, or before the stored one, leaves the stored one.
+        A `last_rebalance_date` of None, or before the stored one, or in the future, leaves the stored one; a stored one
+        in the future was set by a clock that was ahead, and gives way.
 
         Returns:
             The model as stored, at the next version.
@@ -115,7 +149,10 @@ class ModelRepository:
             if current.version != model.version:
                 raise VersionConflict(current.version)
             dates = [date for date in (current.last_rebalance_date, model.last_rebalance_date) if date]
-            return msgspec.structs.replace(model, last_rebalance_date=max(dates, default=None))
+            possible = [date for date in dates if is_possible(date)]
+            return msgspec.structs.replace(
+                model, last_rebalance_date=max(possible, default=current.last_rebalance_date)
+            )
 
         return await self._write(model.id, replaced, change, always=True)
 
@@ -139,20 +176,22 @@ class ModelRepository:
         return await self._write(model_id, alter, change, always=False)
 
     async def delete(self, model_id: ObjectId, version: int, change: Change) -> None:
-        """Deletes the model if `version` is still its version; its history stays.
+        """Delete the model if `version` is still its version; its history stays. Any version deletes an unreadable one.
 
         Raises:
             ModelNotFound: there is none, or it was deleted.
             VersionConflict: somebody changed it first.
         """
         for attempt in count():
-            current = await self.get(model_id)
+            try:
+                current = await self.get(model_id)
+            except DocumentUnreadable:
+                await self._delete_unreadable(model_id, change)
+                return
             if current.version != version:
                 raise VersionConflict(current.version)
-            entry = _entry(model_id, version + 1, change, before=_content(current), after=None)
-            # The id in place of the name: unique as an index wants it, and no string that a new model could be named.
-            tombstone = {"name": model_id, "positions": [], "portfolios": [], "deletedAt": datetime.now(UTC)}
-            if await self._compare_and_set(current, tombstone, entry):
+            entry = new_entry(model_id, version + 1, change, before=content_of(current), after=None)
+            if await self._compare_and_set(current, _tombstone(model_id), entry):
                 return
             await _wait_or_give_up(attempt, current)
         raise AssertionError
@@ -162,56 +201,71 @@ class ModelRepository:
         await self._touch((model_id, date))
 
     async def history(self, model_id: ObjectId, *, offset: int = 0, limit: int) -> list[ModelHistoryEntry]:
-        """The model's audit entries, newest first; also those of a deleted model.
+        """Return the model's audit entries, newest first; also works for deleted models.
 
         Raises:
-            ModelNotFound: there never was such a model.
+            ModelNotFound: no model ever had this id.
         """
-        async with self._access():
-            document = await self._models.find_one({"_id": model_id}, {"pending": True, "deletedAt": True})
-            if document is not None:
-                await self._settle(document)
-            if document is None and await self._history.find_one({"modelId": model_id}, {"_id": True}) is None:
-                raise ModelNotFound(model_id)
-            found = self._history.find({"modelId": model_id}, sort=[("version", DESCENDING)], skip=offset, limit=limit)
-            return [from_document(entry, ModelHistoryEntry) async for entry in found]
+        return await self._audit.entries(model_id, offset=offset, limit=limit)
+
+    async def history_count(self, model_id: ObjectId) -> int:
+        """Return how many audit entries the model has."""
+        return await self._audit.count(model_id)
 
     async def sweep(self, pending_for: timedelta) -> None:
-        """Completes what crashed processes left: copies entries older than `pending_for`, removes deleted models."""
-        async with self._access():
-            async for document in self._models.find({"pending.at": {"$lte": datetime.now(UTC) - pending_for}}):
-                await self._settle(document)
+        """Complete what crashed processes left: copy entries older than `pending_for`, and remove deleted models."""
+        await self._audit.sweep(pending_for)
+
+    def _read(self, document: Document) -> Model | None:
+        """Return the model, or report the document and return None if it is unreadable."""
+        try:
+            return read_model(document)
+        except ValueError as error:
+            self._inspection.notice(document["_id"], error)
+            return None
 
     async def _find_together(self, model_ids: list[ObjectId]) -> list[Model | Exception]:
         async with self._access():
             found = self._models.find({"_id": {"$in": list(set(model_ids))}, **_ALIVE})
-            models = {document["_id"]: from_document(document, Model) async for document in found}
-        return [models.get(each) or ModelNotFound(each) for each in model_ids]
+            documents = {document["_id"]: document async for document in found}
+        return [
+            (self._read(documents[each]) or DocumentUnreadable(_KIND, str(each)))
+            if each in documents
+            else ModelNotFound(each)
+            for each in model_ids
+        ]
 
     async def _touch_together(self, touches: list[tuple[ObjectId, datetime]]) -> list[None]:
         latest: dict[ObjectId, datetime] = {}
         for model_id, date in touches:
             latest[model_id] = max(date, latest.get(model_id, date))
-        updates = [
-            UpdateOne({"_id": model_id, **_ALIVE}, {"$max": {"lastRebalanceDate": date}})
-            for model_id, date in latest.items()
-        ]
+        updates = [UpdateOne({"_id": model_id, **_ALIVE}, _moved_up_to(date)) for model_id, date in latest.items()]
         async with self._access():
             await self._models.bulk_write(updates, ordered=False)
         return [None] * len(touches)
+
+    async def _delete_unreadable(self, model_id: ObjectId, change: Change) -> None:
+        """Replace whatever is stored by a hidden document with the audit entry of the deletion, and settle that."""
+        entry = new_entry(model_id, await self._audit.latest_version(model_id) + 1, change, before=None, after=None)
+        hidden = _tombstone(model_id) | {"pending": [to_document(entry)]}
+        async with self._access():
+            replaced = await self._models.replace_one({"_id": model_id, **_ALIVE}, hidden)
+        if replaced.matched_count == 0:
+            raise ModelNotFound(model_id)
+        await self._settle_if_possible({"_id": model_id, **hidden})
 
     async def _write(
         self, model_id: ObjectId, alter: Callable[[Model], Model], change: Change, *, always: bool
     ) -> Model:
         for attempt in count():
             current = await self.get(model_id)
-            content = _content(alter(current))
-            if content == _content(current) and not always:
+            content = content_of(alter(current))
+            if content == content_of(current) and not always:
                 return current
-            entry = _entry(model_id, current.version + 1, change, before=_content(current), after=content)
+            entry = new_entry(model_id, current.version + 1, change, before=content_of(current), after=content)
             document = await self._compare_and_set(current, to_document(content), entry)
             if document is not None:
-                return from_document(document, Model)
+                return read_model(document)
             await _wait_or_give_up(attempt, current)
         raise AssertionError
 
@@ -225,6 +279,12 @@ class ModelRepository:
             **_ALIVE,
         }
         update = {"$set": fields, "$inc": {"version": 1}, "$push": {"pending": to_document(entry)}}
+
+        async def is_made() -> bool:
+            return await self._models.find_one(
+                {"_id": current.id, "pending._id": entry.id}, {"_id": True}
+            ) is not None or await self._audit.has(entry)
+
         async with self._access():
             try:
                 document = await self._models.find_one_and_update(
@@ -232,54 +292,45 @@ class ModelRepository:
                 )
             except DuplicateKeyError as error:
                 raise DuplicateName(fields["name"]) from error
-            except AttributeError as error:
-                # PyMongo stumbles over what a server answers that shuts down, or is no longer the primary, when it has
-                # made the change and does not know whether it will last.
-                raise DatabaseUnavailable("The database is not available.") from error
+            except (AttributeError, WriteConcernError) as error:
+                # PyMongo raises AttributeError if a server that shuts down, or is no longer the primary, has made the
+                # change and does not know whether a majority has it.
+                if not await confirmed(error, is_made):
+                    raise DatabaseUnavailable("the change is not confirmed") from error
+                document = {
+                    "_id": current.id,
+                    **fields,
+                    "version": current.version + 1,
+                    "pending": [to_document(entry)],
+                }
         if document is not None:
             await self._settle_if_possible(document)
         return document
 
     async def _settle_if_possible(self, document: Document) -> None:
-        """What was changed is changed: losing the database now only leaves the settling to somebody else."""
+        """Settle the audit entries of a change. The change is made: if the database fails now, the sweep settles."""
         with suppress(DatabaseUnavailable):
             async with self._access():
-                await self._settle(document)
-
-    async def _settle(self, document: Document) -> None:
-        """Copies the pending audit entries of a model to the history, then takes them out; a deleted model goes."""
-        pending = document.get("pending", [])
-        if pending:
-            try:
-                await self._history.insert_many(pending, ordered=False)
-            except BulkWriteError as error:
-                duplicates(error)  # copied before
-        if "deletedAt" in document:
-            await self._models.delete_one({"_id": document["_id"], "deletedAt": document["deletedAt"]})
-        elif pending:
-            newest = max(entry["version"] for entry in pending)
-            await self._models.update_one(
-                {"_id": document["_id"]}, {"$pull": {"pending": {"version": {"$lte": newest}}}}
-            )
+                await self._audit.settle(document)
 
 
-def _entry(
-    model_id: ObjectId, version: int, change: Change, *, before: ModelContent | None, after: ModelContent | None
-) -> ModelHistoryEntry:
-    return ModelHistoryEntry(
-        id=ObjectId(),
-        model_id=model_id,
-        version=version,
-        action=change.action,
-        at=change.at,
-        correlation_id=change.correlation_id,
-        before=before,
-        after=after,
-    )
+def _tombstone(model_id: ObjectId) -> Document:
+    """Return the fields of a deleted model until its entries are settled.
+
+    The id replaces the name: unique, as the index requires, and not a string that a new model could have as its name.
+    """
+    return {"name": model_id, "positions": [], "portfolios": [], "deletedAt": datetime.now(UTC)}
 
 
-def _content(model: Model) -> ModelContent:
-    return ModelContent(model.name, model.positions, model.portfolios, model.last_rebalance_date)
+def _moved_up_to(date: datetime) -> list[Document]:
+    """Return the update that moves `lastRebalanceDate` up to a date, never back.
+
+    A date in the future of the server's clock was set by a clock that was ahead: a stored one gives way, and a new one
+    is limited.
+    """
+    latest_possible = {"$add": ["$$NOW", CLOCK_TOLERANCE // timedelta(milliseconds=1)]}
+    stored = {"$cond": [{"$lte": ["$lastRebalanceDate", latest_possible]}, "$lastRebalanceDate", None]}
+    return [{"$set": {"lastRebalanceDate": {"$max": [stored, {"$min": [date, latest_possible]}]}}}]
 
 
 async def _wait_or_give_up(attempt: int, current: Model) -> None:

@@ -12,6 +12,8 @@ from app.http.dialect import camel_case
 from integrations import BooksInvalid, ServiceError
 from persistence import (
     DatabaseUnavailable,
+    DatabaseUnusable,
+    DocumentUnreadable,
     DuplicateName,
     Failure,
     KeyInProgress,
@@ -46,9 +48,11 @@ def from_service_error(error: ServiceError) -> OrderGenerationError:
 def from_persistence_error(error: PersistenceError) -> OrderGenerationError:
     """Report why the database did not do what was requested."""
     match error:
-        case DatabaseUnavailable():
-            message = "The database is unavailable; try again shortly."
-            return OrderGenerationError(ErrorCode.DATABASE_UNAVAILABLE, message, headers={"Retry-After": "2"})
+        case DatabaseUnavailable() | StorageLost():
+            return _from_unavailability(error)
+        case DocumentUnreadable():
+            details = {"kind": error.kind, "id": error.document_id}
+            return OrderGenerationError(ErrorCode.DOCUMENT_UNREADABLE, str(error), details)
         case ModelNotFound():
             return OrderGenerationError(ErrorCode.MODEL_NOT_FOUND, str(error), {"modelId": str(error.model_id)})
         case RebalanceNotFound():
@@ -70,11 +74,23 @@ def from_persistence_error(error: PersistenceError) -> OrderGenerationError:
         case OrdersSent():
             message = "Orders of this rebalance were planned or sent, so it cannot be deleted."
             return OrderGenerationError(ErrorCode.ORDERS_SENT, message, {"rebalanceId": str(error.rebalance_id)})
-        case StorageLost():
-            message = "The rebalance took too long to store; nothing of it is kept."
-            return OrderGenerationError(ErrorCode.DATABASE_UNAVAILABLE, message, headers={"Retry-After": "2"})
         case _:
             return from_defect()
+
+
+def _from_unavailability(error: DatabaseUnavailable | StorageLost) -> OrderGenerationError:
+    """Report a failure of the database; only one that a person has to resolve is not worth a retry."""
+    code = ErrorCode.DATABASE_UNAVAILABLE
+    retry = {"Retry-After": "2"}
+    match error:
+        case StorageLost():
+            message = "The rebalance took too long to store; nothing of it is kept."
+            return OrderGenerationError(code, message, headers=retry)
+        case DatabaseUnusable():
+            return OrderGenerationError(code, str(error), {"reason": error.reason})
+        case _:
+            message = f"The database is unavailable: {error.reason}. Try again shortly."
+            return OrderGenerationError(code, message, {"reason": error.reason}, retry)
 
 
 def from_overload(error: Overloaded) -> OrderGenerationError:

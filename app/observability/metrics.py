@@ -180,6 +180,16 @@ class Metrics:
         )
         for reason in ("timeout", "connectionError", "poolClosed"):
             self.database_checkout_failures.labels(reason)
+        self.unreadable_documents = self._counter(
+            "unreadable_documents_total",
+            "Stored documents found not to be in this service's format, each once for a process.",
+            "collection",
+        )
+        for collection in ("models", "model_history", "rebalances", "idempotency_keys"):
+            self.unreadable_documents.labels(collection)
+        self.background_task_restarts = self._counter(
+            "background_task_restarts_total", "Background tasks that ended and were restarted.", "task"
+        )
         self.database_connections = Gauge(
             "order_generation_database_connections", "Connections to MongoDB.", ("state",), registry=self.registry
         )

@@ -16,10 +16,15 @@ class LiveDTO(Struct, frozen=True, rename="camel"):
 
 
 class ReadyDTO(Struct, frozen=True, rename="camel"):
-    """Whether requests can be served; `upstreams` has the state of each neighbour's circuit and decides nothing."""
+    """Whether requests can be served.
+
+    `databaseFault` is null, or the reason that the error `DATABASE_UNAVAILABLE` has in its details. `upstreams` has the
+    state of each upstream's circuit breaker, which does not affect the status.
+    """
 
     status: Literal["UP", "DOWN"]
     database: Literal["UP", "DOWN"]
+    database_fault: str | None
     solvers: Literal["UP", "DOWN"]
     upstreams: dict[str, str]
 
@@ -39,14 +44,15 @@ class HealthController(Controller):
         "/ready",
         operation_id="getReadiness",
         summary="Can the service take requests?",
-        responses=answers(ReadyDTO, 503, "The database or the solvers are away."),
+        responses=answers(ReadyDTO, 503, "The database or the solvers are unavailable."),
     )
     async def ready(self, readiness: Readiness) -> Response[ReadyDTO]:
-        """Answer 503 while the database or the solvers are away."""
+        """Return 503 while the database or the solver processes are unavailable."""
         state = readiness.state()
         body = ReadyDTO(
             status=_word(state.database and state.solvers),
             database=_word(state.database),
+            database_fault=state.database_fault,
             solvers=_word(state.solvers),
             upstreams=dict(state.upstreams),
         )

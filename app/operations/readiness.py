@@ -1,79 +1,77 @@
-"""Whether this process can serve: the database answers and a solver process lives."""
+"""Readiness of this process: the database responds and a solver process is alive."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import structlog
 from msgspec import Struct
-from pymongo.errors import PyMongoError
 
 from integrations import Upstreams
-from persistence import Database, PersistenceError
+from persistence import Database, DatabaseUnavailable
 from solver.pool import SolverPool
 
 log = structlog.get_logger(__name__)
 
-PAUSE_SECONDS = 0.5
-"""Between two looks at the database."""
-PING_SECONDS = 0.5
-LOOK_SECONDS = 0.75
-"""The longest that a look may take: an outage is known well within two seconds, also on a busy machine."""
+PAUSE_SECONDS: Final = 0.5
+"""Between two checks of the database."""
+PING_SECONDS: Final = 0.5
+CHECK_SECONDS: Final = 0.75
+"""The longest that a check may take: an outage is known well within two seconds, also on a busy machine."""
 
 
 class State(Struct, frozen=True):
-    """What a probe sees; a neighbour's circuit never makes the service unready."""
+    """The state that a probe reports; the circuit of an upstream never makes the service unready.
 
-    database: bool
+    Attributes:
+        database_fault: why the database cannot be used, in the words of the API's error; None if it can be used.
+    """
+
+    database_fault: str | None
     solvers: bool
     upstreams: Mapping[str, str]
 
+    @property
+    def database(self) -> bool:
+        """Whether the database can be used."""
+        return self.database_fault is None
+
 
 class Readiness:
-    """The state of the parts. It is looked up in the background, so that a probe waits for nothing."""
+    """The state of the parts, checked in the background, so that a probe does not wait."""
 
     def __init__(self, database: Database, solvers: SolverPool[Any, Any], neighbours: Upstreams) -> None:
         self._database = database
         self._solvers = solvers
         self._neighbours = neighbours
-        self._database_up: bool | None = None
+        self._fault: str | None = "not checked yet"
+        self._logged: str | None = "not checked yet"
 
     def state(self) -> State:
-        """Give the present state; the database's is that of the last look."""
-        return State(bool(self._database_up), self._solvers.ready, self._neighbours.states())
+        """Return the present state; the database's is that of the last check."""
+        return State(self._fault, self._solvers.ready, self._neighbours.states())
 
-    async def look(self) -> None:
-        """See whether the database answers; tell the log of a change."""
-        reason = ""
+    async def check(self) -> None:
+        """Check whether the database can be used, and log a change: which hosts fail, and why."""
+        cause: str | None = None
         try:
-            async with asyncio.timeout(LOOK_SECONDS):
+            async with asyncio.timeout(CHECK_SECONDS):
                 await self._database.ping(PING_SECONDS)
-        except (PersistenceError, PyMongoError, TimeoutError) as error:
-            reason = str(error.__cause__ or error) or "no answer in time"
-        up = not reason
-        if up is not self._database_up:
-            self._database_up = up
-            if up:
-                log.info("database answers")
-            else:
-                log.error("database is away", reason=reason)
+            self._fault = None
+        except DatabaseUnavailable as error:
+            self._fault, cause = error.reason, error.cause
+        except TimeoutError:
+            self._fault = cause = "no response in time"
+        if self._fault == self._logged:
+            return
+        self._logged = self._fault
+        if self._fault is None:
+            log.info("database reachable")
+        else:
+            log.error("database unreachable", reason=self._fault, cause=cause)
 
-
-@asynccontextmanager
-async def watching(readiness: Readiness) -> AsyncIterator[None]:
-    """Keep looking for as long as the block lasts; the first look is over when it begins."""
-
-    async def keep_looking() -> None:
+    async def keep_checking(self) -> None:
+        """Check again and again, until cancelled."""
         while True:
             await asyncio.sleep(PAUSE_SECONDS)
-            await readiness.look()
-
-    await readiness.look()
-    looking = asyncio.create_task(keep_looking(), name="readiness")
-    try:
-        yield
-    finally:
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+            await self.check()

@@ -60,7 +60,11 @@ def record_of(portfolio: RebalancedPortfolio) -> PortfolioRecord:
 
 
 def portfolio_of(document: Document) -> RebalancedPortfolio:
-    """Make a portfolio of its document, which may have been read without its positions."""
+    """Return the portfolio that a document holds, which may have been read without its positions.
+
+    Raises:
+        ValueError: the document is not in this service's format.
+    """
     return from_document({"positions": (), **document, **document["_id"]}, RebalancedPortfolio)
 
 

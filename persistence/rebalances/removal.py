@@ -1,5 +1,6 @@
 """Removes rebalances: deleted ones, given up ones, and those that a crash left without a header."""
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -9,6 +10,7 @@ from pymongo import DeleteMany
 from pymongo.errors import DuplicateKeyError
 
 from persistence.access import Access
+from persistence.clocks import CLOCK_TOLERANCE, server_time
 from persistence.codec import Document
 from persistence.indexes import REBALANCES, SWEEPS
 
@@ -17,7 +19,15 @@ _ONLY_ID: Final = {"_id": True}
 # What a sweep looks at in one call: a tenth of a second's work for the server, and little enough to be answered in time
 # by one that is busy.
 _STEP_PORTFOLIOS: Final = 20_000
-_BEGINNING_OF_TIME: Final = ObjectId(bytes(12))
+# Ids hold seconds since 1970 in 32 bits.
+_BEGINNING_OF_TIME: Final = datetime.fromtimestamp(0, UTC)
+_END_OF_TIME: Final = datetime.fromtimestamp(2**32 - 1, UTC)
+# An id made so far in the future comes from a clock that was ahead. Portfolios under such an id are searched in every
+# sweep, as the time of their ids says nothing; a clock that is ahead by less is caught up with.
+_FAR_AHEAD: Final = timedelta(days=1)
+_AFTER_ALL_PORTFOLIOS: Final = {"rebalanceId": ObjectId(b"\xff" * 12), "place": MaxKey()}
+
+log = logging.getLogger(__name__)
 
 
 class RebalanceRemoval:
@@ -47,14 +57,20 @@ class RebalanceRemoval:
 
     async def sweep(self, lease: timedelta) -> None:
         """Removes what crashed processes left; nothing that is younger than `lease`."""
-        before = datetime.now(UTC) - lease
         async with self._access():
-            found = self._rebalances.find({"hiddenSince": {"$lte": before}}, _ONLY_ID)
+            now = await server_time(self._access.database)
+            before = now - lease
+            # A clock that was ahead may have hidden a rebalance at a time in the future.
+            abandoned = [{"hiddenSince": {"$lte": before}}, {"hiddenSince": {"$gt": now + lease}}]
+            found = self._rebalances.find({"$or": abandoned}, _ONLY_ID)
             hidden = [document["_id"] async for document in found]
         for rebalance_id in hidden:
             await self.remove_hidden(rebalance_id)
         await self._remove_marked()
-        await self._abandon_orphans(before, lease)
+        since = await self._swept_until(now) - lease
+        await self._abandon_orphans(max(since, _BEGINNING_OF_TIME), before)
+        if await self._has_portfolios_from(now + _FAR_AHEAD):
+            await self._abandon_orphans(now + _FAR_AHEAD, _END_OF_TIME)
 
     async def _remove_marked(self) -> None:
         """Removes what slow writers inserted after they were given up, or what whoever gave them up did not get to."""
@@ -64,16 +80,32 @@ class RebalanceRemoval:
             if removals:
                 await self._rebalances.bulk_write(removals, ordered=False)
 
-    async def _abandon_orphans(self, before: datetime, lease: timedelta) -> None:
-        """Gives up rebalances whose ids were made before a moment, and which have portfolios but no header.
-
-        The id of a rebalance begins with the second it was made in, so its portfolios lie by time. What was looked at
-        once need not be again, but for the last while: the clocks of servers differ, though by less than a lease.
-        """
+    async def _swept_until(self, now: datetime) -> datetime:
+        """Return the time up to which sweeps have searched; the beginning if that is unknown or cannot be true."""
         async with self._access():
             swept = await self._sweeps.find_one({"_id": REBALANCES})
-        since = ObjectId.from_datetime(swept["until"] - lease) if swept else _BEGINNING_OF_TIME
-        after = {"rebalanceId": since, "place": MinKey()}
+        until = swept and swept.get("until")
+        if not isinstance(until, datetime):
+            return _BEGINNING_OF_TIME
+        if until > now + CLOCK_TOLERANCE:
+            log.warning("The last sweep was recorded at a time in the future, %s; searching from the beginning", until)
+            return _BEGINNING_OF_TIME
+        return until
+
+    async def _has_portfolios_from(self, since: datetime) -> bool:
+        after = {"$gt": {"rebalanceId": ObjectId.from_datetime(since), "place": MinKey()}}
+        async with self._access():
+            found = await self._rebalances.find_one({"_id": {**after, "$lt": _AFTER_ALL_PORTFOLIOS}}, _ONLY_ID)
+        return found is not None
+
+    async def _abandon_orphans(self, since: datetime, before: datetime) -> None:
+        """Give up rebalances with ids made in a period, exclusive of its end, that have portfolios but no header.
+
+        The id of a rebalance begins with the second it was made in, so its portfolios lie by time. What was searched
+        once need not be searched again, except for the last while: the clocks of servers differ, though by less than a
+        lease.
+        """
+        after = {"rebalanceId": ObjectId.from_datetime(since), "place": MinKey()}
         end = ObjectId.from_datetime(before)
         while True:
             rest = {"$gt": after, "$lt": {"rebalanceId": end, "place": MinKey()}}
@@ -85,12 +117,19 @@ class RebalanceRemoval:
                 orphans = await self._orphans(after, last)
             for rebalance_id in orphans:
                 await self.abandon(rebalance_id)
-            async with self._access():
-                until = {"until": last.generation_time}
-                await self._sweeps.update_one({"_id": REBALANCES}, {"$max": until}, upsert=True)
+            if before != _END_OF_TIME:
+                await self._record(last.generation_time)
             if last == end:
                 return
             after = {"rebalanceId": last, "place": MaxKey()}
+
+    async def _record(self, until: datetime) -> None:
+        """Record how far a sweep got. A faster sweep has got further, but not to a time that cannot be true."""
+        latest_possible = {"$add": ["$$NOW", CLOCK_TOLERANCE // timedelta(milliseconds=1)]}
+        is_possible = {"$and": [{"$eq": [{"$type": "$until"}, "date"]}, {"$lte": ["$until", latest_possible]}]}
+        furthest = {"$max": [{"$cond": [is_possible, "$until", None]}, until]}
+        async with self._access():
+            await self._sweeps.update_one({"_id": REBALANCES}, [{"$set": {"until": furthest}}], upsert=True)
 
     async def _orphans(self, after: Document, last: ObjectId) -> list[ObjectId]:
         """Rebalances that have portfolios after one key, and no header or mark; `last` is the last one looked at.

@@ -17,19 +17,29 @@ from typing import Any, Final
 import anyio
 from bson import ObjectId
 from msgspec.structs import fields
-from pymongo.errors import CursorNotFound
+from pymongo.errors import WriteConcernError
 
-from persistence.access import Access
-from persistence.codec import Document, from_document
+from persistence.access import Access, confirmed
+from persistence.codec import Document
 from persistence.documents import Rebalance, RebalancedPortfolio
-from persistence.errors import DatabaseUnavailable, OrdersSent, RebalanceNotFound, VersionConflict
+from persistence.errors import (
+    DatabaseUnavailable,
+    DocumentUnreadable,
+    OrdersSent,
+    RebalanceNotFound,
+    VersionConflict,
+)
+from persistence.formats import WRONG_HEADER, read_header
 from persistence.indexes import HEADERS_BY, HEADERS_BY_PORTFOLIO, ORDER_PLANS, REBALANCES, WHOLE_HEADERS, Keys
 from persistence.rebalances.record import portfolio_of
 from persistence.rebalances.removal import RebalanceRemoval, every_place
 from persistence.rebalances.writer import RebalanceInserts, RebalanceStorage
 from persistence.sorting import RebalanceField, SortKey, sort_specification
+from persistence.unreadable import Inspection, UnreadableDocuments
 
+_KIND: Final = "rebalance"
 _VISIBLE: Final[Mapping[str, Any]] = {"visible": True}
+_NOT_REMOVED: Final[Mapping[str, Any]] = {"hiddenSince": {"$exists": False}, "abandonedAt": {"$exists": False}}
 _HEADER: Final = {field.encode_name: True for field in fields(Rebalance)}
 """All of a header but the ids of its portfolios."""
 _COVERED: Final = {name: True for name in _HEADER if name != "rules"}
@@ -38,6 +48,7 @@ _NEWEST_FIRST: Final = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),
 _READ_AHEAD_PORTFOLIOS: Final = 10
 _CLEANING_SECONDS: Final = 5
 _ORDER_CALL: Final = timedelta(hours=1)
+_PAGE_ATTEMPTS: Final = 10
 
 
 class RebalanceRepository:
@@ -46,10 +57,14 @@ class RebalanceRepository:
     Every method raises DatabaseUnavailable where the database cannot be reached or does not answer in time.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, unreadable: UnreadableDocuments) -> None:
         self._access = access
         self._rebalances = access.database[REBALANCES]
         self._plans = access.database[ORDER_PLANS]
+        self._unreadable = unreadable
+        self._inspection = Inspection(
+            access, self._rebalances, WRONG_HEADER, read_header, unreadable, index=WHOLE_HEADERS
+        )
         self._inserts = RebalanceInserts(access)
         self._removal = RebalanceRemoval(access)
 
@@ -80,16 +95,13 @@ class RebalanceRepository:
             await self.abandon(rebalance_id)
 
     async def get(self, rebalance_id: ObjectId) -> Rebalance:
-        """The header.
+        """Return the header.
 
         Raises:
             RebalanceNotFound: there is none, or it was deleted.
+            DocumentUnreadable: the stored document is not in this service's format.
         """
-        async with self._access():
-            document = await self._rebalances.find_one({"_id": rebalance_id, **_VISIBLE}, _HEADER)
-        if document is None:
-            raise RebalanceNotFound(rebalance_id)
-        return from_document(document, Rebalance)
+        return self._header(rebalance_id, await self._stored(rebalance_id, _HEADER))
 
     async def page(
         self, *, offset: int = 0, limit: int, sort: Sequence[SortKey[RebalanceField]] = _NEWEST_FIRST
@@ -105,11 +117,31 @@ class RebalanceRepository:
         chosen = {"portfolioIds": {"$in": list(portfolio_ids)}}
         return await self._headers(chosen, offset, limit, sort_specification(_NEWEST_FIRST), HEADERS_BY_PORTFOLIO)
 
-    async def portfolios(self, header: Rebalance, *, positions: bool = True) -> AsyncIterator[RebalancedPortfolio]:
-        """The portfolios of a rebalance by place, one at a time; without positions where they are not wanted.
+    async def count(self) -> int:
+        """Return how many rebalances `page` can list."""
+        wanted = await self._inspection.readable(_VISIBLE)
+        async with self._access():
+            return await self._rebalances.count_documents(wanted, hint=HEADERS_BY["_id"])
+
+    async def count_with_portfolios(self, portfolio_ids: Sequence[str]) -> int:
+        """Return how many rebalances `with_portfolios` can list."""
+        wanted = await self._inspection.readable({**_VISIBLE, "portfolioIds": {"$in": list(portfolio_ids)}})
+        async with self._access():
+            return await self._rebalances.count_documents(wanted, hint=HEADERS_BY_PORTFOLIO)
+
+    async def portfolios(
+        self, header: Rebalance, *, positions: bool = True, skip_unreadable: bool = False
+    ) -> AsyncIterator[RebalancedPortfolio]:
+        """Yield the portfolios of a rebalance by place, one at a time.
+
+        Args:
+            header: of the rebalance.
+            positions: whether to read their positions.
+            skip_unreadable: whether to leave out portfolios that are not in this service's format.
 
         Raises:
-            RebalanceNotFound: it is being deleted; the portfolios given so far were right.
+            RebalanceNotFound: it is being deleted; the portfolios yielded so far are correct.
+            DocumentUnreadable: a portfolio is not in this service's format.
         """
         count = 0
         last = -1
@@ -126,12 +158,15 @@ class RebalanceRepository:
                     ) as found,
                 ):
                     async for document in found:
-                        portfolio = portfolio_of(document)
-                        yield portfolio
                         count += 1
-                        last = portfolio.place
+                        last = document["_id"]["place"]
+                        portfolio = self._portfolio(document)
+                        if portfolio is not None:
+                            yield portfolio
+                        elif not skip_unreadable:
+                            raise DocumentUnreadable(_KIND, str(header.id))
                 break
-            except (DatabaseUnavailable, CursorNotFound):
+            except DatabaseUnavailable:
                 # PyMongo retries the beginning of a cursor, but not what follows, which is lost with the server that
                 # had it. What is stored never changes, so another cursor can go on where this one ended.
                 if last == after:
@@ -140,22 +175,28 @@ class RebalanceRepository:
             raise RebalanceNotFound(header.id)
 
     async def portfolio(self, rebalance_id: ObjectId, portfolio_id: str) -> RebalancedPortfolio | None:
-        """One portfolio of a rebalance; None if it was not part of it.
+        """Return one portfolio of a rebalance; None if it was not part of it.
 
         Raises:
             RebalanceNotFound: there is no such rebalance.
+            DocumentUnreadable: the header or the portfolio is not in this service's format.
         """
+        header = await self._stored(rebalance_id, {**_HEADER, "portfolioIds": True})
+        self._header(rebalance_id, header)
+        portfolio_ids = header.get("portfolioIds")
+        if not isinstance(portfolio_ids, list):
+            raise DocumentUnreadable(_KIND, str(rebalance_id))
+        if portfolio_id not in portfolio_ids:
+            return None
+        place = portfolio_ids.index(portfolio_id)
         async with self._access():
-            header = await self._rebalances.find_one({"_id": rebalance_id, **_VISIBLE}, {"portfolioIds": True})
-            if header is None:
-                raise RebalanceNotFound(rebalance_id)
-            if portfolio_id not in header["portfolioIds"]:
-                return None
-            place = header["portfolioIds"].index(portfolio_id)
             document = await self._rebalances.find_one({"_id": {"rebalanceId": rebalance_id, "place": place}})
         if document is None:
             raise RebalanceNotFound(rebalance_id)
-        return portfolio_of(document)
+        portfolio = self._portfolio(document)
+        if portfolio is None:
+            raise DocumentUnreadable("portfolio", f"{portfolio_id} of rebalance {rebalance_id}")
+        return portfolio
 
     async def portfolio_ids(self, rebalance_id: ObjectId) -> tuple[str, ...]:
         """Return the ids of the portfolios of a rebalance, by place.
@@ -188,7 +229,7 @@ class RebalanceRepository:
             await self._rebalances.update_one({"_id": rebalance_id}, {"$pull": {"orderCalls": call}})
 
     async def delete(self, rebalance_id: ObjectId, version: int) -> None:
-        """Removes the rebalance and its portfolios if `version` is still its version.
+        """Remove the rebalance and its portfolios if `version` is still its version; any version if it is unreadable.
 
         Raises:
             RebalanceNotFound: there is none, or it was deleted.
@@ -197,24 +238,71 @@ class RebalanceRepository:
         """
         async with self._access():
             planned = await self._plans.find_one({"rebalanceId": rebalance_id}, {"_id": True})
-            if planned is not None:
-                raise OrdersSent(rebalance_id)
-            hidden = await self._rebalances.update_one(
-                {
-                    "_id": rebalance_id,
-                    "version": version,
-                    # A call that died before it planned anything prevents the deletion only for a while.
-                    "orderCalls": {"$not": {"$gt": ObjectId.from_datetime(datetime.now(UTC) - _ORDER_CALL)}},
-                    **_VISIBLE,
-                },
-                {"$set": {"hiddenSince": datetime.now(UTC)}, "$unset": dict.fromkeys(_VISIBLE, "")},
-            )
-        if hidden.matched_count == 0:
-            current = (await self.get(rebalance_id)).version
-            raise VersionConflict(current) if current != version else OrdersSent(rebalance_id)
-        # It is deleted for every reader; where the database goes away now, the sweep removes the rest.
+        if planned is not None:
+            raise OrdersSent(rebalance_id)
+        # A call that died before it planned anything prevents the deletion only for a while.
+        no_orders = {"orderCalls": {"$not": {"$gt": ObjectId.from_datetime(datetime.now(UTC) - _ORDER_CALL)}}}
+        if not await self._hide({"_id": rebalance_id, "version": version, **no_orders, **_VISIBLE}):
+            try:
+                header = await self.get(rebalance_id)
+                if header.version == version:
+                    raise OrdersSent(rebalance_id)
+                async for _ in self.portfolios(header):
+                    pass
+            except DocumentUnreadable:
+                if not await self._hide({"_id": rebalance_id, **no_orders, **_NOT_REMOVED}):
+                    raise RebalanceNotFound(rebalance_id) from None
+            else:
+                raise VersionConflict(header.version)
+        # It is deleted for every reader; if the database fails now, the sweep removes the rest.
         with suppress(DatabaseUnavailable):
             await self._removal.remove_hidden(rebalance_id)
+
+    async def _hide(self, header: Mapping[str, Any]) -> bool:
+        """Mark the header that a filter matches as being deleted; return whether there is one."""
+
+        async def is_made() -> bool:
+            return await self._rebalances.find_one({"_id": header["_id"], **_NOT_REMOVED}, {"_id": True}) is None
+
+        update = {"$set": {"hiddenSince": datetime.now(UTC)}, "$unset": dict.fromkeys(_VISIBLE, "")}
+        async with self._access():
+            try:
+                return (await self._rebalances.update_one(header, update)).matched_count > 0
+            except WriteConcernError as error:
+                if await confirmed(error, is_made):
+                    return True
+                raise
+
+    async def _stored(self, rebalance_id: ObjectId, fields_wanted: Mapping[str, Any]) -> Document:
+        """Return the stored header, in whatever format.
+
+        Raises:
+            RebalanceNotFound: there is none, or it was deleted or given up.
+        """
+        wanted = {**fields_wanted, **_VISIBLE}
+        async with self._access():
+            document = await self._rebalances.find_one({"_id": rebalance_id, **_NOT_REMOVED}, wanted)
+        if document is None:
+            raise RebalanceNotFound(rebalance_id)
+        return document
+
+    def _header(self, rebalance_id: ObjectId, document: Document) -> Rebalance:
+        try:
+            if document.get("visible") is not True:
+                raise ValueError("not a rebalance of this service")
+            return read_header(document)
+        except ValueError as error:
+            self._inspection.notice(rebalance_id, error)
+            raise DocumentUnreadable(_KIND, str(rebalance_id)) from error
+
+    def _portfolio(self, document: Document) -> RebalancedPortfolio | None:
+        """Return the portfolio, or report the document and return None if it is unreadable."""
+        try:
+            return portfolio_of(document)
+        except ValueError as error:
+            key = document["_id"]
+            self._unreadable.report(REBALANCES, f"{key['rebalanceId']}/{key['place']}", error)
+            return None
 
     async def abandon(self, rebalance_id: ObjectId) -> None:
         """Gives up a rebalance that is not stored, for good; its writer, if it still lives, cannot store it any more.
@@ -232,21 +320,40 @@ class RebalanceRepository:
     ) -> list[Rebalance]:
         if limit == 0:  # which MongoDB would take for no limit
             return []
+        headers: list[Rebalance] = []
+        for _ in range(_PAGE_ATTEMPTS):
+            documents = await self._header_documents(chosen, offset, limit, order, index)
+            headers = [header for document in documents if (header := self._listed(document)) is not None]
+            if len(headers) == len(documents):
+                break
+            # What turned out to be unreadable is left out of the next attempt, so that the page is complete.
+        return headers
+
+    def _listed(self, document: Document) -> Rebalance | None:
+        try:
+            return self._header(document["_id"], document)
+        except DocumentUnreadable:
+            return None
+
+    async def _header_documents(
+        self, chosen: Mapping[str, Any], offset: int, limit: int, order: Sequence[tuple[str, int]], index: Keys
+    ) -> list[Document]:
         covered = index == WHOLE_HEADERS
+        wanted = await self._inspection.readable({**chosen, **_VISIBLE})
         async with self._access():
             found = self._rebalances.find(
-                {**chosen, **_VISIBLE},
-                _COVERED if covered else _HEADER,
+                wanted,
+                {**(_COVERED if covered else _HEADER), **_VISIBLE},
                 sort=order,
                 skip=offset,
                 limit=limit,
                 # To find the index out the server would try each of them, as far as to the page.
                 hint=index,
             )
-            headers = [document async for document in found]
+            documents = [document async for document in found]
             if covered:
-                await self._add_rules(headers)
-        return [from_document(header, Rebalance) for header in headers]
+                await self._add_rules(documents)
+        return documents
 
     async def _add_rules(self, headers: Sequence[Document]) -> None:
         """Add the rules to the headers of a page, the only ones whose documents have to be read for it."""

@@ -11,7 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from msgspec import Struct
 from pymongo.errors import BulkWriteError
 
-from persistence.access import Access, duplicates
+from persistence.access import Access, confirmed, duplicates
 from persistence.batching import Batching
 from persistence.codec import CODEC_OPTIONS, to_document
 from persistence.documents import Rebalance
@@ -59,6 +59,8 @@ class RebalanceInserts:
                 try:
                     await self._rebalances.insert_many(list(chain.from_iterable(each.documents for each in rest)))
                 except BulkWriteError as error:
+                    if await confirmed(error, lambda: self._are_stored(rest)):
+                        return [*results, *[None] * len(rest)]
                     [index] = duplicates(error)
                     ends = list(accumulate(len(each.documents) for each in rest))
                     stored = bisect_right(ends, index)
@@ -66,6 +68,11 @@ class RebalanceInserts:
                 else:
                     results += [None] * len(rest)
         return results
+
+    async def _are_stored(self, batches: Sequence[Batch]) -> bool:
+        """Return whether a majority has the last document of each batch; they were inserted in order."""
+        last = [batch.documents[-1]["_id"] for batch in batches]
+        return await self._rebalances.count_documents({"_id": {"$in": last}}) == len(last)
 
 
 class RebalanceStorage:

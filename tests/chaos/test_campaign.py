@@ -80,7 +80,7 @@ async def test_a_long_campaign_without_one_violation(
 async def judge_storage(around: Surroundings) -> None:
     """Once tidied up, the database holds whole rebalances and nothing else."""
     async with open_database(around.mongod.url, DATABASE_NAME, lease=timedelta(0)) as database:
-        await database.tidy()
+        await database.sweep()
     with MongoClient[dict[str, object]](around.mongod.url) as client:
         rebalances = client[DATABASE_NAME]["rebalances"]
         assert rebalances.count_documents({"hiddenSince": {"$exists": True}}) == 0

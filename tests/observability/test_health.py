@@ -61,7 +61,7 @@ def test_a_database_that_hangs_is_noticed_in_time_and_so_is_its_return(
         assert (body["status"], body["database"], body["solvers"]) == ("DOWN", "DOWN", "UP")
         assert untraced.client.get("/health/live").status_code == 200
         assert untraced.scrape().value("order_generation_up", part="database") == 0
-        untraced.line(event="database is away", level="error")
+        untraced.line(event="database unreachable", level="error")
     until(lambda: is_ready(untraced))
     assert untraced.scrape().value("order_generation_up", part="database") == 1
 

@@ -119,7 +119,7 @@ def test_no_password_is_ever_logged(mongodb_url: str) -> None:
     port = free_port()
     environment = {"MONGODB_URL": f"mongodb://clerk:{secret}@{address}", "LOG_LEVEL": "DEBUG"}
     with running("serve", environment=environment | {"HOST": "127.0.0.1", "PORT": str(port)}) as command:
-        command.read_until("database is away")
+        command.read_until("database unreachable")
         command.read_until("Started worker")
         assert httpx.get(f"http://127.0.0.1:{port}/api/v1/models").status_code == 503
         command.process.terminate()

@@ -1,5 +1,6 @@
 """Models, rebalances and changes as the tests want them, with everything that does not matter filled in, and stored."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -11,11 +12,13 @@ from persistence import (
     Database,
     Model,
     ModelAction,
+    ModelField,
     Position,
     Rebalance,
     RebalancedPortfolio,
     RebalancedPosition,
     Solve,
+    SortKey,
     record_of,
 )
 from persistence.codec import Document
@@ -113,6 +116,13 @@ async def store(database: Database, header: Rebalance, *portfolios: RebalancedPo
             await storage.add(record_of(each))
         await storage.finish(header)
     return header
+
+
+async def models_of(
+    database: Database, *, offset: int = 0, limit: int | None = None, sort: Sequence[SortKey[ModelField]] = ()
+) -> list[Model]:
+    """Return a page of models."""
+    return [each async for each in database.models.each(offset=offset, limit=limit, sort=sort)]
 
 
 async def portfolios_of(database: Database, header: Rebalance) -> list[RebalancedPortfolio]:

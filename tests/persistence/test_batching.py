@@ -78,7 +78,7 @@ async def test_an_outage_is_told_to_those_that_waited_through_it_without_trying_
     await asyncio.sleep(0.01)
     recorder.gate.set()
     results = await asyncio.gather(first, second, return_exceptions=True)
-    assert [str(result) for result in results] == ["fourteen", "fourteen"]
+    assert [str(result) for result in results] == ["The database is unavailable: fourteen."] * 2
     assert await negated(16) == -16
     assert recorder.calls == [[14], [16]]
 

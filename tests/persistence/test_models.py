@@ -21,7 +21,7 @@ from persistence import (
     VersionConflict,
 )
 from persistence.codec import Document
-from tests.persistence.examples import NOON, change, model, position, security
+from tests.persistence.examples import NOON, change, model, models_of, position, security
 
 
 async def test_a_model_comes_back_as_it_was_stored(database: Database) -> None:
@@ -78,7 +78,7 @@ async def test_what_is_not_there_is_not_found(database: Database) -> None:
     with pytest.raises(ModelNotFound):
         await database.models.history(unknown.id, limit=1)
     await database.models.touch_last_rebalance_date(unknown.id, NOON)
-    assert await database.models.page() == []
+    assert await models_of(database) == []
 
 
 async def test_a_replacement_needs_the_version_that_is_there(database: Database) -> None:
@@ -129,7 +129,7 @@ async def test_a_deleted_model_is_gone_and_its_name_is_free(
     await database.models.delete(deleted.id, 1, change())
     with pytest.raises(ModelNotFound):
         await database.models.get(deleted.id)
-    assert await database.models.page() == []
+    assert await models_of(database) == []
     assert await stored["models"].count_documents({}) == 0
     await database.models.insert(model(deleted.name), change())
 
@@ -178,12 +178,12 @@ async def test_a_page_is_a_window_on_all_models(database: Database) -> None:
     models = [model(f"Model {number}") for number in range(7)]
     for each in models:
         await database.models.insert(each, change())
-    assert await database.models.page() == models
-    assert await database.models.page(offset=5) == models[5:]
-    assert await database.models.page(limit=3) == models[:3]
-    assert await database.models.page(offset=2, limit=3) == models[2:5]
-    assert await database.models.page(offset=7) == []
-    assert await database.models.page(limit=0) == []
+    assert await models_of(database) == models
+    assert await models_of(database, offset=5) == models[5:]
+    assert await models_of(database, limit=3) == models[:3]
+    assert await models_of(database, offset=2, limit=3) == models[2:5]
+    assert await models_of(database, offset=7) == []
+    assert await models_of(database, limit=0) == []
 
 
 async def test_every_order_sorts_by_its_keys_and_then_by_id(database: Database) -> None:
@@ -205,4 +205,4 @@ async def test_every_order_sorts_by_its_keys_and_then_by_id(database: Database) 
             expected = sorted(models, key=lambda each: each.id, reverse=sort[-1].descending)
             for key in reversed(sort):
                 expected.sort(key=value[key.field], reverse=key.descending)
-            assert await database.models.page(sort=sort) == expected, sort
+            assert await models_of(database, sort=sort) == expected, sort

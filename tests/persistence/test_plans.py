@@ -11,8 +11,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from persistence import Database, ModelField, RebalanceField, SortKey
 from persistence.codec import Document
+from persistence.unreadable import INSPECTION
 from tests.persistence.conftest import on_one_server
-from tests.persistence.examples import NOON, change, model, rebalance, security, store
+from tests.persistence.examples import NOON, change, model, models_of, rebalance, security, store
 
 pytestmark = on_one_server
 
@@ -39,6 +40,7 @@ class Profile:
                     {"command.aggregate": namespace},
                 ],
                 "appName": "order-generation",
+                "command.comment": {"$ne": INSPECTION},
             }
         )
         records = await found.to_list()
@@ -128,14 +130,14 @@ async def test_every_order_of_models_is_read_from_an_index(database: Database, p
         for fields in itertools.permutations(ModelField, length):
             for descending in itertools.product((False, True), repeat=length):
                 sort = [SortKey(field, down) for field, down in zip(fields, descending, strict=True)]
-                _by_index(await profile.of(lambda: database.models.page(limit=10, sort=sort), "models"))  # noqa: B023
+                _by_index(await profile.of(lambda: models_of(database, limit=10, sort=sort), "models"))  # noqa: B023
 
 
 async def test_models_are_found_by_portfolio_and_history_by_model_from_indexes(
     database: Database, profile: Profile
 ) -> None:
     await _fill(database)
-    [found, *_] = await database.models.page(limit=1)
+    [found, *_] = await models_of(database, limit=1)
     records = await profile.of(lambda: database.models.with_portfolio(security(1)), "models")
     # The sweep that every process begins with may fall into the same moment.
     plans = [record["planSummary"] for record in records if "portfolios" in record["command"].get("filter", {})]
@@ -168,3 +170,21 @@ async def test_the_sweep_reads_an_index_and_no_document(
     assert sum(record["docsExamined"] for record in records) == 0
     [search] = [record for record in records if "aggregate" in record["command"]]
     assert search["keysExamined"] >= 60 + 30
+
+
+async def test_the_search_for_unreadable_headers_reads_an_index_and_no_document(
+    database: Database, stored: AsyncDatabase[Document]
+) -> None:
+    """Every listing may cause it, so it must not read the portfolios' documents or the headers'."""
+    await _fill(database)
+    await stored.command("profile", 2)
+    await database.rebalances.count()
+    await stored.command("profile", 0)
+    searches = await stored["system.profile"].find({"command.comment": INSPECTION}).to_list()
+    await stored["system.profile"].drop()
+    headers = [search for search in searches if search["ns"].endswith(".rebalances")]
+    assert headers
+    for search in headers:
+        assert "IXSCAN" in search["planSummary"]
+        assert search["docsExamined"] == 0
+        assert search["keysExamined"] <= 31

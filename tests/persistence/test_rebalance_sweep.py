@@ -28,22 +28,16 @@ LEASE = timedelta(seconds=60)
 
 
 class Searches(CommandListener):
-    """Counts the searches of a process that sweeps.
-
-    Attributes:
-        written_down: set when a sweep has come to its end, and has told how far it got.
-    """
+    """Counts the searches of a process that sweeps."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.written_down = asyncio.Event()
 
     def started(self, event: CommandStartedEvent) -> None:
         self.count += event.command_name == "aggregate"
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        if event.command_name == "update":
-            self.written_down.set()
+        """Counts for nothing."""
 
     def failed(self, event: CommandFailedEvent) -> None:
         """Counts for nothing."""
@@ -60,8 +54,7 @@ async def _listened_to(server_url: str, database_name: str) -> AsyncIterator[tup
     """The database in which the sweep of the start is over, and what it searches from now on."""
     searches = Searches()
     async with open_database(server_url, database_name, listeners=[searches]) as opened:
-        async with asyncio.timeout(10):
-            await searches.written_down.wait()
+        await opened.sweep()
         searches.count = 0
         yield opened, searches
 
