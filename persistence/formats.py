@@ -5,8 +5,10 @@ match, as far as the server can tell, what the read functions reject, so that li
 agree.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from bson import Decimal128, ObjectId
@@ -98,4 +100,26 @@ def read_header(document: Document) -> Rebalance:
     header = from_document(document, Rebalance)
     if header.version < 1 or header.number_of_portfolios < 0:
         raise ValueError("version is below 1, or the number of portfolios below 0")
+    require_plain(header.rules)
     return header
+
+
+def require_plain(value: object) -> None:
+    """Check that a value consists of JSON values and finite Decimals.
+
+    Raises:
+        ValueError: it does not.
+    """
+    match value:
+        case None | str() | int() | Decimal():
+            pass
+        case dict():
+            for inner in value.values():
+                require_plain(inner)
+        case list():
+            for inner in value:
+                require_plain(inner)
+        case float() if math.isfinite(value):
+            pass
+        case _:
+            raise ValueError(f"{type(value).__name__} is not a JSON value")

@@ -133,8 +133,8 @@ class ModelRepository:
     async def replace(self, model: Model, change: Change) -> Model:
         """Gives the model a new content if `model.version` is still its version.
 
-        A `last_rebalance_date` of None, or before the stored one, or in the future, leaves the stored one; a stored one
-        in the future was set by a clock that was ahead, and gives way.
+        A `last_rebalance_date` of None leaves the stored one; so does one before it, unless the stored one lies in the
+        future, which cannot be true.
 
         Returns:
             The model as stored, at the next version.
@@ -148,11 +148,10 @@ class ModelRepository:
         def replaced(current: Model) -> Model:
             if current.version != model.version:
                 raise VersionConflict(current.version)
-            dates = [date for date in (current.last_rebalance_date, model.last_rebalance_date) if date]
-            possible = [date for date in dates if is_possible(date)]
-            return msgspec.structs.replace(
-                model, last_rebalance_date=max(possible, default=current.last_rebalance_date)
-            )
+            stored, given = current.last_rebalance_date, model.last_rebalance_date
+            if given is None or (stored is not None and given < stored and is_possible(stored)):
+                return msgspec.structs.replace(model, last_rebalance_date=stored)
+            return model
 
         return await self._write(model.id, replaced, change, always=True)
 

@@ -5,6 +5,7 @@ written as BSON directly: https://bsonspec.org/spec.html. Everything else about 
 """
 
 from collections.abc import Sequence
+from datetime import date
 from functools import lru_cache
 from typing import Final
 
@@ -20,6 +21,7 @@ from persistence.codec import (
     to_document,
 )
 from persistence.documents import RebalancedPortfolio, RebalancedPosition
+from persistence.formats import require_plain
 
 _TEXT, _NULL, _DECIMAL = b"\x02", b"\x0a", b"\x13"
 """The types of BSON elements that a position has."""
@@ -65,7 +67,11 @@ def portfolio_of(document: Document) -> RebalancedPortfolio:
     Raises:
         ValueError: the document is not in this service's format.
     """
-    return from_document({"positions": (), **document, **document["_id"]}, RebalancedPortfolio)
+    portfolio = from_document({"positions": (), **document, **document["_id"]}, RebalancedPortfolio)
+    date.fromisoformat(portfolio.trade_date)
+    if portfolio.failure is not None:
+        require_plain(portfolio.failure.details)
+    return portfolio
 
 
 def _array(positions: Sequence[RebalancedPosition]) -> bytes:

@@ -1,6 +1,7 @@
 """A database that goes away is answered with 503 within two seconds, and its return needs no restart."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -139,3 +140,22 @@ async def test_a_rebalance_whose_database_goes_away_stores_nothing_and_a_retry_w
     found = await asyncio.to_thread(api.post, "/rebalances/portfolios", {"portfolios": made["portfolios"]})
     assert found.expect(200).body == []
     assert (await asyncio.to_thread(api.get, path(made))).body["lastRebalanceDate"] is None
+
+
+async def test_a_defect_is_an_internal_error_that_shows_only_its_trace_id_and_is_logged_with_its_traceback(
+    environment: Environment, mongodb_url: str, tmp_path: Path
+) -> None:
+    """Caused by a response of the database that no server sends, which the driver does not expect."""
+    log = tmp_path / "log"
+    async with Proxy.to(mongodb_url) as proxy, served(environment, proxy.url, log) as api:
+        nonsense = {"cursor": {"id": 0, "ns": "a.b", "firstBatch": 7}}
+        proxy.to_add = lambda reply: nonsense if "cursor" in reply else {}
+        crashed = (await asyncio.to_thread(api.get, f"/model/{ID}")).expect(500, "INTERNAL_ERROR")
+        proxy.to_add = lambda _: {}
+    assert crashed.error["message"] == "An unexpected error occurred."
+    assert crashed.error["details"] == {}
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    [line] = [line for line in lines if line["event"] == "request failed unexpectedly"]
+    assert line["trace_id"] == crashed.error["traceId"]
+    assert line["level"] == "error"
+    assert line["exception"].startswith("Traceback")

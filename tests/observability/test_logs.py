@@ -7,8 +7,6 @@ import sys
 
 import httpx
 import pytest
-from bson import ObjectId
-from pymongo import MongoClient
 
 from app.commands.stack import free_port
 from app.observability.logs import LEADING
@@ -96,20 +94,6 @@ def test_a_failed_portfolio_says_why_without_its_money(traced: Service, model_id
     above_debug = json.dumps([line for line in traced.lines() if line["level"] != "debug"])
     assert CASH not in above_debug
     assert str(band) not in above_debug
-
-
-def test_a_defect_is_logged_with_its_traceback(traced: Service, mongodb_url: str, database_name: str) -> None:
-    """Its answer has nothing but the trace id, by which the line is found."""
-    broken = ObjectId()
-    with MongoClient[dict[str, object]](mongodb_url) as client:
-        models = client[database_name]["models"]
-        models.insert_one({"_id": broken, "name": ["not a name"]})
-        answer = traced.client.get(f"/api/v1/model/{broken}")
-        models.delete_one({"_id": broken})
-    assert answer.status_code == 500
-    line = traced.line(event="request failed unexpectedly", trace_id=answer.json()["error"]["traceId"])
-    assert line["level"] == "error"
-    assert line["exception"].startswith("Traceback")
 
 
 def test_no_password_is_ever_logged(mongodb_url: str) -> None:
