@@ -99,7 +99,7 @@ class RebalanceHistoryController(Controller):
         "/rebalance/{rebalance_id:str}",
         operation_id="getRebalance",
         summary="Get a rebalance",
-        responses=errors(ErrorCode.REBALANCE_NOT_FOUND) | answers(RebalanceResultDTO),
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE) | answers(RebalanceResultDTO),
     )
     async def get_rebalance(self, rebalance_id: RebalanceId, database: Database, dialect: Dialect) -> Stream:
         """Give a rebalance with all its portfolios and positions."""
@@ -110,7 +110,8 @@ class RebalanceHistoryController(Controller):
         "/rebalance/{rebalance_id:str}/portfolios",
         operation_id="getRebalancePortfolios",
         summary="Get the portfolios of a rebalance",
-        responses=errors(ErrorCode.REBALANCE_NOT_FOUND) | answers(list[PortfolioResultDTO]),
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE)
+        | answers(list[PortfolioResultDTO]),
     )
     async def get_portfolios(self, rebalance_id: RebalanceId, database: Database, dialect: Dialect) -> Stream:
         """Give the portfolios with their positions."""
@@ -121,7 +122,7 @@ class RebalanceHistoryController(Controller):
         "/rebalance/{rebalance_id:str}/portfolio/{portfolio_id:str}/positions",
         operation_id="getRebalancePositions",
         summary="Get the positions of one portfolio of a rebalance",
-        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.PORTFOLIO_NOT_FOUND),
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE, ErrorCode.PORTFOLIO_NOT_FOUND),
     )
     async def get_positions(
         self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database
@@ -133,7 +134,7 @@ class RebalanceHistoryController(Controller):
         "/rebalance/{rebalance_id:str}/portfolio/{portfolio_id:str}/proof",
         operation_id="getRebalanceProof",
         summary="Get how good the trades of one portfolio are proven to be",
-        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.PORTFOLIO_NOT_FOUND),
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE, ErrorCode.PORTFOLIO_NOT_FOUND),
     )
     async def get_proof(self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database) -> ProofDTO:
         """Give what is proven of the trades; nulls where the portfolio failed."""
@@ -144,7 +145,12 @@ class RebalanceHistoryController(Controller):
         operation_id="deleteRebalance",
         summary="Delete a rebalance",
         status_code=200,
-        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.VERSION_CONFLICT, ErrorCode.ORDERS_SENT),
+        responses=errors(
+            ErrorCode.REBALANCE_NOT_FOUND,
+            ErrorCode.DOCUMENT_UNREADABLE,
+            ErrorCode.VERSION_CONFLICT,
+            ErrorCode.ORDERS_SENT,
+        ),
     )
     async def delete_rebalance(
         self, rebalance_id: RebalanceId, version: Version, database: Database
@@ -169,11 +175,15 @@ async def _portfolio(database: Database, rebalance_id: str, portfolio_id: str) -
 async def as_array(
     rebalances: Sequence[Rebalance], database: Database, dialect: Dialect, *, positions: bool = True
 ) -> AsyncIterator[bytes]:
-    """Write rebalances as a JSON array, without those that were deleted since they were found."""
+    """Write rebalances as a JSON array.
+
+    Rebalances that were deleted since they were found are left out, and so are portfolios that are unreadable.
+    """
     opening = b"["
     for rebalance in rebalances:
+        written = as_object(rebalance, database, dialect, positions=positions, skip_unreadable=True)
         try:
-            first, rest = await read_ahead(as_object(rebalance, database, dialect, positions=positions))
+            first, rest = await read_ahead(written)
         except RebalanceNotFound:
             continue
         yield opening + first
@@ -184,20 +194,31 @@ async def as_array(
 
 
 async def as_object(
-    rebalance: Rebalance, database: Database, dialect: Dialect, *, positions: bool = True
+    rebalance: Rebalance,
+    database: Database,
+    dialect: Dialect,
+    *,
+    positions: bool = True,
+    skip_unreadable: bool = False,
 ) -> AsyncIterator[bytes]:
     """Write a rebalance as a JSON object, whose last field is its portfolios."""
     yield encode(dialect.spell(RebalanceResultDTO.of(rebalance, []))).removesuffix(b"[]}")
-    async for chunk in portfolios_as_array(rebalance, database, dialect, positions=positions):
+    portfolios = portfolios_as_array(rebalance, database, dialect, positions=positions, skip_unreadable=skip_unreadable)
+    async for chunk in portfolios:
         yield chunk
     yield b"}"
 
 
 async def portfolios_as_array(
-    rebalance: Rebalance, database: Database, dialect: Dialect, *, positions: bool = True
+    rebalance: Rebalance,
+    database: Database,
+    dialect: Dialect,
+    *,
+    positions: bool = True,
+    skip_unreadable: bool = False,
 ) -> AsyncIterator[bytes]:
     """Write the portfolios of a rebalance as a JSON array, one in memory at a time."""
-    found = database.rebalances.portfolios(rebalance, positions=positions)
+    found = database.rebalances.portfolios(rebalance, positions=positions, skip_unreadable=skip_unreadable)
     shown = (encode(dialect.spell(PortfolioResultDTO.of(each, positions=positions))) async for each in found)
     async for chunk in array(shown):
         yield chunk

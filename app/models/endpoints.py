@@ -95,7 +95,7 @@ class ModelController(Controller):
         "/model/{model_id:str}",
         operation_id="getModel",
         summary="Get a model",
-        responses=errors(ErrorCode.MODEL_NOT_FOUND),
+        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE),
     )
     async def get_model(self, model_id: ModelId, database: Database) -> ModelDTO:
         """Give one model."""
@@ -105,7 +105,13 @@ class ModelController(Controller):
         "/model/{model_id:str}",
         operation_id="replaceModel",
         summary="Replace a model",
-        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.VERSION_CONFLICT, ErrorCode.DUPLICATE_NAME, body=True),
+        responses=errors(
+            ErrorCode.MODEL_NOT_FOUND,
+            ErrorCode.DOCUMENT_UNREADABLE,
+            ErrorCode.VERSION_CONFLICT,
+            ErrorCode.DUPLICATE_NAME,
+            body=True,
+        ),
     )
     async def replace_model(self, model_id: ModelId, data: ModelPutDTO, database: Database) -> ModelDTO:
         """Replace the whole model if it still has the version given."""
@@ -124,7 +130,7 @@ class ModelController(Controller):
         "/model/{model_id:str}",
         operation_id="deleteModel",
         summary="Delete a model",
-        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.VERSION_CONFLICT),
+        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE, ErrorCode.VERSION_CONFLICT),
     )
     async def delete_model(self, model_id: ModelId, version: Version, database: Database) -> None:
         """Delete the model if it still has the version given; its audit trail stays."""
@@ -134,7 +140,7 @@ class ModelController(Controller):
         "/model/{model_id:str}/history",
         operation_id="getModelHistory",
         summary="Get a model's audit trail",
-        responses=errors(ErrorCode.MODEL_NOT_FOUND),
+        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE),
     )
     async def get_history(
         self,
@@ -154,7 +160,11 @@ class ModelController(Controller):
         summary="Add a position to a model",
         status_code=200,
         responses=errors(
-            ErrorCode.MODEL_NOT_FOUND, ErrorCode.DUPLICATE_POSITION, ErrorCode.VERSION_CONFLICT, body=True
+            ErrorCode.MODEL_NOT_FOUND,
+            ErrorCode.DOCUMENT_UNREADABLE,
+            ErrorCode.DUPLICATE_POSITION,
+            ErrorCode.VERSION_CONFLICT,
+            body=True,
         ),
     )
     async def add_position(self, model_id: ModelId, data: ModelPositionRequest, database: Database) -> ModelDTO:
@@ -166,7 +176,11 @@ class ModelController(Controller):
         operation_id="replacePosition",
         summary="Change a position of a model",
         responses=errors(
-            ErrorCode.MODEL_NOT_FOUND, ErrorCode.POSITION_NOT_FOUND, ErrorCode.VERSION_CONFLICT, body=True
+            ErrorCode.MODEL_NOT_FOUND,
+            ErrorCode.DOCUMENT_UNREADABLE,
+            ErrorCode.POSITION_NOT_FOUND,
+            ErrorCode.VERSION_CONFLICT,
+            body=True,
         ),
     )
     async def replace_position(self, model_id: ModelId, data: ModelPositionRequest, database: Database) -> ModelDTO:
@@ -181,6 +195,7 @@ class ModelController(Controller):
         status_code=200,
         responses=errors(
             ErrorCode.MODEL_NOT_FOUND,
+            ErrorCode.DOCUMENT_UNREADABLE,
             ErrorCode.POSITION_NOT_FOUND,
             ErrorCode.POSITION_MISMATCH,
             ErrorCode.VERSION_CONFLICT,
@@ -196,7 +211,9 @@ class ModelController(Controller):
         operation_id="addPortfolios",
         summary="Add portfolios to a model",
         status_code=200,
-        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.VERSION_CONFLICT, body=True),
+        responses=errors(
+            ErrorCode.MODEL_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE, ErrorCode.VERSION_CONFLICT, body=True
+        ),
     )
     async def add_portfolios(self, model_id: ModelId, data: ModelPortfolioDTO, database: Database) -> ModelDTO:
         """Add portfolios; those the model has already are left as they are."""
@@ -207,7 +224,9 @@ class ModelController(Controller):
         operation_id="removePortfolios",
         summary="Remove portfolios from a model",
         status_code=200,
-        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.VERSION_CONFLICT, body=True),
+        responses=errors(
+            ErrorCode.MODEL_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE, ErrorCode.VERSION_CONFLICT, body=True
+        ),
     )
     async def remove_portfolios(self, model_id: ModelId, data: ModelPortfolioDTO, database: Database) -> ModelDTO:
         """Remove portfolios; those the model does not have are ignored."""

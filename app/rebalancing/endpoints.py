@@ -49,7 +49,8 @@ class RebalanceController(Controller):
         operation_id="rebalanceModel",
         summary="Rebalance every portfolio of a model",
         status_code=200,
-        responses=errors(ErrorCode.MODEL_NOT_FOUND, *REBALANCE_ERRORS) | documented(list[RebalanceDTO]),
+        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE, *REBALANCE_ERRORS)
+        | documented(list[RebalanceDTO]),
     )
     async def rebalance_model(
         self, model_id: ModelId, rebalances: RebalanceService, idempotency_key: IdempotencyKey = None
@@ -66,7 +67,11 @@ class RebalanceController(Controller):
         summary="Rebalance one portfolio",
         status_code=200,
         responses=errors(
-            ErrorCode.MODEL_NOT_FOUND, ErrorCode.PORTFOLIO_NOT_FOUND, ErrorCode.AMBIGUOUS_MODEL, *REBALANCE_ERRORS
+            ErrorCode.MODEL_NOT_FOUND,
+            ErrorCode.DOCUMENT_UNREADABLE,
+            ErrorCode.PORTFOLIO_NOT_FOUND,
+            ErrorCode.AMBIGUOUS_MODEL,
+            *REBALANCE_ERRORS,
         )
         | documented(RebalanceDTO),
     )

@@ -156,6 +156,6 @@ async def test_a_defect_is_an_internal_error_that_shows_only_its_trace_id_and_is
     assert crashed.error["details"] == {}
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     [line] = [line for line in lines if line["event"] == "request failed unexpectedly"]
-    assert line["trace_id"] == crashed.error["traceId"]
+    assert crashed.error["traceId"] in (line["trace_id"], line["correlation_id"])
     assert line["level"] == "error"
     assert line["exception"].startswith("Traceback")

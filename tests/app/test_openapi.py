@@ -173,7 +173,6 @@ def test_every_error_is_documented_with_the_envelope_under_the_status_of_its_cod
         "NOT_FOUND",
         "METHOD_NOT_ALLOWED",
         "INTERNAL_ERROR",
-        "DOCUMENT_UNREADABLE",
         "ORDERS_DISABLED",
         "CROSS_SITE",
         "ORDERS_SENT",
