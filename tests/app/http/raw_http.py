@@ -1,8 +1,10 @@
 """A client that writes bytes to a socket, for requests that no HTTP library sends."""
 
 import json
+import re
 import socket
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -49,6 +51,7 @@ class RawConnection:
         self._socket = socket.socket(socket.AF_INET6 if ":" in parts.hostname else socket.AF_INET)
         if receive_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self._surplus = b""
         self._socket.settimeout(SECONDS)
         self._socket.connect((parts.hostname, parts.port))
 
@@ -64,11 +67,13 @@ class RawConnection:
 
     def half_close(self) -> None:
         """Send nothing more, and still read."""
-        self._socket.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # the service was faster
+            self._socket.shutdown(socket.SHUT_WR)
 
     def send(self, *parts: bytes) -> Self:
-        """Send bytes as they are."""
-        self._socket.sendall(b"".join(parts))
+        """Send bytes as they are, or as many as the service accepts."""
+        with suppress(ConnectionError):
+            self._socket.sendall(b"".join(parts))
         return self
 
     def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> Self:
@@ -78,7 +83,7 @@ class RawConnection:
     def response(self) -> RawResponse:
         """Read a response, or the end of the connection."""
         started = time.monotonic()
-        received = b""
+        received, self._surplus = self._surplus, b""
         while b"\r\n\r\n" not in received:
             if not (data := self._read()):
                 return RawResponse(0, {}, received.decode("latin-1"), time.monotonic() - started)
@@ -89,7 +94,25 @@ class RawConnection:
         length = int(headers.get("content-length", 0))
         while len(body) < length and (data := self._read()):
             body += data
+        body, self._surplus = body[:length], body[length:]
         return RawResponse(int(status_line.split()[1]), headers, body.decode(), time.monotonic() - started)
+
+    def statuses(self, patience: float = SECONDS) -> list[int]:
+        """Return the status of each response until the connection ends; nothing more is sent after the first of them.
+
+        Args:
+            patience: how many seconds to wait for the first byte.
+        """
+        self._socket.settimeout(patience)
+        try:
+            received = self._read()
+        except TimeoutError:
+            received = b""
+        self.half_close()
+        self._socket.settimeout(SECONDS)
+        while data := self._read():
+            received += data
+        return [int(status) for status in re.findall(rb"HTTP/1\.[01] ([0-9]{3})[ \r]", received)]
 
     def is_closed(self) -> bool:
         """Wait for the end of the connection; whatever the service still sends is no end."""
