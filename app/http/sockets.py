@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import closing
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -19,6 +20,8 @@ from msgspec import Struct
 type Peer = tuple[str, int]
 """Address and port of a client."""
 
+_FAMILIES = frozenset({int(socket.AF_INET), int(socket.AF_INET6)})
+_STREAM = int(socket.SOCK_STREAM)
 _DESCRIPTORS = Path("/proc/self/fd")
 _TCP_INFO_BYTES = 192
 _LAST_DATA_SENT = 44  # offsets in the kernel's struct tcp_info, in bytes
@@ -62,7 +65,7 @@ class Connection(Struct, frozen=True):
     """An accepted connection; `socket` is a duplicate, valid while `connections` has not moved on."""
 
     peer: Peer
-    socket: socket.socket
+    socket: socket.SocketType
 
     def traffic(self) -> Traffic:
         """Return what the connection has transferred.
@@ -123,7 +126,7 @@ def limit_send_buffers(port: int, size: int) -> bool:
     return found
 
 
-def _tcp_sockets(port: int) -> Iterator[socket.socket]:
+def _tcp_sockets(port: int) -> Iterator[socket.SocketType]:
     """Yield a duplicate of each TCP socket bound to a port; it is closed when the iteration continues."""
     try:
         numbers = [int(name) for name in os.listdir(_DESCRIPTORS)]  # noqa: PTH208 - as above
@@ -133,8 +136,8 @@ def _tcp_sockets(port: int) -> Iterator[socket.socket]:
         duplicate = _duplicate(number)
         if duplicate is None:
             continue
-        with duplicate:
-            if duplicate.family in {socket.AF_INET, socket.AF_INET6} and duplicate.type == socket.SOCK_STREAM:
+        with closing(duplicate):
+            if duplicate.family in _FAMILIES and duplicate.type == _STREAM:
                 try:
                     bound_to = duplicate.getsockname()[1]
                 except OSError:
@@ -143,14 +146,15 @@ def _tcp_sockets(port: int) -> Iterator[socket.socket]:
                     yield duplicate
 
 
-def _duplicate(descriptor: int) -> socket.socket | None:
+def _duplicate(descriptor: int) -> socket.SocketType | None:
     """Return a socket that shares the connection of a descriptor; None if it is closed or not a socket."""
     try:
         number = os.dup(descriptor)
     except OSError:
         return None
     try:
-        return socket.socket(fileno=number)
+        # The class beneath `socket.socket`, which would make an enumeration of each of its integers.
+        return socket.SocketType(fileno=number)
     except OSError:
         os.close(number)
         return None

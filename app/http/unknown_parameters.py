@@ -23,7 +23,7 @@ def reject_unknown_parameters(request: Request[Any, Any, Any]) -> None:
         InvalidFields: it has a parameter that the operation does not have, or one of them twice.
     """
     app: Litestar = request.app
-    if app.state.dialect is not Dialect.STANDARD or not request.url.path.startswith(PREFIX):
+    if app.state.dialect is not Dialect.STANDARD or not request.scope["path"].startswith(PREFIX):
         return
     sent = [name for name, _ in request.query_params.multi_items()]
     if not sent:

@@ -87,6 +87,13 @@ def test_malformed_chunks_are_a_callers_error(attacked: Api, chunks: bytes) -> N
     assert 400 <= seen[0] < 500
 
 
+@pytest.mark.parametrize("host", ["a:b", ":a", "a:99999", "[::1", "a@b", "a/b", "", "\xff"])
+def test_a_host_of_any_form_is_served(attacked: Api, host: str) -> None:
+    """The service is not told apart by its name, so a malformed one is at most the caller's error."""
+    start = f"GET {MODELS}?limit=1 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1")
+    assert set(statuses(attacked, start)) <= {200, 400}
+
+
 def test_pipelined_requests_are_served_in_order(attacked: Api) -> None:
     """Requests that arrive together on one connection each get their own response."""
     with RawConnection(attacked.url) as connection:
