@@ -17,10 +17,15 @@ from msgspec import Struct
 
 from solver.knapsack.greedy import pack
 from solver.knapsack.reduction import Item
+from solver.ruled.dynamic import Programme
 from solver.ruled.menus import Menu, Point, hull
 
 KNAPSACK_WORK = 10
 """Partial choices whose examination takes as long as to prepare one item of a knapsack."""
+
+
+PROGRAMME_STATES = 50_000
+"""Partial choices that the dynamic programme over all menus holds at once."""
 
 
 class Choice(Struct, frozen=True):
@@ -151,7 +156,18 @@ class _Search:
             return True
         if all(len(menu.chains) == 1 for menu in self._menus):
             return proven
-        return self._branch() and proven
+        return self._programme() or (self._limits.persist and self._branch() and proven)
+
+    def _programme(self) -> bool:
+        """Decide all menus by the dynamic programme; False if a limit ended it."""
+        assert self.cost is not None
+        programme = Programme(self._menus, self._capacity, self._relaxed.density, self.cost, self._relaxed.bound)
+        limits = self._limits
+        found = programme.run(limits.deadline, min(limits.max_states, PROGRAMME_STATES), limits.max_work - self._work)
+        self._work += found.work
+        if found.trades is not None:
+            self.trades, self.cost = found.trades, found.cost
+        return found.complete
 
     def _branch(self) -> bool:
         gain, cash = self._relaxed.density

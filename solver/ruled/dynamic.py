@@ -1,0 +1,380 @@
+"""A dynamic programme over menus: decides one security after another, those nearest to the break density first.
+
+Each security starts at its point on the line of the break density. A partial choice has an excess of cash over the
+capacity and a saving of cost against that start. It is dropped if another has no more excess and no less saving, or if
+even the steepest step of any undecided security, freely divisible, could not lift it above the best choice found.
+
+Example: capacity 10, break density 1. Start points use 8. A may use 4 more and save 3, B may use 2 less and lose 3, or
+2 more and save 1. After A there are the partial choices (-2, 0) and (2, 3), excess and saving. The second only fits if
+B frees 2, which loses 3; the first can only gain 1 through B, which is the best: -2 + 2 = 0, saving 1.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import gcd
+from time import perf_counter
+
+import numpy as np
+from msgspec import Struct
+
+from solver.ruled.menus import Menu, Point
+from solver.scaling import INT64_LIMIT, Integers
+
+COMPLETE_EVERY = 4
+"""Securities after whose decision the most hopeful partial choice is completed greedily."""
+
+type Slope = tuple[int, int]
+"""Saving and cash of a step."""
+
+
+class Result(Struct, frozen=True):
+    """What the programme found.
+
+    Attributes:
+        trades: of each menu; None if nothing is better than the ceiling.
+        cost: of that choice, or the ceiling.
+        complete: nothing costs less.
+        work: partial choices examined.
+    """
+
+    trades: list[int] | None
+    cost: int
+    complete: bool
+    work: int
+
+
+class _Chain(Struct, frozen=True):
+    """A chain, the position of its point nearest to the line of the break density, and its distance from that line."""
+
+    points: list[Point]
+    nearest: int
+    loss: int
+
+
+class _Offer(Struct, frozen=True):
+    """A menu seen from its start point.
+
+    Attributes:
+        owner: position of the menu.
+        start: nearest to the line.
+        chains: by distance from the line.
+        up: the steepest step to more cash; None if there is none.
+        down: the least steep step to less cash; None if there is none.
+    """
+
+    owner: int
+    start: Point
+    chains: list[_Chain]
+    up: Slope | None
+    down: Slope | None
+
+
+class _Layer(Struct, frozen=True):
+    """How each partial choice came about: the one before it, and the trade that was added."""
+
+    owner: int
+    origins: Integers
+    trades: Integers
+
+
+class Programme:
+    """One run; see the module."""
+
+    def __init__(self, menus: Sequence[Menu], capacity: int, density: Slope, ceiling: int, bound: int) -> None:
+        """Prepare the menus.
+
+        Args:
+            menus: of each security.
+            capacity: cash.
+            density: cost saved and cash used by the step at which the relaxation breaks.
+            ceiling: only choices that cost less are wanted.
+            bound: no choice costs less.
+        """
+        self._density = density
+        self._offers = _ordered([self._offer(owner, menu) for owner, menu in enumerate(menus)])
+        starts = [offer.start for offer in self._offers]
+        self._base = sum(point.cost for point in starts)
+        used = sum(point.cash for point in starts)
+        differences = [(point.cash - offer.start.cash, offer.start.cost - point.cost) for offer, point in self._steps()]
+        self._unit = gcd(*(cash for cash, _ in differences)) or 1
+        room = (capacity - used) // self._unit
+        self._room = room
+        self._best, self._bound = self._base - ceiling, self._base - bound
+        reach = abs(room) + sum(abs(cash) for cash, _ in differences) // self._unit
+        savings = sum(abs(saving) for _, saving in differences) + abs(self._best) + abs(self._bound)
+        steepest = max((abs(saving) * self._unit // abs(cash) for cash, saving in differences if cash), default=0) + 1
+        widest = max((abs(cash) for cash, _ in differences), default=0) // self._unit + 1
+        fits = 4 * (savings + reach * steepest) < INT64_LIMIT and reach * widest < INT64_LIMIT
+        self._number = np.dtype(np.int64 if fits else object)
+        self._weights = np.array([-room], dtype=self._number)
+        self._savings = np.array([0], dtype=self._number)
+        self._layers: list[_Layer] = []
+        self._ups = _suffix([offer.up for offer in self._offers], steepest=True)
+        self._downs = _suffix([offer.down for offer in self._offers], steepest=False)
+        self._trades: list[int] | None = None
+        self._work = 0
+
+    def run(self, deadline: float, max_states: int, max_work: int) -> Result:
+        """Decide all securities, or stop at a limit."""
+        complete = False
+        for position, offer in enumerate(self._offers):
+            if not self._decide(position, offer, max_states) or self._work > max_work or perf_counter() > deadline:
+                break
+            self._improve()
+            self._keep_hopeful(position + 1)
+            if self._best >= self._bound or len(self._weights) == 0:
+                complete = True
+                break
+            if position % COMPLETE_EVERY == 0:
+                self._complete(position + 1)
+        else:
+            complete = True
+        return Result(self._trades, self._base - self._best, complete, self._work)
+
+    def _offer(self, owner: int, menu: Menu) -> _Offer:
+        gain, cash = self._density
+        chains = []
+        for points in menu.chains:
+            heights = [point.cost * cash + point.cash * gain for point in points]
+            nearest = min(range(len(points)), key=heights.__getitem__)
+            chains.append((heights[nearest], nearest, points))
+        chains.sort(key=lambda chain: chain[0])
+        least, nearest, points = chains[0]
+        start = points[nearest]
+        slopes = [(start.cost - point.cost, point.cash - start.cash) for _, _, some in chains for point in some]
+        # Once a chain is chosen, the slopes along it are steeper than from the start.
+        for _, at, some in chains:
+            slopes += [(one.cost - two.cost, two.cash - one.cash) for one, two in pairwise(some[at:])]
+            slopes += [(two.cost - one.cost, one.cash - two.cash) for one, two in pairwise(some[: at + 1])]
+        ups = [slope for slope in slopes if slope[1] > 0]
+        downs = [(-saving, -cash) for saving, cash in slopes if cash < 0]
+        up, down = _extreme(ups, steepest=True), _extreme(downs, steepest=False)
+        return _Offer(owner, start, [_Chain(some, at, height - least) for height, at, some in chains], up, down)
+
+    def _steps(self) -> Iterator[tuple[_Offer, Point]]:
+        for offer in self._offers:
+            for chain in offer.chains:
+                for point in chain.points:
+                    yield offer, point
+                for before, after in pairwise(chain.points):
+                    # The first lot of a run stands for all of them in the common divisor.
+                    copies = after.trade - before.trade
+                    yield (
+                        offer,
+                        Point(
+                            before.trade + 1,
+                            before.cash + (after.cash - before.cash) // copies,
+                            before.cost + (after.cost - before.cost) // copies,
+                        ),
+                    )
+
+    def _spare(self) -> int:
+        """Distance from the line that a better choice can afford in all, in the units of the losses."""
+        gain, cash = self._density
+        return gain * self._room * self._unit - (self._best + 1) * cash
+
+    def _decide(self, position: int, offer: _Offer, max_states: int) -> bool:
+        """Extend every partial choice by every useful trade of a security; False if there are too many."""
+        spare = self._spare()
+        parts = []
+        count = len(self._weights)
+        for chain in offer.chains:
+            if chain.loss > spare:
+                break
+            point = chain.points[chain.nearest]
+            part: tuple[Integers, ...] = (
+                self._weights + (point.cash - offer.start.cash) // self._unit,
+                self._savings + (offer.start.cost - point.cost),
+                np.arange(count),
+                np.full(count, point.trade, dtype=np.int64 if abs(point.trade) < INT64_LIMIT else object),
+            )
+            for lots, cash, saving in self._moves(chain, spare - chain.loss):
+                part = self._doubled(part, lots, cash, saving, position)
+                if len(part[0]) > max_states:
+                    return False
+            parts.append(part)
+        if not parts:
+            self._weights, self._savings = self._weights[:0], self._savings[:0]
+            return True
+        weights, savings, origins, trades = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        kept = _undominated(weights, savings)
+        self._work += len(weights)
+        self._weights, self._savings = weights[kept], savings[kept]
+        self._layers.append(_Layer(offer.owner, origins[kept], trades[kept]))
+        return len(kept) <= max_states
+
+    def _moves(self, chain: _Chain, spare: int) -> Iterator[tuple[int, int, int]]:
+        """Lots, cash and saving of the moves from the nearest point, in groups of 1, 2, 4 ... that combine freely."""
+        gain, density_cash = self._density
+        points = chain.points
+        runs = [(1, before, after) for before, after in pairwise(points[chain.nearest :])]
+        runs += [(-1, after, before) for before, after in pairwise(points[: chain.nearest + 1])][::-1]
+        for sign, before, after in runs:
+            copies = abs(after.trade - before.trade)
+            cash, saving = (after.cash - before.cash) // copies, (before.cost - after.cost) // copies
+            loss = cash * gain - saving * density_cash
+            copies = min(copies, spare // loss) if loss > 0 else copies
+            size = 1
+            while copies > 0:
+                size = min(size, copies)
+                yield sign * size, cash // self._unit * size, saving * size
+                copies -= size
+                size *= 2
+
+    def _doubled(
+        self, part: tuple[Integers, ...], lots: int, cash: int, saving: int, position: int
+    ) -> tuple[Integers, ...]:
+        weights, savings, origins, trades = part
+        weights = np.concatenate((weights, weights + cash))
+        savings = np.concatenate((savings, savings + saving))
+        kept = _undominated(weights, savings)
+        self._work += len(weights)
+        weights, savings = weights[kept], savings[kept]
+        hopeful = self._hopes(weights, savings, position) > self._best
+        kept = kept[hopeful]
+        return (
+            weights[hopeful],
+            savings[hopeful],
+            np.concatenate((origins, origins))[kept],
+            np.concatenate((trades, trades + lots))[kept],
+        )
+
+    def _hopes(self, weights: Integers, savings: Integers, position: int) -> Integers:
+        """The most that each partial choice can save with the securities from a position on."""
+        fitting = int(np.searchsorted(weights, 0, side="right"))
+        hopes = savings.copy()
+        up, down = self._ups[position], self._downs[position]
+        if up is not None:
+            hopes[:fitting] += _relaxed(-weights[:fitting], up, self._unit)
+        if down is not None:
+            hopes[fitting:] += _relaxed(-weights[fitting:], down, self._unit)
+        else:
+            hopes[fitting:] = self._best
+        return hopes
+
+    def _keep_hopeful(self, position: int) -> None:
+        if len(self._weights) == 0:
+            return
+        hopes = self._hopes(self._weights, self._savings, position)
+        hopeful = hopes > self._best
+        if hopeful.any():
+            self._bound = min(self._bound, int(hopes[hopeful].max()))
+        if not hopeful.all():
+            last = self._layers[-1]
+            self._layers[-1] = _Layer(last.owner, last.origins[hopeful], last.trades[hopeful])
+            self._weights, self._savings = self._weights[hopeful], self._savings[hopeful]
+
+    def _improve(self) -> None:
+        """Note the best partial choice that fits with everything undecided left at its start."""
+        fitting = int(np.searchsorted(self._weights, 0, side="right"))
+        if fitting and self._savings[fitting - 1] > self._best:
+            self._best = int(self._savings[fitting - 1])
+            self._trades = self._history(fitting - 1)
+
+    def _complete(self, position: int) -> None:
+        """Use the room of the most hopeful fitting partial choice for undecided securities."""
+        fitting = int(np.searchsorted(self._weights, 0, side="right"))
+        if not fitting:
+            return
+        hopes = self._hopes(self._weights[:fitting], self._savings[:fitting], position)
+        index = int(np.argmax(hopes))
+        room, saving = -int(self._weights[index]) * self._unit, int(self._savings[index])
+        added: dict[int, int] = {}
+        for offer in self._offers[position:]:
+            found = _best_within(offer, room)
+            if found is not None:
+                added[offer.owner] = found.trade
+                room -= found.cash - offer.start.cash
+                saving += offer.start.cost - found.cost
+        if saving > self._best:
+            self._best = saving
+            trades = self._history(index)
+            for owner, trade in added.items():
+                trades[owner] = trade
+            self._trades = trades
+
+    def _history(self, index: int) -> list[int]:
+        """The trades of all menus in a partial choice; undecided ones at their start."""
+        trades = [0] * len(self._offers)
+        for offer in self._offers:
+            trades[offer.owner] = offer.start.trade
+        for layer in reversed(self._layers):
+            trades[layer.owner] = int(layer.trades[index])
+            index = int(layer.origins[index])
+        return trades
+
+
+def _best_within(offer: _Offer, room: int) -> Point | None:
+    """The point of a menu that saves the most and uses at most so much more cash than its start."""
+    best: Point | None = None
+    for chain in offer.chains:
+        points = chain.points
+        for before, after in pairwise([*points, points[-1]]):
+            if before.cash - offer.start.cash > room:
+                break
+            point = before
+            copies = after.trade - before.trade
+            if copies > 1:
+                cash = (after.cash - before.cash) // copies
+                lots = min((room - before.cash + offer.start.cash) // cash, copies - 1)
+                saving = (before.cost - after.cost) // copies
+                point = Point(before.trade + lots, before.cash + lots * cash, before.cost - lots * saving)
+            if point.cost < offer.start.cost and (best is None or point.cost < best.cost):
+                best = point
+    return best
+
+
+def _ordered(offers: list[_Offer]) -> list[_Offer]:
+    """The offers by the rank of their steps: those with a step close to the break density first."""
+    by_up = sorted((offer for offer in offers if offer.up is not None), key=lambda offer: -_density(offer.up))
+    by_down = sorted((offer for offer in offers if offer.down is not None), key=lambda offer: _density(offer.down))
+    rank = {offer.owner: len(offers) for offer in offers}
+    for ranked in (by_up, by_down):
+        for position, offer in enumerate(ranked):
+            rank[offer.owner] = min(rank[offer.owner], position)
+    return sorted(offers, key=lambda offer: (rank[offer.owner], offer.owner))
+
+
+def _density(slope: Slope | None) -> int:
+    """A slope as an integer that orders slopes closely enough to rank them."""
+    assert slope is not None
+    return (slope[0] << 64) // slope[1]
+
+
+def _extreme(slopes: Sequence[Slope], *, steepest: bool) -> Slope | None:
+    """The steepest or least steep of some slopes."""
+    found: Slope | None = None
+    for slope in slopes:
+        if found is None or (
+            (slope[0] * found[1] != found[0] * slope[1]) and ((slope[0] * found[1] > found[0] * slope[1]) == steepest)
+        ):
+            found = slope
+    return found
+
+
+def _suffix(slopes: Sequence[Slope | None], *, steepest: bool) -> list[Slope | None]:
+    """For each position, the steepest or least steep of the slopes from there on; None if there is none."""
+    found: list[Slope | None] = [None]
+    for slope in reversed(slopes):
+        found.append(_extreme([one for one in (found[-1], slope) if one is not None], steepest=steepest))
+    return found[::-1]
+
+
+def _relaxed(room: Integers, slope: Slope, unit: int) -> Integers:
+    """Saving of a room of units of cash at a slope, rounded down; the room may be negative."""
+    cash = slope[1] // unit
+    whole, rest = divmod(slope[0], cash)
+    relaxed: Integers = room * whole + room * rest // cash
+    return relaxed
+
+
+def _undominated(weights: Integers, savings: Integers) -> Integers:
+    """Indices of the partial choices that no other dominates, by ascending weight."""
+    order = np.argsort(weights, kind="stable")
+    weights, savings = weights[order], savings[order]
+    undominated = np.ones(len(weights), dtype=bool)
+    undominated[1:] = savings[1:] > np.maximum.accumulate(savings)[:-1]
+    kept = np.flatnonzero(undominated)
+    last = np.ones(len(kept), dtype=bool)
+    last[:-1] = weights[kept[1:]] > weights[kept[:-1]]
+    return order[kept[last]]
