@@ -17,6 +17,9 @@ from solver.scaling import INT64_LIMIT, Integers, ScaledPortfolio
 LARGEST_PART = 16
 """Profits stay below this part of a machine integer, so that sums and products of the search still fit."""
 
+FEW = 20
+"""Securities of which quantities are always compared, however large the numbers become."""
+
 
 class Item(Struct, frozen=True):
     """Up to `copies` shares of one security, each of the same cost and gain.
@@ -91,7 +94,8 @@ def fold_ties(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequence[int]
     A share that moves towards what is held trades one share less, any other trades one more. The factor exceeds every
     possible difference in shares traded, so the greatest folded profit belongs to an optimum, and among the optima to
     one that trades the fewest shares. In small portfolios, the lower quantity, security by security in the given order,
-    is folded in as well, as long as that does not exceed machine integers. `base` has no meaning here, and is 0.
+    is folded in as well; in larger ones, only if that does not exceed machine integers. `base` has no meaning here, and
+    is 0.
     """
     everything = list(_steps(scaled, bounds, order))
     factor = 2 + sum(steps.below - steps.least + 1 for steps in everything)
@@ -122,7 +126,7 @@ def _digits(everything: Sequence[_Steps], factor: int) -> tuple[list[int], int]:
         digits.append(radix)
         radix *= steps.below - steps.least + 2
     greatest = factor * sum(steps.price * (steps.below - steps.least + 1) for steps in everything)
-    if LARGEST_PART * greatest * radix > INT64_LIMIT:
+    if LARGEST_PART * greatest * radix > INT64_LIMIT and len(everything) > FEW:
         return [0] * len(everything), 1
     return digits[::-1], radix
 

@@ -190,6 +190,23 @@ def counted_book(chance: random.Random, size: int) -> Book:
     return portfolio, Rules(**rules)
 
 
+def even_book(chance: random.Random, size: int) -> Book:
+    """Draw a book of few distinct prices in which cash binds, without rules: many of its optima tie."""
+    securities = [
+        Security(
+            f"N{number}",
+            Decimal(chance.choice([10, 20, 20, 30, 50])),
+            Decimal(chance.choice([0, 0, 1, 2])),
+            round(Decimal(chance.choice(["0.9", "1"])) / size, 3),
+            Decimal(1),
+            Decimal(1),
+        )
+        for number in chance.sample(range(10 * size), size)
+    ]
+    held = sum((security.price * security.quantity for security in securities), ZERO)
+    return Portfolio(tuple(securities), 37 * size - held), Rules()
+
+
 def books(names: Collection[str] | None = None, *, most_securities: int = 4) -> st.SearchStrategy[Book]:
     """Return a strategy of books with the named rules, or with any mixture of rules."""
 

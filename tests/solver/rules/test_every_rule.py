@@ -5,10 +5,10 @@ import random
 import pytest
 from hypothesis import given, reject, settings
 
-from solver import SolverStrategy, solve
+from solver import Solution, SolutionPath, SolverStrategy, solve
 from tests.oracle.agreement import assert_right, right_outcome
 from tests.oracle.rules import TooLarge
-from tests.solver.rules.books import DRAWERS, PAIRS, Book, books, counted_book, draw_book, mixture
+from tests.solver.rules.books import DRAWERS, PAIRS, Book, books, counted_book, draw_book, even_book, mixture
 
 
 @pytest.mark.parametrize("name", DRAWERS)
@@ -62,6 +62,19 @@ def test_large_books_in_which_cash_binds(size: int) -> None:
     for number in range(6):
         portfolio, rules = counted_book(random.Random(f"counted {size} {number}"), size)
         assert_right(portfolio, rules, solve(portfolio, rules=rules), right_outcome(portfolio, rules))
+
+
+@pytest.mark.parametrize("size", [6, 20])
+def test_ties_without_rules(size: int) -> None:
+    """Of many equal optima without rules, the one with the fewest shares traded and the lower quantities is found."""
+    bound = 0
+    for number in range(20):
+        portfolio, rules = even_book(random.Random(f"even {size} {number}"), size)
+        solved = solve(portfolio)
+        assert_right(portfolio, rules, solved, right_outcome(portfolio, rules))
+        assert isinstance(solved, Solution)
+        bound += solved.path is SolutionPath.KNAPSACK
+    assert bound > 2
 
 
 @settings(max_examples=25, deadline=None)
