@@ -1,6 +1,7 @@
 """What the portfolios of one rebalance share, fixed before the first of them starts."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import date, datetime
 
 from bson import ObjectId
@@ -36,6 +37,7 @@ class RebalanceContext(Struct, frozen=True):
         requested_at: UTC.
         deadline: on `time.monotonic()`.
         names: loads the portfolios' names, as far as they are available in time.
+        cached_name: returns a name that has been loaded by now.
         priced: the model's securities at their prices; the error instead, if it fails every portfolio.
     """
 
@@ -49,11 +51,14 @@ class RebalanceContext(Struct, frozen=True):
     running: RunningRebalance
     observed: ObservedRebalance
     names: asyncio.Task[dict[str, str | None]]
+    cached_name: Callable[[str], str | None]
     priced: PricedModel | BooksInvalid | ServiceError
 
     async def name(self, portfolio_id: str) -> str | None:
         """Return a portfolio's name; a portfolio that is cancelled while it waits leaves the load running."""
-        return (await asyncio.shield(self.names)).get(portfolio_id)
+        names = await asyncio.shield(self.names)
+        # A name that was not waited for may have arrived since.
+        return names.get(portfolio_id) or self.cached_name(portfolio_id)
 
     def header(self, number_of_portfolios: int) -> Rebalance:
         """Return the document that completes the stored rebalance."""

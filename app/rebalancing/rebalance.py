@@ -157,6 +157,7 @@ class Rebalancer:
                 running=running,
                 observed=observed,
                 names=names,
+                cached_name=self._upstreams.portfolio_names.cached,
                 priced=priced,
             )
         finally:

@@ -11,6 +11,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import override
@@ -134,6 +135,12 @@ class ServiceClient:
             ServiceError: no usable answer; `sent` tells whether the service may have acted on it all the same.
         """
         return await self._persevere(Request("POST", path, {}, body, forwarded_headers.get()), expect, deadline)
+
+    def count_as_failed(self, reason: str) -> None:
+        """Count a failure for the circuit breaker that no call reports, such as a response that was not waited for."""
+        error = ServiceError(self.name, Cause.TIMEOUT, reason)
+        with suppress(ServiceError, CircuitOpenError):
+            self._breaker.call_sync(_raise, error)
 
     def _response_discarded(self, reason: str) -> None:
         self.observer.response_discarded(self.name, reason)
@@ -280,6 +287,10 @@ class _BreakerEvents(CoreEventListener):
     @override
     def on_state_change(self, *, name: str, old: State, new: State) -> None:
         self._observer.breaker_changed(name, new.value)
+
+
+def _raise(error: ServiceError) -> None:
+    raise error
 
 
 def _left(deadline: float | None) -> float:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aiohttp import web
@@ -64,10 +64,70 @@ async def test_a_slow_service_delays_nobody_beyond_the_budget_and_its_answer_ser
     started = time.monotonic()
     assert await names.names([FIRST], budget_seconds=0.1) == {FIRST: None}
     assert time.monotonic() - started < 5
-    assert await names.names([FIRST], budget_seconds=0) == {FIRST: None}
     registry.late.set()
+    await until(lambda: names.cached(FIRST) is not None)
     assert await names.names([FIRST], budget_seconds=5) == {FIRST: "Growth"}
     assert len(server.requests) == 1
+
+
+async def test_after_late_names_nobody_waits_for_a_minute(
+    registry: Registry, server: Server, make_client: MakeClient
+) -> None:
+    """Within the minute names come from the cache, which loads fill in the background; then one caller waits again."""
+    now = 0.0
+    names = PortfolioNames(make_client(server.url, "portfolio", retries=0), clock=lambda: now)
+    registry.late.clear()
+    waiting = asyncio.create_task(names.names([FIRST], budget_seconds=0.05))
+    await asyncio.sleep(0.01)
+    now = 1.0  # the load is late by this clock
+    assert await waiting == {FIRST: None}
+    now = 60.9
+    async with asyncio.timeout(1):
+        assert await names.names([FIRST, SECOND], budget_seconds=60) == {FIRST: None, SECOND: None}
+    registry.late.set()
+    await until(lambda: names.cached(FIRST) == "Growth")
+    now = 61.1
+    assert await names.names([FIRST, SECOND], budget_seconds=5) == {FIRST: "Growth", SECOND: None}
+    await names.close()
+
+
+async def test_a_frozen_service_opens_its_circuit_breaker(
+    names: PortfolioNames, registry: Registry, server: Server, notebook: Notebook
+) -> None:
+    """Late loads count as failures although nobody cancels them; while the circuit is open, one load at most starts."""
+    registry.late.clear()
+    ids = [f"{number:024}" for number in range(20)]
+    await names.names(ids, budget_seconds=0.1)
+    assert notebook.states == ["open"]
+    requests = len(server.requests)
+    started = time.monotonic()
+    for portfolio_id in range(100, 120):
+        await names.names([f"{portfolio_id:024}"], budget_seconds=60)
+    assert time.monotonic() - started < 1
+    assert len(server.requests) == requests
+
+
+async def test_many_names_of_a_quick_service_are_not_late(make_client: MakeClient, notebook: Notebook) -> None:
+    """A budget that ends in the middle of thousands of names says nothing against the service."""
+
+    async def respond(request: web.Request) -> web.Response:
+        return web.json_response({"portfolioId": request.path.rsplit("/", 1)[1], "name": "Growth"})
+
+    ids = [f"{number:024}" for number in range(5000)]
+    async with serving(respond) as server:
+        names = PortfolioNames(make_client(server.url, "portfolio", retries=0))
+        await names.names(ids, budget_seconds=0.5)
+        assert 0 < len(server.requests) < len(ids)
+        assert notebook.states == []
+        assert await names.names([FIRST], budget_seconds=5) == {FIRST: "Growth"}
+        await names.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.001)
 
 
 async def test_a_failure_is_none_for_now_and_is_not_repeated_within_a_call(
@@ -123,11 +183,11 @@ async def test_an_answer_that_does_not_name_the_portfolio_is_none(make_client: M
 async def test_a_service_that_falls_behind_is_not_asked_ever_more(
     names: PortfolioNames, registry: Registry, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("integrations.portfolio.MAX_QUESTIONS", 1)
+    monkeypatch.setattr("integrations.portfolio.MAX_LOADS", 1)
     registry.late.clear()
     assert await names.names([FIRST, SECOND], budget_seconds=0.1) == {FIRST: None, SECOND: None}
     registry.late.set()
-    assert await names.names([FIRST], budget_seconds=5) == {FIRST: "Growth"}
+    await until(lambda: names.cached(FIRST) == "Growth")
     assert server.paths == [f"/api/v1/portfolio/{FIRST}"]
 
 
@@ -135,12 +195,13 @@ async def test_the_questions_of_one_caller_are_begun_in_groups(
     names: PortfolioNames, registry: Registry, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second group waits for the first, so that thousands of names hold nothing else up."""
-    monkeypatch.setattr("integrations.portfolio.QUESTIONS_AT_ONCE", 1)
+    monkeypatch.setattr("integrations.portfolio.LOADS_AT_ONCE", 1)
     registry.late.clear()
-    assert await names.names([FIRST, SECOND], budget_seconds=0.1) == {FIRST: None, SECOND: None}
+    loading = asyncio.create_task(names.names([FIRST, SECOND], budget_seconds=5))
+    await until(lambda: bool(server.requests))
     assert server.paths == [f"/api/v1/portfolio/{FIRST}"]
     registry.late.set()
-    assert await names.names([FIRST, SECOND], budget_seconds=5) == {FIRST: "Growth", SECOND: None}
+    assert await loading == {FIRST: "Growth", SECOND: None}
     # The 404 names no portfolio, so it is confirmed on another connection.
     assert server.paths == [f"/api/v1/portfolio/{each}" for each in (FIRST, SECOND, SECOND)]
 
