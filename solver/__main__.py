@@ -4,10 +4,17 @@ import sys
 
 from solver.files import main
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as of a process that the signal ended."""
+
 
 def run_and_exit() -> None:
     """Run the command and exit with its code."""
-    sys.exit(main())
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 if __name__ == "__main__":

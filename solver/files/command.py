@@ -215,6 +215,13 @@ def _summary(plan: Plan, width: int) -> list[str]:
     for name, value in figures:
         lines += wrapped(f"{name}: {value}", width, "  ")
     lines.append("")
+    found = plan.proof
+    lines += wrapped(
+        f"Path: {found.path}; gap: {plain(found.gap)}; objective: {plain(found.objective)};"
+        f" bound: {plain(found.bound)}",
+        width,
+        "  ",
+    )
     lines += wrapped(f"Proof: {proof_sentence(plan.proof, plan.rules)}", width, "  ")
     for warning in plan.warnings:
         lines += ["", *wrapped(f"Warning: {warning.message}", width, "  ")]

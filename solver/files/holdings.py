@@ -198,6 +198,10 @@ def _holding(table: Table, row: Row, amounts: _Amounts, quantity: int) -> Holdin
     if numeral.percent or numeral.currency:
         raise table.problem(f'"{shown(numeral.text)}" is not a number of shares', row, quantity)
     shares = numeral.value(None)
+    multiplier = amounts.multipliers.get(row.line)
+    if multiplier is not None and multiplier.value(None) != 1:
+        problem = f"the contract multiplier is {plain(multiplier.value(None))}: only securities can be rebalanced"
+        raise table.problem(problem, row, table.column(Role.MULTIPLIER))
     price = amounts.prices.get(row.line)
     if price is not None:
         _check_price(table, row, price)
@@ -207,7 +211,7 @@ def _holding(table: Table, row: Row, amounts: _Amounts, quantity: int) -> Holdin
         None if price is None else price.value(None),
         _currency(table, row, price),
         _account(table, row),
-        _mismatch(shares, price, amounts.values.get(row.line), amounts.multipliers.get(row.line)),
+        _mismatch(shares, price, amounts.values.get(row.line)),
     )
 
 
@@ -231,10 +235,8 @@ def _account(table: Table, row: Row) -> str:
     return " ".join(filter(None, cells)) or row.section
 
 
-def _mismatch(shares: Decimal, price: Numeral | None, value: Numeral | None, multiplier: Numeral | None) -> str:
+def _mismatch(shares: Decimal, price: Numeral | None, value: Numeral | None) -> str:
     """Say how the value of a row contradicts its quantity and price, beyond what rounding explains."""
-    if multiplier is not None and multiplier.value(None) != 1:
-        return f"its contract multiplier is {plain(multiplier.value(None))}, so it is no security with whole shares"
     if price is None or value is None:
         return ""
     stated, product = value.value(None), EXACT.multiply(shares, price.value(None))

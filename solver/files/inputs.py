@@ -185,10 +185,14 @@ class _Combination:
         file, line = self.held_lines.get(name, self.lines[name])
         cost = [self.holdings.table.headers[index] for index in self.holdings.table.roles.get(Role.COST, [])]
         hint = f'; "{shown(cost[0])}" is not a price' if cost and file == self.holdings.table.file else ""
+        table = self.holdings.table if file == self.holdings.table.file else self.targets.table
+        indexes = table.roles.get(Role.PRICE, [])
+        remedy = "state it here" if indexes else "add a column Price"
         return InvalidFile(
             file,
-            f"{shown(name)} has no price{hint}: add a column Price, or state it in the file of --prices",
+            f"{shown(name)} has no price{hint}: {remedy}, or state it in the file of --prices",
             line=line,
+            column=table.headers[indexes[0]] if indexes else None,
         )
 
     def _quoted(self) -> dict[str, Decimal]:

@@ -259,7 +259,8 @@ def share(part: Decimal, whole: Decimal, places: int = 6) -> Decimal:
 
 def percent(fraction: Decimal, places: int = 2) -> str:
     """Write a share of the market value in percent, for people."""
-    return f"{(fraction * 100).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP) + ZERO:f}%"
+    unit = Decimal(1).scaleb(-places)
+    return f"{EXACT.multiply(fraction, Decimal(100)).quantize(unit, ROUND_HALF_UP, EXACT) + ZERO:f}%"
 
 
 def proof_sentence(proof: Proof, rules: Rules) -> str:

@@ -49,27 +49,33 @@ class Wanted(Struct, frozen=True):
 
 
 def read_holdings(value: object) -> Held:
-    """Read holdings.
+    """Read holdings; rows of different accounts are summed.
 
     Raises:
-        InvalidInput: something is missing, inexact, or named twice.
+        InvalidInput: something is missing, inexact, or named twice in one account.
     """
     quantities: dict[str, Decimal] = {}
     prices: dict[str, Decimal] = {}
     tickers: dict[str, str] = {}
     cash: Decimal | None = None
+    seen: set[tuple[str, object]] = set()
     for security_id, row in _rows(value, "holdings", (Role.QUANTITY, Role.PRICE)):
+        name = "the cash" if is_cash(security_id) else security_id
+        account = row.get(Role.ACCOUNT)
+        if (name, account) in seen:
+            raise InvalidInput(f"holdings: {name} appears twice{'' if account is None else f' in account {account}'}")
+        seen.add((name, account))
         if is_cash(security_id):
-            if cash is not None:
-                raise InvalidInput("holdings: the cash appears twice")
             amount = row.get(Role.VALUE)
-            cash = exact(row.get(Role.QUANTITY) if amount is None else amount, "cash")
+            stated = exact(row.get(Role.QUANTITY) if amount is None else amount, "cash")
+            cash = EXACT.add(cash or ZERO, stated)
             continue
-        if security_id in quantities:
-            raise InvalidInput(f"holdings: {security_id} appears twice")
-        quantities[security_id] = exact(row.get(Role.QUANTITY), f"quantity of {security_id}")
+        quantity = exact(row.get(Role.QUANTITY), f"quantity of {security_id}")
+        quantities[security_id] = EXACT.add(quantities.get(security_id, ZERO), quantity)
         if row.get(Role.PRICE) is not None:
-            prices[security_id] = exact(row[Role.PRICE], f"price of {security_id}")
+            price = exact(row[Role.PRICE], f"price of {security_id}")
+            if prices.setdefault(security_id, price) != price:
+                raise InvalidInput(f"price of {security_id}: is both {plain(prices[security_id])} and {plain(price)}")
         symbol = row.get(Role.SYMBOL)
         if isinstance(symbol, str) and symbol:
             tickers[security_id] = symbol

@@ -132,7 +132,7 @@ def test_a_value_that_contradicts_quantity_and_price_is_an_error(tmp_path: Path)
 def test_options_and_futures_are_rejected(tmp_path: Path) -> None:
     """A contract with a multiplier is no security with whole shares."""
     held = "symbol,quantity,price,multiplier\nAAA,100,10,1\nBBB,50,20,100\n"
-    assert "contract multiplier is 100" in rejection(tmp_path, held, TARGETS)
+    assert "the contract multiplier is 100" in rejection(tmp_path, held, TARGETS)
 
 
 def test_a_quantity_is_required(tmp_path: Path) -> None:

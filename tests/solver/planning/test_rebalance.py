@@ -128,6 +128,17 @@ def test_what_is_unclear_or_inexact_is_rejected(arguments: tuple[Any, ...], prob
     assert problem in str(rejected.value)
 
 
+def test_accounts_of_a_frame_are_summed() -> None:
+    """The same security in two accounts is one holding; twice in one account is an error."""
+    rows = [{"account": "X", **ROWS[0]}, {"account": "Y", "symbol": "AAA", "quantity": 20, "price": 10}, ROWS[1]]
+    made = rebalance(rows, TARGETS)
+    assert {each.security_id: each.quantity_before for each in made.securities} == {"AAA": 120, "BBB": 50}
+    with pytest.raises(InvalidInput, match="AAA appears twice in account X"):
+        rebalance([rows[0], rows[0]], TARGETS)
+    with pytest.raises(InvalidInput, match="price of AAA: is both 10 and 11"):
+        rebalance([rows[0], {**rows[1], "price": 11}], TARGETS)
+
+
 def plan() -> Plan:
     """Return a plan with a sale, a purchase and a security outside the targets."""
     held = {"AAA": 100, "BBB": 50, "CCC": Decimal("3.5"), "cash": 100}
