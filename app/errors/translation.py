@@ -177,7 +177,7 @@ def from_missed_deadline(portfolio_id: str, seconds: float) -> OrderGenerationEr
     )
 
 
-def from_failures(failures: Sequence[tuple[str, Failure]], rebalance_id: str) -> OrderGenerationError:
+def from_failures(failures: Sequence[tuple[str, Failure]], rebalance_id: str | None) -> OrderGenerationError:
     """Translate the failures of a rebalance in which every portfolio failed.
 
     The status is 503 if any of them failed because of a dependency, otherwise 422; code and details are those of the
@@ -185,7 +185,7 @@ def from_failures(failures: Sequence[tuple[str, Failure]], rebalance_id: str) ->
 
     Args:
         failures: id and failure of each portfolio.
-        rebalance_id: of the rebalance.
+        rebalance_id: of the rebalance; None if it is not stored.
     """
     first = min((failure for _, failure in failures), key=lambda failure: _PRECEDENCE[ErrorCode(failure.code).status])
     details = {

@@ -1,15 +1,16 @@
 """The endpoints that read and delete what was rebalanced; answers of any size are streamed portfolio by portfolio."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from litestar import Controller, delete, get, post
+from litestar import Controller, Request, delete, get, post
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
 
 from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError
-from app.history.schemas import PortfolioResultDTO, PositionResultDTO, ProofDTO, RebalanceResultDTO
+from app.history.csv import trades_as_csv
+from app.history.schemas import PortfolioProofDTO, PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO, TradeDTO
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
 from app.http.fields import ResourceId
@@ -32,6 +33,7 @@ SORT_FIELDS = {
     "number_of_portfolios": RebalanceField.NUMBER_OF_PORTFOLIOS,
 }
 VIEWS = ("full", "summary")
+FORMATS = ("json", "csv")
 NEWEST_FIRST = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
 
 
@@ -125,10 +127,10 @@ class RebalanceHistoryController(Controller):
         responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE, ErrorCode.PORTFOLIO_NOT_FOUND),
     )
     async def get_positions(
-        self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database
+        self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database, dialect: Dialect
     ) -> list[PositionResultDTO]:
         """Give the positions; none where the portfolio failed."""
-        return PortfolioResultDTO.of(await _portfolio(database, rebalance_id, portfolio_id)).positions or []
+        return PortfolioResultDTO.of(await _portfolio(database, rebalance_id, portfolio_id), dialect).positions or []
 
     @get(
         "/rebalance/{rebalance_id:str}/portfolio/{portfolio_id:str}/proof",
@@ -136,9 +138,46 @@ class RebalanceHistoryController(Controller):
         summary="Get how good the trades of one portfolio are proven to be",
         responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE, ErrorCode.PORTFOLIO_NOT_FOUND),
     )
-    async def get_proof(self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database) -> ProofDTO:
+    async def get_proof(
+        self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database
+    ) -> PortfolioProofDTO:
         """Give what is proven of the trades; nulls where the portfolio failed."""
-        return ProofDTO.of(await _portfolio(database, rebalance_id, portfolio_id))
+        return PortfolioProofDTO.of(await _portfolio(database, rebalance_id, portfolio_id))
+
+    @get(
+        "/rebalance/{rebalance_id:str}/trades",
+        operation_id="getRebalanceTrades",
+        summary="Get every trade of a rebalance",
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE) | answers(list[TradeDTO]),
+    )
+    async def get_trades(
+        self,
+        rebalance_id: RebalanceId,
+        request: Request[Any, Any, Any],
+        database: Database,
+        dialect: Dialect,
+        format: Annotated[  # noqa: A002 - the name of the parameter
+            str | None,
+            QueryParameter(
+                description="`csv` for CSV, as with `Accept: text/csv`; JSON otherwise.",
+                schema_extra={"enum": list(FORMATS)},
+            ),
+        ] = None,
+    ) -> Stream:
+        """Return the trades of all portfolios in one flat array, or as a CSV file with one header row.
+
+        Within a portfolio, sales come before purchases. No orders are sent.
+        """
+        if format is not None and format not in FORMATS:
+            raise InvalidField("format", f"must be {' or '.join(FORMATS)}")
+        rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
+        trades = _trades(rebalance, database)
+        if format == "csv" or (format is None and _prefers_csv(request)):
+            response = await streamed(trades_as_csv(trades, dialect))
+            response.media_type = "text/csv; charset=utf-8"
+            response.headers["Content-Disposition"] = f'attachment; filename="trades-{rebalance.id}.csv"'
+            return response
+        return await streamed(array(encode(dialect.spell(trade)) async for block in trades for trade in block))
 
     @delete(
         "/rebalance/{rebalance_id:str}",
@@ -170,6 +209,16 @@ async def _portfolio(database: Database, rebalance_id: str, portfolio_id: str) -
             {"rebalanceId": rebalance_id, "portfolioId": portfolio_id},
         )
     return portfolio
+
+
+async def _trades(rebalance: Rebalance, database: Database) -> AsyncIterator[list[TradeDTO]]:
+    """Yield the trades of each portfolio, one portfolio in memory at a time."""
+    async for portfolio in database.rebalances.portfolios(rebalance):
+        yield TradeDTO.all_of(portfolio)
+
+
+def _prefers_csv(request: Request[Any, Any, Any]) -> bool:
+    return request.accept.best_match(["application/json", "text/csv"]) == "text/csv"
 
 
 async def as_array(
@@ -219,6 +268,6 @@ async def portfolios_as_array(
 ) -> AsyncIterator[bytes]:
     """Write the portfolios of a rebalance as a JSON array, one in memory at a time."""
     found = database.rebalances.portfolios(rebalance, positions=positions, skip_unreadable=skip_unreadable)
-    shown = (encode(dialect.spell(PortfolioResultDTO.of(each, positions=positions))) async for each in found)
+    shown = (encode(dialect.spell(PortfolioResultDTO.of(each, dialect, positions=positions))) async for each in found)
     async for chunk in array(shown):
         yield chunk

@@ -1,69 +1,93 @@
-"""What the endpoints that read stored rebalances answer."""
+"""What the endpoints that read stored rebalances return."""
 
 from datetime import date
 from decimal import Decimal
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from app.errors.codes import Details
 from app.errors.schemas import ErrorDTO
+from app.http.dialect import Dialect
 from app.http.fields import (
     Actual,
     ActualDrift,
-    ExternalId,
+    Bound,
+    CashAfter,
+    CashBefore,
     FinalQuantity,
+    FinalValue,
     Gap,
     HighDrift,
     LowDrift,
+    MarketValue,
+    ModelName,
+    ModelReference,
     Moment,
+    Objective,
     OriginalQuantity,
+    OriginalValue,
+    Outside,
     Path,
     PortfolioCount,
+    PortfolioId,
+    PortfolioName,
+    PortfolioStatus,
+    PositionTradeDate,
+    PositionTransactionType,
     Price,
-    ResourceId,
+    RebalanceId,
+    SecurityId,
     Shares,
-    Status,
     Target,
+    Ticker,
     TieProven,
+    TradeDate,
+    TradePrice,
+    TradeQuantity,
+    TradeValue,
     TransactionType,
     VersionNumber,
 )
 from app.solver_task.rounding import ZERO_SHARE, difference, product, share
-from app.solver_task.schemas import trade_of
+from app.solver_task.schemas import ProofDTO, trade_of, value_of
 from persistence import Rebalance, RebalancedPortfolio, RebalancedPosition
-from solver import SolutionPath
+
+ZERO = Decimal(0)
 
 
 class PositionResultDTO(Struct, frozen=True, rename="camel"):
-    """One security of a stored rebalance; the last three are null where nothing trades."""
+    """One security of a stored rebalance; the last three fields are null if it is not traded."""
 
-    security_id: ExternalId
-    price: Price | None
+    security_id: SecurityId
+    price: Price
     original_quantity: OriginalQuantity
     adjusted_quantity: FinalQuantity
-    original_position_market_value: Decimal
-    adjusted_position_market_value: Decimal
+    original_position_market_value: OriginalValue
+    adjusted_position_market_value: FinalValue
     target: Target
     high_drift: HighDrift
     low_drift: LowDrift
     actual: Actual
     actual_drift: ActualDrift
-    transaction_type: TransactionType | None
-    trade_quantity: Shares | None
-    trade_date: date | None
+    transaction_type: PositionTransactionType
+    trade_quantity: TradeQuantity
+    trade_date: PositionTradeDate
 
     @classmethod
-    def of(cls, position: RebalancedPosition, market_value: Decimal, trade_date: date) -> "PositionResultDTO":
+    def of(
+        cls, position: RebalancedPosition, market_value: Decimal, trade_date: date, dialect: Dialect
+    ) -> "PositionResultDTO":
         """Show a stored position of a rebalanced portfolio."""
         trade = trade_of(position)
-        price = position.price or Decimal(0)
-        value = product(position.adjusted_quantity, price)
+        value = value_of(position.adjusted_quantity, position.price)
         wanted = product(position.target, market_value)
         return cls(
             security_id=position.security_id,
-            price=position.price,
+            price=_absent(dialect) if position.price is None else position.price,
             original_quantity=position.original_quantity,
             adjusted_quantity=position.adjusted_quantity,
-            original_position_market_value=product(position.original_quantity, price),
+            original_position_market_value=value_of(position.original_quantity, position.price),
             adjusted_position_market_value=value,
             target=position.target,
             high_drift=position.high_drift,
@@ -77,65 +101,123 @@ class PositionResultDTO(Struct, frozen=True, rename="camel"):
 
 
 class PortfolioResultDTO(Struct, frozen=True, rename="camel"):
-    """One portfolio of a stored rebalance; `positions` is null in a summary."""
+    """One portfolio of a stored rebalance."""
 
-    portfolio_id: ExternalId
-    portfolio_name: str | None
-    status: Status
+    portfolio_id: PortfolioId
+    portfolio_name: PortfolioName
+    status: PortfolioStatus
     error: ErrorDTO | None
-    market_value: Decimal | None
-    cash_before_rebalance: Decimal | None
-    cash_after_rebalance: Decimal | None
-    positions: list[PositionResultDTO] | None
+    market_value: MarketValue
+    cash_before_rebalance: CashBefore
+    cash_after_rebalance: CashAfter
+    positions: Annotated[list[PositionResultDTO] | None, Meta(description="Its securities; null in a summary.")]
 
     @classmethod
-    def of(cls, portfolio: RebalancedPortfolio, *, positions: bool = True) -> "PortfolioResultDTO":
+    def of(cls, portfolio: RebalancedPortfolio, dialect: Dialect, *, positions: bool = True) -> "PortfolioResultDTO":
         """Show a stored portfolio of a rebalance, with its positions or null in their place."""
-        market_value = portfolio.market_value or Decimal(0)
+        market_value = portfolio.market_value or ZERO
         trade_date = date.fromisoformat(portfolio.trade_date)
+        absent = _absent(dialect)
         return cls(
             portfolio_id=portfolio.portfolio_id,
             portfolio_name=portfolio.portfolio_name,
             status=portfolio.status,
             error=ErrorDTO.of(portfolio.failure),
-            market_value=portfolio.market_value,
-            cash_before_rebalance=portfolio.cash_before,
-            cash_after_rebalance=portfolio.cash_after,
-            positions=[PositionResultDTO.of(position, market_value, trade_date) for position in portfolio.positions]
+            market_value=absent if portfolio.market_value is None else portfolio.market_value,
+            cash_before_rebalance=absent if portfolio.cash_before is None else portfolio.cash_before,
+            cash_after_rebalance=absent if portfolio.cash_after is None else portfolio.cash_after,
+            positions=[
+                PositionResultDTO.of(position, market_value, trade_date, dialect) for position in portfolio.positions
+            ]
             if positions
             else None,
         )
 
 
-class ProofDTO(Struct, frozen=True, rename="camel"):
-    """How good the trades of a portfolio are proven to be, in exact arithmetic; null where it failed."""
+class PortfolioProofDTO(Struct, frozen=True, rename="camel"):
+    """How good the trades of a portfolio are proven to be, in exact arithmetic; null if it failed."""
 
-    portfolio_id: ExternalId
-    status: Status
+    portfolio_id: PortfolioId
+    status: PortfolioStatus
     path: Path | None
     gap: Gap | None
     tie_proven: TieProven | None
+    objective: Objective | None
+    bound: Bound | None
+    outside: Outside | None
 
     @classmethod
-    def of(cls, portfolio: RebalancedPortfolio) -> "ProofDTO":
+    def of(cls, portfolio: RebalancedPortfolio) -> "PortfolioProofDTO":
         """Show what is stored of the proof."""
-        solve = portfolio.solve
-        if solve is None:
-            return cls(portfolio.portfolio_id, portfolio.status, path=None, gap=None, tie_proven=None)
-        return cls(portfolio.portfolio_id, portfolio.status, SolutionPath(solve.path), solve.gap, solve.tie_proven)
+        proof = ProofDTO.of(portfolio.solve)
+        return cls(
+            portfolio_id=portfolio.portfolio_id,
+            status=portfolio.status,
+            path=proof.path,
+            gap=proof.gap,
+            tie_proven=proof.tie_proven,
+            objective=proof.objective,
+            bound=proof.bound,
+            outside=proof.outside,
+        )
+
+
+class TradeDTO(Struct, frozen=True, rename="camel"):
+    """One trade of a stored rebalance."""
+
+    portfolio_id: PortfolioId
+    portfolio_name: PortfolioName
+    transaction_type: TransactionType
+    security_id: SecurityId
+    ticker: Ticker
+    quantity: Shares
+    price: TradePrice
+    value: TradeValue
+    trade_date: TradeDate
+
+    @classmethod
+    def all_of(cls, portfolio: RebalancedPortfolio) -> list["TradeDTO"]:
+        """Show the trades of a portfolio, sales first."""
+        trades = [(position, trade_of(position)) for position in portfolio.positions]
+        sales = [cls._of(portfolio, position, -trade, "SELL") for position, trade in trades if trade < 0]
+        return sales + [cls._of(portfolio, position, trade, "BUY") for position, trade in trades if trade > 0]
+
+    @classmethod
+    def _of(
+        cls,
+        portfolio: RebalancedPortfolio,
+        position: RebalancedPosition,
+        quantity: Decimal,
+        transaction_type: TransactionType,
+    ) -> "TradeDTO":
+        assert position.price is not None, "what has no price is not traded"
+        return cls(
+            portfolio_id=portfolio.portfolio_id,
+            portfolio_name=portfolio.portfolio_name,
+            transaction_type=transaction_type,
+            security_id=position.security_id,
+            ticker=position.ticker,
+            quantity=quantity,
+            price=position.price,
+            value=product(quantity, position.price),
+            trade_date=date.fromisoformat(portfolio.trade_date),
+        )
 
 
 class RebalanceResultDTO(Struct, frozen=True, rename="camel"):
     """A stored rebalance."""
 
-    rebalance_id: ResourceId
-    model_id: ResourceId
-    model_name: str
-    rebalance_date: Moment
+    rebalance_id: RebalanceId
+    model_id: ModelReference
+    model_name: ModelName
+    rebalance_date: Annotated[Moment, Meta(description="When the rebalance was requested, UTC.")]
     number_of_portfolios: PortfolioCount
+    rules: Annotated[
+        Details | None, Meta(description="The rules as they were sent, as in a rebalance request; null if none.")
+    ]
     version: VersionNumber
-    created_at: Moment
-    portfolios: list[PortfolioResultDTO]
+    created_at: Annotated[Moment, Meta(description="When the rebalance was stored, UTC.")]
+    portfolios: Annotated[list[PortfolioResultDTO], Meta(description="Its portfolios, in the order of the model.")]
 
     @classmethod
     def of(cls, rebalance: Rebalance, portfolios: list[PortfolioResultDTO]) -> "RebalanceResultDTO":
@@ -146,7 +228,13 @@ class RebalanceResultDTO(Struct, frozen=True, rename="camel"):
             model_name=rebalance.model_name,
             rebalance_date=rebalance.rebalance_date,
             number_of_portfolios=rebalance.number_of_portfolios,
+            rules=rebalance.rules,
             version=rebalance.version,
             created_at=rebalance.created_at,
             portfolios=portfolios,
         )
+
+
+def _absent(dialect: Dialect) -> Decimal | None:
+    """Return what stands for a number that does not exist: the suite's portal shows a null as NaN."""
+    return ZERO if dialect is Dialect.GLOBECO else None

@@ -88,7 +88,7 @@ class Dialect(StrEnum):
         return msgspec.convert(body, kind, from_attributes=True, dec_hook=lambda _, value: value)
 
     def spell(self, content: object) -> object:
-        """Make an answer's content spell its names in this dialect."""
+        """Spell the names of a response's content in this dialect."""
         return content if self is Dialect.STANDARD else _spelled(content)
 
 

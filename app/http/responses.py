@@ -18,15 +18,17 @@ REBALANCE_ERRORS = (
 """What both ways to rebalance can answer: for a single portfolio its own error, for several the gravest of theirs."""
 
 
-def errors(*codes: ErrorCode, body: bool = False) -> dict[int, ResponseSpec]:
-    """Document the errors of an operation on the database; a wrong request is one of every operation.
+def errors(*codes: ErrorCode, body: bool = False, database: bool = True) -> dict[int, ResponseSpec]:
+    """Document the errors of an operation; an invalid request is an error of every operation.
 
     Args:
         codes: those of this operation.
         body: whether the operation takes a body.
+        database: whether the operation uses the database.
     """
     by_status: dict[int, list[str]] = {}
-    for code in (ErrorCode.VALIDATION_ERROR, *codes, *(_BODY if body else ()), ErrorCode.DATABASE_UNAVAILABLE):
+    stored = (ErrorCode.DATABASE_UNAVAILABLE,) if database else ()
+    for code in (ErrorCode.VALIDATION_ERROR, *codes, *(_BODY if body else ()), *stored):
         by_status.setdefault(code.status.value, []).append(f"`{code}`: {code.meaning}.")
     return {
         status: ResponseSpec(data_container=ErrorEnvelope, description="\n\n".join(lines), generate_examples=False)

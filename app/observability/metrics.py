@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 from app.errors.codes import ErrorCode
 from integrations import Cause
-from solver import SolutionPath
+from solver import Rules, SolutionPath
 
 # Twice the series for the moment at which each began, which nobody asks for.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -80,6 +80,16 @@ class Metrics:
         self.rebalances = self._counter("rebalances_total", "Rebalances by outcome.", "outcome")
         for outcome in ("completed", "partial", "failed", "not_stored"):
             self.rebalances.labels(outcome)
+        previews = self._counter("previews_total", "Previews by outcome.", "outcome")
+        optimizations = self._counter("optimizations_total", "Stateless optimisations by outcome.", "outcome")
+        self.unstored = {"preview": previews, "optimization": optimizations}
+        for counter in self.unstored.values():
+            for outcome in ("completed", "partial", "failed", "aborted"):
+                counter.labels(outcome)
+        self.rules_used = self._counter("rules_used_total", "Requests that used a rule, by rule.", "rule")
+        for rule in Rules.__struct_fields__:
+            self.rules_used.labels(rule)
+        self.exemptions = self._counter("exemptions_total", "Securities that a rule kept outside their drift band.")
         self.portfolios_rebalanced = self._counter("portfolios_rebalanced_total", "Portfolios rebalanced.")
         self.portfolios_failed = self._counter("portfolios_failed_total", "Portfolios not rebalanced.", "code")
         for code in FAILURE_CODES:

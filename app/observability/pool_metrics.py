@@ -21,12 +21,14 @@ BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
 def register_figures(
-    metrics: Metrics, solvers: SolverPool[Any, Any], neighbours: Upstreams, readiness: Readiness
+    metrics: Metrics, solvers: SolverPool[Any, Any], neighbours: Upstreams | None, readiness: Readiness
 ) -> None:
     """Add the figures of these parts, and of this process, to what is collected."""
-    metrics.expect_services(neighbours.states())
+    if neighbours is not None:
+        metrics.expect_services(neighbours.states())
+        metrics.registry.register(BreakerFigures(neighbours))
     ProcessCollector(registry=metrics.registry)
-    for collector in (SolverFigures(solvers), BreakerFigures(neighbours), ReadinessFigures(readiness)):
+    for collector in (SolverFigures(solvers), ReadinessFigures(readiness)):
         metrics.registry.register(collector)
 
 

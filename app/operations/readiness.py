@@ -40,7 +40,7 @@ class State(Struct, frozen=True):
 class Readiness:
     """The state of the parts, checked in the background, so that a probe does not wait."""
 
-    def __init__(self, database: Database, solvers: SolverPool[Any, Any], neighbours: Upstreams) -> None:
+    def __init__(self, database: Database | None, solvers: SolverPool[Any, Any], neighbours: Upstreams | None) -> None:
         self._database = database
         self._solvers = solvers
         self._neighbours = neighbours
@@ -49,14 +49,16 @@ class Readiness:
 
     def state(self) -> State:
         """Return the present state; the database's is that of the last check."""
-        return State(self._fault, self._solvers.ready, self._neighbours.states())
+        upstreams = self._neighbours.states() if self._neighbours else {}
+        return State(self._fault, self._solvers.ready, upstreams)
 
     async def check(self) -> None:
         """Check whether the database can be used, and log a change: which hosts fail, and why."""
         cause: str | None = None
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                await self._database.ping(PING_SECONDS)
+                if self._database is not None:
+                    await self._database.ping(PING_SECONDS)
             self._fault = None
         except DatabaseUnavailable as error:
             self._fault, cause = error.reason, error.cause

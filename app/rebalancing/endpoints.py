@@ -14,6 +14,7 @@ from app.http.responses import answers as documented
 from app.http.streaming import BLOCK_BYTES, blocks
 from app.models.endpoints import ModelId
 from app.rebalancing.idempotency import KEY_PATTERN
+from app.rebalancing.schemas import RebalanceRequest
 from app.rebalancing.service import RebalanceService
 from app.solver_task.schemas import RebalanceDTO
 
@@ -24,16 +25,17 @@ IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
         name=IDEMPOTENCY_KEY,
-        description="The same key again replays the answer, for 24 hours.",
+        description="A repeated request with the same key, target and rules replays the response, for 24 hours.",
         schema_extra={"pattern": KEY_PATTERN},
     ),
 ]
+NO_RULES = RebalanceRequest()
 
 
 def _chosen_model(name: str) -> QueryParameter:
     return QueryParameter(
         name=name,
-        description="Which model, where several have the portfolio.",
+        description="The model, if several contain the portfolio.",
         schema_extra={"pattern": OBJECT_ID_PATTERN},
     )
 
@@ -49,14 +51,22 @@ class RebalanceController(Controller):
         operation_id="rebalanceModel",
         summary="Rebalance every portfolio of a model",
         status_code=200,
-        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE, *REBALANCE_ERRORS)
+        responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE, *REBALANCE_ERRORS, body=True)
         | documented(list[RebalanceDTO]),
     )
     async def rebalance_model(
-        self, model_id: ModelId, rebalances: RebalanceService, idempotency_key: IdempotencyKey = None
+        self,
+        model_id: ModelId,
+        rebalances: RebalanceService,
+        data: RebalanceRequest | None = None,
+        idempotency_key: IdempotencyKey = None,
     ) -> Response[bytes] | Stream:
-        """Give each portfolio's orders in the model's order; portfolios that fail say why."""
-        body = await rebalances.rebalance_model(object_id("modelId", model_id), idempotency_key)
+        """Compute the trades of every portfolio of the model, in its order, and store the rebalance.
+
+        Portfolios that fail say why; if all of them fail, the response is an error. A preview stores nothing. No
+        orders are sent.
+        """
+        body = await rebalances.rebalance_model(object_id("modelId", model_id), data or NO_RULES, idempotency_key)
         if len(body) < BLOCK_BYTES:
             return Response(b"".join([part async for part in body.array()]), media_type=MediaType.JSON)
         return Stream(blocks(body.array()), media_type=MediaType.JSON)
@@ -72,6 +82,7 @@ class RebalanceController(Controller):
             ErrorCode.PORTFOLIO_NOT_FOUND,
             ErrorCode.AMBIGUOUS_MODEL,
             *REBALANCE_ERRORS,
+            body=True,
         )
         | documented(RebalanceDTO),
     )
@@ -79,13 +90,17 @@ class RebalanceController(Controller):
         self,
         portfolio_id: PortfolioId,
         rebalances: RebalanceService,
+        data: RebalanceRequest | None = None,
         model_id: Annotated[str | None, _chosen_model("modelId")] = None,
         model_id_in_snake_case: Annotated[str | None, _chosen_model("model_id")] = None,
         idempotency_key: IdempotencyKey = None,
     ) -> Response[bytes]:
-        """Give one portfolio's orders."""
+        """Compute the trades of one portfolio and store the rebalance.
+
+        A preview stores nothing. No orders are sent.
+        """
         portfolio_id = external_id("portfolioId", portfolio_id)
         model_id = model_id if model_id is not None else model_id_in_snake_case
-        wanted = None if model_id is None else object_id("modelId", model_id)
-        body = await rebalances.rebalance_portfolio(portfolio_id, wanted, idempotency_key)
+        chosen = None if model_id is None else object_id("modelId", model_id)
+        body = await rebalances.rebalance_portfolio(portfolio_id, chosen, data or NO_RULES, idempotency_key)
         return Response(b"".join(body.parts()), media_type=MediaType.JSON)

@@ -1,4 +1,4 @@
-"""One portfolio of a rebalance: from its holdings to its trades, or to the record of why it failed."""
+"""One portfolio of a request: from its holdings to its trades, or to the record of why it failed."""
 
 import asyncio
 import time
@@ -10,13 +10,12 @@ from app.clock import now
 from app.errors import translation
 from app.errors.codes import OrderGenerationError, with_decimals
 from app.http.correlation import trace_id
-from app.rebalancing.context import PricedModel, RebalanceContext
-from app.rebalancing.problem import assignment, require_prices, securities_outside
+from app.rebalancing.context import RebalanceContext
 from app.solver_task.assignment import Assignment
 from app.solver_task.calculate import Calculated, Calculation, Unstorable
 from app.solver_task.rounding import storable
 from app.solver_task.schemas import portfolio_json
-from integrations import BooksInvalid, Cause, ServiceError, Upstreams
+from integrations import BooksInvalid, Cause, ServiceError
 from persistence import Failure, PortfolioRecord, RebalancedPortfolio, record_of
 from solver import Crashed, Infeasible, TimeLimit
 from solver.pool import Overloaded, Solved, SolverPool
@@ -28,16 +27,16 @@ CLOCK_TOLERANCE_SECONDS = 0.05
 
 
 class Done(Struct, frozen=True):
-    """A portfolio that was rebalanced: its document, and its part of the response as JSON."""
+    """A portfolio that was rebalanced: its document, None if it is not stored, and its part of the response as JSON."""
 
-    record: PortfolioRecord
+    record: PortfolioRecord | None
     body: bytes
 
 
 class Failed(Struct, frozen=True):
     """A portfolio that was not rebalanced, and why."""
 
-    record: PortfolioRecord
+    record: PortfolioRecord | None
     body: bytes
     failure: Failure
 
@@ -45,10 +44,7 @@ class Failed(Struct, frozen=True):
 class PortfolioRebalancer:
     """Rebalances single portfolios."""
 
-    def __init__(
-        self, upstreams: Upstreams, solvers: SolverPool[Assignment, Calculation], deadline_seconds: float
-    ) -> None:
-        self._upstreams = upstreams
+    def __init__(self, solvers: SolverPool[Assignment, Calculation], deadline_seconds: float) -> None:
         self._solvers = solvers
         self._deadline_seconds = deadline_seconds
 
@@ -77,17 +73,9 @@ class PortfolioRebalancer:
             return failed
 
     async def _solve(self, context: RebalanceContext, index: int, portfolio_id: str) -> Solved[Calculation]:
-        priced = context.priced
-        if not isinstance(priced, PricedModel):
-            raise priced
         async with asyncio.timeout_at(_on_loop_clock(context.deadline)):
-            holdings = await self._upstreams.accounting.holdings(portfolio_id, deadline=context.deadline)
-            outside = securities_outside(context.security_ids, holdings)
-            quote = await priced.snapshot.quote(outside, deadline=context.deadline)
-            require_prices(priced.quote, quote)
-            name = await context.name(portfolio_id)
+            assigned = await context.source.assignment(index, portfolio_id)
             async with context.running.turn():
-                assigned = assignment(priced.terms, context.security_ids, index, name, holdings, quote)
                 return await self._solvers.solve(assigned, lane=context.id, deadline=context.deadline)
 
     def _error(
@@ -125,7 +113,7 @@ async def _failed(context: RebalanceContext, index: int, portfolio_id: str, erro
         rebalance_id=context.id,
         place=index,
         portfolio_id=portfolio_id,
-        portfolio_name=await context.name(portfolio_id),
+        portfolio_name=await context.source.name(portfolio_id),
         status="FAILED",
         failure=failure,
         market_value=None,
@@ -135,7 +123,8 @@ async def _failed(context: RebalanceContext, index: int, portfolio_id: str, erro
         positions=(),
         solve=None,
     )
-    return Failed(record_of(portfolio), portfolio_json(portfolio, context.dialect), failure)
+    body = portfolio_json(portfolio, context.dialect, stored=context.stored, with_proof=context.with_proof)
+    return Failed(record_of(portfolio) if context.stored else None, body, failure)
 
 
 def _on_loop_clock(deadline: float) -> float:

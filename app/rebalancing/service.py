@@ -1,13 +1,17 @@
 """Rebalancing as the endpoints request it: find the model, rebalance once per idempotency key, raise if all failed."""
 
+from hashlib import sha256
+
 from bson import ObjectId
 
 from app.errors import translation
-from app.errors.codes import ErrorCode, OrderGenerationError
+from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError
 from app.http.dialect import Dialect
+from app.http.headers import IDEMPOTENCY_KEY
 from app.rebalancing import idempotency
 from app.rebalancing.body import ResponseBody
 from app.rebalancing.rebalance import Rebalanced, Rebalancer
+from app.rebalancing.schemas import RebalanceRequest, fingerprint
 from persistence import Database, Model
 
 
@@ -19,11 +23,12 @@ class RebalanceService:
         self._rebalancer = rebalancer
         self._dialect = dialect
 
-    async def rebalance_model(self, model_id: ObjectId, key: str | None) -> ResponseBody:
+    async def rebalance_model(self, model_id: ObjectId, request: RebalanceRequest, key: str | None) -> ResponseBody:
         """Rebalance every portfolio of a model, in its order.
 
         Args:
             model_id: the model.
+            request: the rules, and whether it is a preview.
             key: idempotency key, None for no protection.
 
         Raises:
@@ -33,12 +38,17 @@ class RebalanceService:
 
         async def work(rebalance_id: ObjectId) -> Rebalanced | None:
             model = await self._database.models.get(model_id)
-            return await self._rebalancer.rebalance(model, model.portfolios, rebalance_id) if model.portfolios else None
+            if not model.portfolios:
+                return None
+            return await self._rebalancer.rebalance(model, model.portfolios, request, rebalance_id)
 
-        rebalanced = await idempotency.once(self._database, key, f"model/{model_id}", self._dialect, work)
+        target = _target(f"model/{model_id}", request, key)
+        rebalanced = await idempotency.once(self._database, key, target, self._dialect, work)
         return _body(rebalanced) if rebalanced else ResponseBody()
 
-    async def rebalance_portfolio(self, portfolio_id: str, model_id: ObjectId | None, key: str | None) -> ResponseBody:
+    async def rebalance_portfolio(
+        self, portfolio_id: str, model_id: ObjectId | None, request: RebalanceRequest, key: str | None
+    ) -> ResponseBody:
         """Rebalance one portfolio to the given model, or to the only model that contains it.
 
         Raises:
@@ -48,9 +58,10 @@ class RebalanceService:
 
         async def work(rebalance_id: ObjectId) -> Rebalanced:
             model = await self._model_with(portfolio_id, model_id)
-            return await self._rebalancer.rebalance(model, [portfolio_id], rebalance_id)
+            return await self._rebalancer.rebalance(model, [portfolio_id], request, rebalance_id)
 
         target = f"portfolio/{portfolio_id}" + (f"/model/{model_id}" if model_id else "")
+        target = _target(target, request, key)
         # Registered before its model has been read, so that a large rebalance makes room for it at once.
         with self._rebalancer.schedule.rebalance(1):
             rebalanced = await idempotency.once(self._database, key, target, self._dialect, work)
@@ -85,5 +96,17 @@ class RebalanceService:
 def _body(rebalanced: Rebalanced) -> ResponseBody:
     if rebalanced.all_failed:
         rebalanced.body.close()
-        raise translation.from_failures(rebalanced.failures, str(rebalanced.header.id))
+        raise translation.from_failures(rebalanced.failures, str(rebalanced.header.id) if rebalanced.stored else None)
     return rebalanced.body
+
+
+def _target(target: str, request: RebalanceRequest, key: str | None) -> str:
+    """Return what a key is for: the target, and the rules if there are any.
+
+    Raises:
+        InvalidField: a preview has a key.
+    """
+    if request.preview and key is not None:
+        raise InvalidField(IDEMPOTENCY_KEY, "is not accepted with a preview, which stores nothing to replay")
+    rules = fingerprint(request.solver_rules())
+    return f"{target}?rules={sha256(rules.encode()).hexdigest()}" if rules else target

@@ -1,14 +1,14 @@
-"""What rebalances tell of themselves: one log line, one span and the business metrics for each portfolio.
+"""Logs, traces and counts requests that compute trades: one log line and one span for each portfolio.
 
-with observer.rebalance(rebalance_id, model_id) as observed:
-    with observed.portfolio(portfolio_id) as one:
-        one.solved(...)
-        one.completed(...) or one.failed(...)
+with observer.rebalance(rebalance_id, model_id, rules=rules, stored=True) as observed:
+    with observed.portfolio(portfolio_id) as portfolio:
+        portfolio.solved(...)
+        portfolio.completed(...) or portfolio.failed(...)
 """
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import structlog
 from bson import ObjectId
@@ -19,10 +19,14 @@ from app.observability.metrics import NO_SOLUTION, Metrics, SolverOutcome
 from app.observability.tracing import Attribute, Span, Tracing
 from app.solver_task.calculate import Calculated, Calculation, Unstorable
 from persistence import Failure
-from solver import Crashed, Infeasible, NoWholeShare, TimeLimit
+from solver import Crashed, Infeasible, NoWholeShare, Rules, TimeLimit
 from solver.pool import Solved
 
 log = structlog.get_logger(__name__)
+
+NO_RULES = Rules()
+COMPUTED = {"preview": "preview computed", "optimization": "optimization computed"}
+RULES = Rules.__struct_fields__
 
 NAMED_REASONS = 5
 """Of an infeasible portfolio's reasons, as many are named in the log."""
@@ -36,10 +40,26 @@ class RebalanceObserver:
         self._tracing = tracing
 
     @contextmanager
-    def rebalance(self, rebalance_id: ObjectId, model_id: ObjectId) -> Iterator["ObservedRebalance"]:
-        """Observe one rebalance, whose id every line of the block carries. An exception is a rebalance not stored."""
+    def rebalance(
+        self, rebalance_id: ObjectId, model_id: ObjectId, *, rules: Rules | None, stored: bool
+    ) -> Iterator["ObservedRebalance"]:
+        """Observe one rebalance, whose id every log line of the block carries.
+
+        An exception counts as a rebalance that was not stored.
+
+        Args:
+            rebalance_id: logged as `preview_id` if it is not stored.
+            model_id: logged.
+            rules: counted by name; None for none.
+            stored: False for a preview.
+        """
+        if not stored:
+            with self._unstored("preview", rules, preview_id=str(rebalance_id), model_id=str(model_id)) as observed:
+                yield observed
+            return
         started = time.perf_counter()
-        observed = ObservedRebalance(self._metrics, self._tracing)
+        self._count_rules(rules)
+        observed = ObservedRebalance(self._metrics, self._tracing, stored=True)
         ids = {"rebalance_id": str(rebalance_id), "model_id": str(model_id)}
         with bound_contextvars(**ids), self._tracing.span("rebalance", **_attributes(ids)) as span:
             try:
@@ -58,11 +78,42 @@ class RebalanceObserver:
                 milliseconds=_since(started),
             )
 
+    def optimization(self, rules: Rules | None) -> AbstractContextManager["ObservedRebalance"]:
+        """Observe one stateless optimisation."""
+        return self._unstored("optimization", rules)
+
+    @contextmanager
+    def _unstored(self, kind: str, rules: Rules | None, **ids: str) -> Iterator["ObservedRebalance"]:
+        started = time.perf_counter()
+        self._count_rules(rules)
+        observed = ObservedRebalance(self._metrics, self._tracing, stored=False)
+        with bound_contextvars(**ids), self._tracing.span(kind, **_attributes(ids)) as span:
+            try:
+                yield observed
+            except BaseException:
+                self._metrics.unstored[kind].labels("aborted").inc()
+                raise
+            span.note(completed=observed.completed, failed=observed.failed)
+            self._metrics.unstored[kind].labels(observed.outcome).inc()
+            log.info(
+                COMPUTED[kind],
+                outcome=observed.outcome,
+                completed=observed.completed,
+                failed=observed.failed,
+                milliseconds=_since(started),
+            )
+
+    def _count_rules(self, rules: Rules | None) -> None:
+        for name in RULES if rules is not None else ():
+            if getattr(rules, name) != getattr(NO_RULES, name):
+                self._metrics.rules_used.labels(name).inc()
+
 
 class ObservedRebalance:
-    """A rebalance that is under way."""
+    """A rebalance, preview or optimisation that is running."""
 
-    def __init__(self, metrics: Metrics, tracing: Tracing) -> None:
+    def __init__(self, metrics: Metrics, tracing: Tracing, *, stored: bool) -> None:
+        self.stored = stored
         self._metrics = metrics
         self._tracing = tracing
         self.completed = 0
@@ -117,9 +168,26 @@ class ObservedPortfolio:
         """Take how the portfolio was rebalanced."""
         self._rebalance.completed += 1
         moved = calculated.movement
-        metrics = self._metrics
+        trades = moved.bought + moved.sold
+        self._span.note(trades=trades)
+        if self._rebalance.stored:
+            self._count(calculated)
+        log.info(
+            "portfolio rebalanced" if self._rebalance.stored else "portfolio computed",
+            path=calculated.path,
+            gap=calculated.gap,
+            **self._times(),
+            trades=trades,
+            drift_before=moved.drift_before,
+            drift_after=moved.drift_after,
+        )
+
+    def _count(self, calculated: Calculated) -> None:
+        """Count a portfolio whose trades are stored; a preview moves nothing."""
+        metrics, moved = self._metrics, calculated.movement
         metrics.portfolio_seconds.observe(time.perf_counter() - self._started)
         metrics.portfolios_rebalanced.inc()
+        metrics.exemptions.inc(calculated.exempted)
         metrics.portfolio_drift["before"].observe(float(moved.drift_before))
         metrics.portfolio_drift["after"].observe(float(moved.drift_after))
         metrics.portfolio_turnover.observe(float(moved.turnover))
@@ -127,23 +195,13 @@ class ObservedPortfolio:
         metrics.trades["SELL"].inc(moved.sold)
         metrics.traded_value["BUY"].inc(float(moved.bought_value))
         metrics.traded_value["SELL"].inc(float(moved.sold_value))
-        trades = moved.bought + moved.sold
-        self._span.note(trades=trades)
-        log.info(
-            "portfolio rebalanced",
-            path=calculated.path,
-            gap=calculated.gap,
-            **self._times(),
-            trades=trades,
-            drift_before=round(moved.drift_before, 6),
-            drift_after=round(moved.drift_after, 6),
-        )
 
     def failed(self, failure: Failure) -> None:
         """Take why the portfolio was not rebalanced."""
         self._rebalance.failed += 1
-        self._metrics.portfolio_seconds.observe(time.perf_counter() - self._started)
-        self._metrics.portfolios_failed.labels(failure.code).inc()
+        if self._rebalance.stored:
+            self._metrics.portfolio_seconds.observe(time.perf_counter() - self._started)
+            self._metrics.portfolios_failed.labels(failure.code).inc()
         self._span.note(code=failure.code)
         # What the solver says of a portfolio has its money in it.
         of_solver = failure.code == ErrorCode.OPTIMIZATION_FAILED and self._solved is not None

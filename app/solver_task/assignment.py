@@ -1,4 +1,4 @@
-"""What a solver process is told of one portfolio: what it holds, and the terms that its whole rebalance shares."""
+"""What a solver process receives for one portfolio: what it holds, and the terms that its whole rebalance shares."""
 
 from decimal import Decimal
 from functools import lru_cache
@@ -7,23 +7,42 @@ import msgspec
 from msgspec import Struct
 
 from app.http.dialect import Dialect
-from solver import Portfolio, Security
+from solver import Portfolio, Rules, Security
 
 
 class Terms(Struct, frozen=True, array_like=True):
     """What all portfolios of a rebalance share.
 
     Attributes:
-        rebalance_id: hexadecimal.
+        rebalance_id: hexadecimal; None if nothing is stored.
         trade_date: ISO 8601.
-        dialect: of the answer.
-        securities: of the model, in its order, at their price; their quantity says nothing.
+        dialect: of the response.
+        securities: of the model, in its order, at their prices; their quantities mean nothing.
+        tickers: of the securities, in their order; None if unknown.
+        rules: None for none.
+        with_proof: whether the response contains the proof.
     """
 
-    rebalance_id: str
+    rebalance_id: str | None
     trade_date: str
     dialect: Dialect
     securities: tuple[Security, ...]
+    tickers: tuple[str | None, ...]
+    rules: Rules | None = None
+    with_proof: bool = False
+
+
+class HeldSecurity(Struct, frozen=True, array_like=True):
+    """A security that a portfolio holds outside its model.
+
+    Attributes:
+        price: money per share; None if it has no price and a rule says to hold it.
+    """
+
+    security_id: str
+    ticker: str | None
+    price: Decimal | None
+    quantity: Decimal
 
 
 class Assignment(Struct, frozen=True, array_like=True):
@@ -31,31 +50,42 @@ class Assignment(Struct, frozen=True, array_like=True):
 
     Attributes:
         terms: encoded, the same bytes for every portfolio of the rebalance, so that a process decodes them once.
-        place: 0-based place in the rebalance.
+        index: 0-based index in the rebalance.
         cash: money not invested.
         quantities: shares held of the terms' securities, in their order.
-        others: securities held outside the model, by id.
+        others: held outside the model, by id.
+        has_balances: whether the books have any row for the portfolio.
     """
 
     terms: bytes
-    place: int
+    index: int
     portfolio_id: str
     portfolio_name: str | None
     cash: Decimal
     quantities: tuple[Decimal, ...]
-    others: tuple[Security, ...]
+    others: tuple[HeldSecurity, ...]
+    has_balances: bool = True
 
     def portfolio(self) -> Portfolio:
-        """Put the problem together that the solver takes."""
-        in_model = zip(decoded(self.terms).securities, self.quantities, strict=True)
+        """Return the problem in the solver's form; securities without a price are not part of it."""
         securities = tuple(
-            Security(each.security_id, each.price, quantity, each.target, each.low_drift, each.high_drift)
-            for each, quantity in in_model
+            Security(
+                security.security_id,
+                security.price,
+                quantity,
+                security.target,
+                security.low_drift,
+                security.high_drift,
+            )
+            for security, quantity in zip(decoded(self.terms).securities, self.quantities, strict=True)
         )
-        return Portfolio(securities + self.others, self.cash)
+        others = tuple(
+            Security(held.security_id, held.price, held.quantity) for held in self.others if held.price is not None
+        )
+        return Portfolio(securities + others, self.cash)
 
 
 @lru_cache(16)
 def decoded(terms: bytes) -> Terms:
-    """Decode terms; those of the rebalances under way are remembered."""
+    """Decode terms; those of the running rebalances are cached."""
     return msgspec.msgpack.decode(terms, type=Terms)

@@ -1,9 +1,10 @@
-"""What a solver process does with one portfolio: solve it, record the solution, and write record and answer out.
+"""What a solver process does with one portfolio: solve it, and write its record and its part of the response.
 
-All that takes computing is done here, so that the process that serves requests only passes bytes on. Nothing imported
-from here may need the web framework or the database driver.
+All computing is done here, so that the process that serves requests only passes bytes on. Nothing imported from here
+may need the web framework or the database driver.
 """
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 import msgspec
@@ -15,11 +16,25 @@ from app.solver_task.assignment import Assignment, Terms, decoded
 from app.solver_task.movement import Movement, movement
 from app.solver_task.rounding import is_storable
 from app.solver_task.schemas import portfolio_json
+from app.solver_task.warnings import warnings_of
 from persistence import PortfolioRecord, RebalancedPortfolio, RebalancedPosition, Solve, record_of
-from solver import Crashed, Infeasible, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit, solve
+from solver import (
+    Crashed,
+    Infeasible,
+    Portfolio,
+    Restraint,
+    Security,
+    Solution,
+    SolutionPath,
+    SolverStrategy,
+    TimeLimit,
+    solve,
+)
 from solver.pool import EXAMPLE, Work
 
 ZERO = Decimal(0)
+NOT_STORED = ObjectId("0" * 24)
+"""Stands for the rebalance of a portfolio that is not stored."""
 
 QUANTITY_LIMIT = Decimal(10**15)
 """Shares that the books can hold are below it; a larger position could be ordered, but not be read back."""
@@ -29,15 +44,17 @@ class Calculated(Struct, frozen=True, tag=True):
     """A portfolio that was solved.
 
     Attributes:
-        record: to be stored.
+        record: to be stored; None if the terms have no rebalance id.
         body: the portfolio's part of the response, JSON in the dialect of the terms.
+        exempted: number of securities that a rule keeps outside their band.
         path, gap: how it was solved, and how much money the objective could at most still fall.
-        seconds: of solving; to write record and answer came on top.
+        seconds: of solving; writing record and response is not included.
     """
 
-    record: PortfolioRecord
+    record: PortfolioRecord | None
     body: bytes
     movement: Movement
+    exempted: int
     path: SolutionPath
     gap: Decimal
     seconds: float
@@ -62,22 +79,25 @@ def calculate(assignment: Assignment, *, strategy: SolverStrategy, time_limit_se
     Raises:
         solver.InvalidPortfolio: the portfolio breaks the solver's rules.
     """
+    terms = decoded(assignment.terms)
     portfolio = assignment.portfolio()
-    outcome = solve(portfolio, strategy=strategy, time_limit_seconds=time_limit_seconds)
+    outcome = solve(portfolio, rules=terms.rules, strategy=strategy, time_limit_seconds=time_limit_seconds)
     if not isinstance(outcome, Solution):
         return outcome
-    unstorable = _unstorable(portfolio, outcome)
+    stored = terms.rebalance_id is not None
+    unstorable = _unstorable(portfolio, outcome) if stored else None
     if unstorable is not None:
         return unstorable
-    terms = decoded(assignment.terms)
-    rebalanced = _rebalanced(assignment, terms, portfolio, outcome)
+    moved = movement(portfolio, outcome)
+    rebalanced = _rebalanced(assignment, terms, portfolio, outcome, moved)
     return Calculated(
-        record_of(rebalanced),
-        portfolio_json(rebalanced, terms.dialect),
-        movement(portfolio, outcome),
-        outcome.path,
-        outcome.gap,
-        outcome.seconds,
+        record=record_of(rebalanced) if stored else None,
+        body=portfolio_json(rebalanced, terms.dialect, stored=stored, with_proof=terms.with_proof),
+        movement=moved,
+        exempted=len(outcome.outside_band),
+        path=outcome.path,
+        gap=outcome.gap,
+        seconds=outcome.seconds,
     )
 
 
@@ -88,15 +108,18 @@ def _unstorable(portfolio: Portfolio, solution: Solution) -> Unstorable | None:
         for security, quantity in held
         if not is_storable(quantity) or not -QUANTITY_LIMIT < quantity < QUANTITY_LIMIT
     )
-    if security_ids or not all(map(is_storable, (solution.market_value, solution.cash_after))):
+    numbers = (solution.market_value, solution.cash_after, solution.fees, solution.objective, solution.bound)
+    if security_ids or not all(map(is_storable, (*numbers, solution.outside))):
         return Unstorable(security_ids)
     return None
 
 
-def _rebalanced(assignment: Assignment, terms: Terms, portfolio: Portfolio, solution: Solution) -> RebalancedPortfolio:
+def _rebalanced(
+    assignment: Assignment, terms: Terms, portfolio: Portfolio, solution: Solution, moved: Movement
+) -> RebalancedPortfolio:
     return RebalancedPortfolio(
-        rebalance_id=ObjectId(terms.rebalance_id),
-        place=assignment.place,
+        rebalance_id=NOT_STORED if terms.rebalance_id is None else ObjectId(terms.rebalance_id),
+        place=assignment.index,
         portfolio_id=assignment.portfolio_id,
         portfolio_name=assignment.portfolio_name,
         status="COMPLETED",
@@ -105,25 +128,73 @@ def _rebalanced(assignment: Assignment, terms: Terms, portfolio: Portfolio, solu
         cash_before=portfolio.cash,
         cash_after=solution.cash_after,
         trade_date=terms.trade_date,
-        positions=tuple(
-            RebalancedPosition(
-                security.security_id,
-                price=security.price,
-                original_quantity=security.quantity,
-                adjusted_quantity=quantity or ZERO,  # whatever decimals were held
-                target=security.target,
-                high_drift=security.high_drift,
-                low_drift=security.low_drift,
-            )
-            for security, quantity in zip(portfolio.securities, solution.quantities, strict=True)
+        positions=tuple(_positions(assignment, terms, portfolio, solution)),
+        solve=Solve(
+            solution.path,
+            solution.gap,
+            solution.tie_proven,
+            solution.seconds,
+            solution.objective,
+            solution.bound,
+            solution.outside,
         ),
-        solve=Solve(solution.path, solution.gap, solution.tie_proven, solution.seconds),
+        drift_before=moved.drift_before,
+        drift_after=moved.drift_after,
+        turnover=moved.turnover,
+        fees=solution.fees,
+        warnings=warnings_of(assignment, solution),
+    )
+
+
+def _positions(
+    assignment: Assignment, terms: Terms, portfolio: Portfolio, solution: Solution
+) -> Iterator[RebalancedPosition]:
+    """Yield the model's securities in its order, then those held outside it, the unpriced ones among them."""
+    restraints = solution.restraints or (None,) * len(portfolio.securities)
+    solved = list(zip(portfolio.securities, solution.quantities, restraints, strict=True))
+    in_model = len(terms.securities)
+    for ticker, (security, quantity, restraint) in zip(terms.tickers, solved[:in_model], strict=True):
+        yield _position(security, ticker, quantity, restraint)
+    outside = iter(solved[in_model:])
+    for held in assignment.others:
+        if held.price is None:
+            yield RebalancedPosition(
+                held.security_id,
+                price=None,
+                original_quantity=held.quantity,
+                adjusted_quantity=held.quantity,
+                target=ZERO,
+                high_drift=ZERO,
+                low_drift=ZERO,
+                ticker=held.ticker,
+                restraint=Restraint.UNPRICED,
+            )
+        else:
+            security, quantity, restraint = next(outside)
+            yield _position(security, held.ticker, quantity, restraint)
+
+
+def _position(
+    security: Security, ticker: str | None, quantity: Decimal, restraint: Restraint | None
+) -> RebalancedPosition:
+    return RebalancedPosition(
+        security.security_id,
+        price=security.price,
+        original_quantity=security.quantity,
+        adjusted_quantity=quantity or ZERO,  # whatever decimals were held
+        target=security.target,
+        high_drift=security.high_drift,
+        low_drift=security.low_drift,
+        ticker=ticker,
+        restraint=restraint,
     )
 
 
 _EXAMPLE = Assignment(
-    terms=msgspec.msgpack.encode(Terms("0" * 24, "2000-01-01", Dialect.STANDARD, EXAMPLE.securities)),
-    place=0,
+    terms=msgspec.msgpack.encode(
+        Terms("0" * 24, "2000-01-01", Dialect.STANDARD, EXAMPLE.securities, (None,) * len(EXAMPLE.securities))
+    ),
+    index=0,
     portfolio_id="0" * 24,
     portfolio_name=None,
     cash=EXAMPLE.cash,

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from app.solver_task.rounding import EXACT, share6
 from solver import Portfolio, Solution
 
 
@@ -11,8 +12,8 @@ class Movement(Struct, frozen=True, array_like=True):
     """How far a rebalance moves a portfolio.
 
     Attributes:
-        drift_before, drift_after: distance from the model, `sum |target - weight|`, a share of the market value.
-        turnover: value traded, a share of the market value.
+        drift_before, drift_after: distance from the model, `sum |target - weight|`, 6 decimal places.
+        turnover: value traded, a share of the market value, 6 decimal places.
         bought, sold: number of orders.
         bought_value, sold_value: money.
     """
@@ -27,19 +28,22 @@ class Movement(Struct, frozen=True, array_like=True):
 
 
 def movement(portfolio: Portfolio, solution: Solution) -> Movement:
-    """Measure a rebalanced portfolio. One worth nothing has no drift and no turnover."""
+    """Measure a rebalanced portfolio. One whose market value is 0 has no drift and no turnover."""
     value = solution.market_value
-    before = bought_value = sold_value = Decimal(0)
+    multiply, subtract, add = EXACT.multiply, EXACT.subtract, EXACT.add
+    before = after = bought_value = sold_value = Decimal(0)
     bought = sold = 0
-    for security, trade in zip(portfolio.securities, solution.trades, strict=True):
-        price = security.price
-        before += abs(value * security.target - security.quantity * price)
+    for security, trade, quantity in zip(portfolio.securities, solution.trades, solution.quantities, strict=True):
+        wanted = multiply(value, security.target)
+        before = add(before, abs(subtract(wanted, multiply(security.quantity, security.price))))
+        after = add(after, abs(subtract(wanted, multiply(quantity, security.price))))
         if trade > 0:
             bought += 1
-            bought_value += trade * price
+            bought_value = add(bought_value, multiply(Decimal(trade), security.price))
         elif trade < 0:
             sold += 1
-            sold_value -= trade * price
-    whole = value or Decimal("Infinity")
-    turnover = (bought_value + sold_value) / whole
-    return Movement(before / whole, solution.objective / whole, turnover, bought, sold, bought_value, sold_value)
+            sold_value = subtract(sold_value, multiply(Decimal(trade), security.price))
+    traded = add(bought_value, sold_value)
+    return Movement(
+        share6(before, value), share6(after, value), share6(traded, value), bought, sold, bought_value, sold_value
+    )

@@ -3,7 +3,8 @@
 from decimal import ROUND_HALF_UP, Context, Decimal
 
 FOUR_DECIMALS = Decimal("0.0001")
-# Two operands of 34 digits each: their product fits, and a quotient is never so near a half that 100 digits mistake it.
+SIX_DECIMALS = Decimal("0.000001")
+# Two operands of 34 digits each: their product fits, and 100 digits never misplace a quotient that is close to a half.
 EXACT = Context(prec=100)
 STORABLE = Context(prec=34, rounding=ROUND_HALF_UP)
 ZERO_SHARE = Decimal("0.0000")
@@ -15,18 +16,23 @@ product = EXACT.multiply
 """Multiplies without rounding."""
 
 
-def share(part: Decimal, whole: Decimal) -> Decimal:
-    """Give `part / whole` with four decimals; 0 of nothing."""
+def share(part: Decimal, whole: Decimal, decimals: Decimal = FOUR_DECIMALS) -> Decimal:
+    """Return `part / whole` with four decimals, or as many as `decimals` has; 0 if the whole is 0."""
     if not whole:
-        return ZERO_SHARE
-    return EXACT.divide(part, whole).quantize(FOUR_DECIMALS, ROUND_HALF_UP, EXACT)
+        return decimals - decimals
+    return EXACT.divide(part, whole).quantize(decimals, ROUND_HALF_UP, EXACT)
+
+
+def share6(part: Decimal, whole: Decimal) -> Decimal:
+    """Return `part / whole` with six decimals; 0 if the whole is 0."""
+    return share(part, whole, SIX_DECIMALS)
 
 
 def is_storable(value: Decimal) -> bool:
-    """Whether the database holds it without rounding."""
+    """Whether the database can hold the value without rounding."""
     return STORABLE.plus(value) == value
 
 
 def storable(value: Decimal) -> Decimal:
-    """Round what only explains to the 34 digits that the database holds."""
+    """Round a value that only explains something to the 34 digits that the database holds."""
     return STORABLE.plus(value)

@@ -1,4 +1,4 @@
-"""What a rebalance answers for a portfolio, computed from its record, so that an answer and its replay agree."""
+"""The response for one portfolio, computed from its record, so that a response and its replay agree."""
 
 from datetime import date
 from decimal import Decimal
@@ -10,94 +10,208 @@ from app.http.dialect import Dialect
 from app.http.exact_json import encode
 from app.http.fields import (
     Actual,
-    ExternalId,
+    Bound,
+    CashAfter,
+    CashBefore,
+    DriftAfter,
+    DriftBefore,
+    Fees,
     FinalQuantity,
+    Gap,
     HighDrift,
     LowDrift,
+    MarketValue,
+    Objective,
+    OriginalActual,
     OriginalQuantity,
-    ResourceId,
+    Outside,
+    Path,
+    PortfolioName,
+    PortfolioReference,
+    PortfolioStatus,
+    RebalanceReference,
+    RestraintName,
+    SecurityReference,
     Shares,
-    Status,
     Target,
+    Ticker,
+    TieProven,
+    TradeDate,
+    TradePrice,
     TransactionType,
+    Turnover,
+    WarningCode,
+    WarningMessage,
+    WarningSecurities,
 )
 from app.solver_task.rounding import difference, product, share
-from persistence import RebalancedPortfolio, RebalancedPosition
+from persistence import PortfolioWarning, RebalancedPortfolio, RebalancedPosition, Solve
+from solver import SolutionPath
+
+ZERO = Decimal(0)
 
 
 class TransactionDTO(Struct, frozen=True, rename="camel"):
-    """An order to buy or sell whole shares."""
+    """An order to buy or sell."""
 
     transaction_type: TransactionType
-    security_id: ExternalId
+    security_id: SecurityReference
+    ticker: Ticker
     quantity: Shares
-    trade_date: date
+    price: TradePrice
+    trade_date: TradeDate
 
 
 class DriftDTO(Struct, frozen=True, rename="camel"):
-    """Where a security stands before and after."""
+    """A security's quantities and weights before and after the trades."""
 
-    security_id: ExternalId
+    security_id: SecurityReference
+    ticker: Ticker
     original_quantity: OriginalQuantity
     adjusted_quantity: FinalQuantity
     target: Target
     high_drift: HighDrift
     low_drift: LowDrift
+    original_actual: OriginalActual
     actual: Actual
+    restraint: RestraintName
 
 
-class RebalanceDTO(Struct, frozen=True, rename="camel"):
-    """What a rebalance asks of one portfolio, or why it could not be rebalanced."""
+class WarningDTO(Struct, frozen=True, rename="camel"):
+    """A fact about the result that its reader should know."""
 
-    portfolio_id: ExternalId
-    portfolio_name: str | None
-    rebalance_id: ResourceId
-    status: Status
-    market_value: Decimal | None
-    cash_before_rebalance: Decimal | None
-    cash_after_rebalance: Decimal | None
-    transactions: list[TransactionDTO]
-    drifts: list[DriftDTO]
-    error: ErrorDTO | None
+    code: WarningCode
+    message: WarningMessage
+    security_ids: WarningSecurities
 
     @classmethod
-    def of(cls, portfolio: RebalancedPortfolio) -> "RebalanceDTO":
-        """Show a portfolio of a rebalance."""
-        market_value = portfolio.market_value or Decimal(0)
-        trade_date = date.fromisoformat(portfolio.trade_date)
-        trades = [(position.security_id, trade_of(position)) for position in portfolio.positions]
-        sales = [TransactionDTO("SELL", each, -trade, trade_date) for each, trade in trades if trade < 0]
-        purchases = [TransactionDTO("BUY", each, trade, trade_date) for each, trade in trades if trade > 0]
+    def of(cls, warning: PortfolioWarning) -> "WarningDTO":
+        """Show a stored warning."""
+        return cls(warning.code, warning.message, list(warning.security_ids))
+
+
+class ProofDTO(Struct, frozen=True, rename="camel"):
+    """How good the trades of a portfolio are proven to be, in exact arithmetic; null if it failed."""
+
+    path: Path | None
+    gap: Gap | None
+    tie_proven: TieProven | None
+    objective: Objective | None
+    bound: Bound | None
+    outside: Outside | None
+
+    @classmethod
+    def of(cls, solve: Solve | None) -> "ProofDTO":
+        """Show what is stored of a proof."""
+        if solve is None:
+            return cls(path=None, gap=None, tie_proven=None, objective=None, bound=None, outside=None)
         return cls(
-            portfolio_id=portfolio.portfolio_id,
-            portfolio_name=portfolio.portfolio_name,
-            rebalance_id=str(portfolio.rebalance_id),
-            status=portfolio.status,
-            market_value=portfolio.market_value,
-            cash_before_rebalance=portfolio.cash_before,
-            cash_after_rebalance=portfolio.cash_after,
-            transactions=sales + purchases,
-            drifts=[
-                DriftDTO(
-                    position.security_id,
-                    position.original_quantity,
-                    position.adjusted_quantity,
-                    position.target,
-                    position.high_drift,
-                    position.low_drift,
-                    share(product(position.adjusted_quantity, position.price or Decimal(0)), market_value),
-                )
-                for position in portfolio.positions
-            ],
-            error=ErrorDTO.of(portfolio.failure),
+            path=SolutionPath(solve.path),
+            gap=solve.gap,
+            tie_proven=solve.tie_proven,
+            objective=solve.objective,
+            bound=solve.bound,
+            outside=solve.outside,
         )
 
 
-def portfolio_json(portfolio: RebalancedPortfolio, dialect: Dialect) -> bytes:
+class RebalanceDTO(Struct, frozen=True, rename="camel"):
+    """The trades of one portfolio, or why it could not be rebalanced."""
+
+    portfolio_id: PortfolioReference
+    portfolio_name: PortfolioName
+    rebalance_id: RebalanceReference
+    status: PortfolioStatus
+    market_value: MarketValue
+    cash_before_rebalance: CashBefore
+    cash_after_rebalance: CashAfter
+    drift_before: DriftBefore
+    drift_after: DriftAfter
+    turnover: Turnover
+    fees: Fees
+    transactions: list[TransactionDTO]
+    drifts: list[DriftDTO]
+    warnings: list[WarningDTO]
+    error: ErrorDTO | None
+
+
+class OptimizationDTO(RebalanceDTO, frozen=True, rename="camel"):
+    """The trades of one portfolio of a stateless optimisation with their proof, or why there are none."""
+
+    proof: ProofDTO
+
+
+def rebalance_dto(portfolio: RebalancedPortfolio, *, stored: bool = True) -> RebalanceDTO:
+    """Show a portfolio of a rebalance.
+
+    Args:
+        portfolio: its record.
+        stored: whether it is kept; otherwise the response has no rebalance id.
+    """
+    market_value = portfolio.market_value or ZERO
+    trade_date = date.fromisoformat(portfolio.trade_date)
+    trades = [(position, trade_of(position)) for position in portfolio.positions]
+    sales = [_transaction("SELL", position, -trade, trade_date) for position, trade in trades if trade < 0]
+    purchases = [_transaction("BUY", position, trade, trade_date) for position, trade in trades if trade > 0]
+    return RebalanceDTO(
+        portfolio_id=portfolio.portfolio_id,
+        portfolio_name=portfolio.portfolio_name,
+        rebalance_id=str(portfolio.rebalance_id) if stored else None,
+        status=portfolio.status,
+        market_value=portfolio.market_value,
+        cash_before_rebalance=portfolio.cash_before,
+        cash_after_rebalance=portfolio.cash_after,
+        drift_before=portfolio.drift_before,
+        drift_after=portfolio.drift_after,
+        turnover=portfolio.turnover,
+        fees=portfolio.fees,
+        transactions=sales + purchases,
+        drifts=[
+            DriftDTO(
+                position.security_id,
+                position.ticker,
+                position.original_quantity,
+                position.adjusted_quantity,
+                position.target,
+                position.high_drift,
+                position.low_drift,
+                share(value_of(position.original_quantity, position.price), market_value),
+                share(value_of(position.adjusted_quantity, position.price), market_value),
+                position.restraint,
+            )
+            for position in portfolio.positions
+        ],
+        warnings=[WarningDTO.of(warning) for warning in portfolio.warnings],
+        error=ErrorDTO.of(portfolio.failure),
+    )
+
+
+def portfolio_json(
+    portfolio: RebalancedPortfolio, dialect: Dialect, *, stored: bool = True, with_proof: bool = False
+) -> bytes:
     """Encode a portfolio's part of the response as JSON."""
-    return encode(dialect.spell(RebalanceDTO.of(portfolio)))
+    shown = rebalance_dto(portfolio, stored=stored)
+    if with_proof:
+        names = RebalanceDTO.__struct_fields__
+        fields = {name: getattr(shown, name) for name in names}
+        shown = OptimizationDTO(**fields, proof=ProofDTO.of(portfolio.solve))
+    return encode(dialect.spell(shown))
 
 
-def trade_of(position: RebalancedPosition) -> int:
-    """Whole shares traded: positive bought, negative sold."""
-    return int(difference(position.adjusted_quantity, position.original_quantity))
+def value_of(quantity: Decimal, price: Decimal | None) -> Decimal:
+    """Return the money that shares are worth; 0 without a price, as they are no part of the market value."""
+    return ZERO if price is None else product(quantity, price)
+
+
+def trade_of(position: RebalancedPosition) -> Decimal:
+    """Return the shares traded, positive if bought and negative if sold, without trailing zeros."""
+    trade = difference(position.adjusted_quantity, position.original_quantity)
+    whole = int(trade)
+    return Decimal(whole) if whole == trade else trade.normalize()
+
+
+def _transaction(
+    kind: TransactionType, position: RebalancedPosition, quantity: Decimal, trade_date: date
+) -> TransactionDTO:
+    assert position.price is not None, "what has no price is not traded"
+    return TransactionDTO(kind, position.security_id, position.ticker, quantity, position.price, trade_date)

@@ -7,6 +7,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,19 @@ from persistence.embedded import EmbeddedMongod
 from tests.app.api import Answer, Api, json_bytes
 from tests.app.examples import content, model, path, position
 from tests.app.neighbours import SPREAD, Neighbours
+
+OPTIMIZATION = {
+    "positions": [
+        {"securityId": "VTI", "target": 0.6, "highDrift": 0.05, "lowDrift": 0.05},
+        {"securityId": "BND", "target": 0.35, "highDrift": 0.05, "lowDrift": 0.05},
+    ],
+    "prices": [{"securityId": "VTI", "price": 291.35}, {"securityId": "BND", "price": 72.18}],
+    "portfolios": [
+        {"portfolioId": "retirement", "cash": 5000, "holdings": [{"securityId": "VTI", "quantity": 40}]},
+    ],
+    "rules": {"direction": "BUY_ONLY", "bands": "PREFERRED", "minimumTradeValue": 100},
+}
+"""A contribution of 5,000 that is only to be bought with."""
 
 
 class Recorder:
@@ -68,10 +82,12 @@ def record(api: Api, neighbours: Neighbours) -> Recorder:
     call("getModel", "GET", path(made))
     call("getModel", "GET", f"/model/{nobody}")
 
-    rebalanced = call("rebalanceModel", "POST", path(made, "/rebalance"))
+    rules = {"rules": {"direction": "BUY_ONLY", "bands": "PREFERRED", "minimumCash": 1000}}
+    rebalanced = call("rebalanceModel", "POST", path(made, "/rebalance"), rules)
     rebalance = f"/rebalance/{rebalanced[0]['rebalanceId']}"
-    call("rebalancePortfolio", "POST", f"/portfolio/{fund}/rebalance")
+    single = call("rebalancePortfolio", "POST", f"/portfolio/{fund}/rebalance", {"preview": False})
     call("rebalancePortfolio", "POST", f"/portfolio/{small}/rebalance")
+    call("optimizePortfolios", "POST", "/optimizations", OPTIMIZATION)
     call("rebalancePortfolio", "POST", f"/portfolio/{nobody}/rebalance")
     other = call("createModel", "POST", "/models", model(name="Income", portfolios=[fund]))
     call("rebalancePortfolio", "POST", f"/portfolio/{fund}/rebalance")
@@ -90,7 +106,10 @@ def record(api: Api, neighbours: Neighbours) -> Recorder:
     call("getRebalancePortfolios", "GET", f"{rebalance}/portfolios")
     call("getRebalancePositions", "GET", f"{rebalance}/portfolio/{fund}/positions")
     call("getRebalanceProof", "GET", f"{rebalance}/portfolio/{fund}/proof")
+    call("getRebalanceTrades", "GET", f"{rebalance}/trades")
+    send_orders(recorder, api, rebalance, single["rebalanceId"], fund)
     call("deleteRebalance", "DELETE", f"{rebalance}?version=1")
+    call("deleteRebalance", "DELETE", f"/rebalance/{single['rebalanceId']}?version=1")
 
     added = position(third) | {"target": 0.1, "highDrift": 0.01, "lowDrift": 0.01}
     call("addPosition", "POST", path(other, "/position"), added)
@@ -103,6 +122,7 @@ def record(api: Api, neighbours: Neighbours) -> Recorder:
     call("replaceModel", "PUT", path(made), content(now, name="Growth and income"))
     call("replaceModel", "PUT", path(made), content(now))
     call("getModelHistory", "GET", path(made, "/history?limit=2"))
+    recorder.keep("getVersion", api.raw("GET", "/version"))
     recorder.keep("getLiveness", api.raw("GET", "/health/live"))
     recorder.keep("getReadiness", api.raw("GET", "/health/ready"))
 
@@ -119,6 +139,18 @@ def record(api: Api, neighbours: Neighbours) -> Recorder:
     return recorder
 
 
+def send_orders(recorder: Recorder, api: Api, rebalance: str, other: str, portfolio: str) -> None:
+    """Send the orders of a portfolio, and record the responses when every order has an outcome."""
+    route, body = f"{rebalance}/orders", {"portfolios": [portfolio], "submit": False}
+    recorder.call("getOrders", "GET", route)
+    recorder.call("sendOrders", "POST", route, body, **{"Sec-Fetch-Site": "cross-site", "Origin": "http://elsewhere"})
+    while api.call("POST", route, body).status == 202:
+        time.sleep(0.1)
+    recorder.call("sendOrders", "POST", route, body)
+    recorder.call("getOrders", "GET", route)
+    recorder.call("sendOrders", "POST", f"/rebalance/{other}/orders", body)
+
+
 def main() -> None:
     """Run the service, call it, and write the file."""
     with ExitStack() as parts:
@@ -129,6 +161,7 @@ def main() -> None:
             "MONGODB_URL": database.__enter__().url,
             **{f"{name.upper()}_SERVICE_URL": url for name, url in asdict(urls).items() if name != "control"},
             "EXTERNAL_SERVICE_RETRIES": "0",
+            "ORDERS_ENABLED": "true",
             "SOLVER_PROCESSES": "1",
             "PRICE_CACHE_TTL_SECONDS": "0",
             "REBALANCE_DEADLINE_SECONDS": "3",
@@ -138,7 +171,10 @@ def main() -> None:
         recorder = record(api, Neighbours(urls))
         database.__exit__(None, None, None)
         recorder.call("listModels", "GET", "/models")
-    examples = {"operations": recorder.operations, "errors": dict(sorted(recorder.errors.items()))}
+    # What is not caused here keeps its example.
+    errors = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode(EXAMPLES.read_bytes())["errors"]
+    errors |= recorder.errors
+    examples = {"operations": recorder.operations, "errors": dict(sorted(errors.items()))}
     EXAMPLES.write_bytes(msgspec.json.format(json_bytes(examples), indent=1) + b"\n")
 
 

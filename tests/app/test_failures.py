@@ -74,7 +74,7 @@ def test_a_solver_that_dies_twice_under_a_portfolio_is_an_internal_error() -> No
 def test_numbers_longer_than_the_database_holds_are_not_stored() -> None:
     """Shares and prices of many digits multiply to more than 34; shares from 10^15 on could not be read back."""
     security = Security("a" * 24, price=Decimal("9999999.99999999"))
-    terms = Terms("0" * 24, "2024-12-19", Dialect.STANDARD, (security,))
+    terms = Terms("0" * 24, "2024-12-19", Dialect.STANDARD, (security,), (None,))
     assignment = Assignment(
         msgspec.msgpack.encode(terms), 0, "p" * 24, None, Decimal(0), (Decimal("999999999999.99999999"),), ()
     )

@@ -16,10 +16,14 @@ from tests.app.neighbours import Neighbours, fresh_id
 
 KEYS = [
     *("portfolioId", "portfolioName", "rebalanceId", "status", "marketValue", "cashBeforeRebalance"),
-    *("cashAfterRebalance", "transactions", "drifts", "error"),
+    *("cashAfterRebalance", "driftBefore", "driftAfter", "turnover", "fees", "transactions", "drifts", "warnings"),
+    "error",
 ]
-TRANSACTION_KEYS = ["transactionType", "securityId", "quantity", "tradeDate"]
-DRIFT_KEYS = ["securityId", "originalQuantity", "adjustedQuantity", "target", "highDrift", "lowDrift", "actual"]
+TRANSACTION_KEYS = ["transactionType", "securityId", "ticker", "quantity", "price", "tradeDate"]
+DRIFT_KEYS = [
+    *("securityId", "ticker", "originalQuantity", "adjustedQuantity", "target", "highDrift", "lowDrift"),
+    *("originalActual", "actual", "restraint"),
+]
 
 
 def rounded(share: Fraction) -> Decimal:

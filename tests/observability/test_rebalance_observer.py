@@ -20,16 +20,26 @@ def security(price: str, quantity: str, target: str) -> Security:
     return Security(f"{price}-{quantity}", Decimal(price), Decimal(quantity), Decimal(target))
 
 
-def solution(trades: tuple[int, ...], market_value: int, objective: int) -> Solution:
-    """So much of a solution as says how far it moves a portfolio."""
+def solution(quantities: tuple[int, ...], trades: tuple[int, ...], market_value: int, objective: int) -> Solution:
+    """Return the part of a solution that determines how far it moves a portfolio."""
     value, distance = Decimal(market_value), Decimal(objective)
-    return Solution(trades, (), value, Decimal(0), distance, distance, True, SolutionPath.ROUNDING, 0.001)
+    return Solution(
+        trades,
+        tuple(map(Decimal, quantities)),
+        value,
+        Decimal(0),
+        distance,
+        distance,
+        True,
+        SolutionPath.ROUNDING,
+        0.001,
+    )
 
 
 def test_movement_adds_up() -> None:
     """One security bought, one sold, one kept that the model does not want."""
     held = (security("10", "0", "0.3"), security("20", "25", "0.45"), security("5", "10", "0"))
-    moved = movement(Portfolio(held, Decimal(450)), solution((30, -5, 0), 1000, 100))
+    moved = movement(Portfolio(held, Decimal(450)), solution((30, 20, 10), (30, -5, 0), 1000, 100))
     assert moved == Movement(
         drift_before=Decimal("0.4"),  # 300 missing, 50 too much, 50 unwanted
         drift_after=Decimal("0.1"),  # 50 missing, 50 unwanted
@@ -43,7 +53,7 @@ def test_movement_adds_up() -> None:
 
 def test_a_portfolio_worth_nothing_has_moved_nothing() -> None:
     held = (security("10", "0", "0.3"),)
-    moved = movement(Portfolio(held, Decimal(0)), solution((0,), 0, 0))
+    moved = movement(Portfolio(held, Decimal(0)), solution((0,), (0,), 0, 0))
     assert {moved.drift_before, moved.drift_after, moved.turnover} == {Decimal(0)}
 
 
@@ -53,7 +63,7 @@ def test_a_rebalance_that_is_not_stored_is_counted_as_such() -> None:
     observer = RebalanceObserver(metrics, NO_TRACING)
 
     def rebalance() -> None:
-        with observer.rebalance(ObjectId(), ObjectId()) as observed:
+        with observer.rebalance(ObjectId(), ObjectId(), rules=None, stored=True) as observed:
             with observed.portfolio("P" * 24) as one:
                 one.failed(Failure("INTERNAL_ERROR", "message", {}, datetime.now(UTC), "trace"))
             raise DatabaseUnavailable("gone")

@@ -14,7 +14,7 @@ from litestar.typing import FieldDefinition
 
 from app.errors.envelope import ErrorEnvelope, PortalErrorEnvelope
 from app.history.endpoints import DeletedRebalanceDTO
-from app.history.schemas import PortfolioResultDTO, PositionResultDTO, ProofDTO, RebalanceResultDTO
+from app.history.schemas import PortfolioProofDTO, PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO, TradeDTO
 from app.http import correlation
 from app.http.dialect import Dialect, camel_case, snake_case
 from app.http.exact_json import NUMBER_PATTERN, Number
@@ -28,8 +28,11 @@ from app.models.schemas import (
     ModelPutDTO,
 )
 from app.operations.health import LiveDTO, ReadyDTO
+from app.operations.version import VersionDTO
+from app.optimizations.schemas import OptimizationRequest
 from app.orders.schemas import OrdersRequest, OrderSubmissionDTO
-from app.solver_task.schemas import RebalanceDTO
+from app.rebalancing.schemas import RebalanceRequest
+from app.solver_task.schemas import OptimizationDTO, RebalanceDTO
 
 type Json = dict[str, Any]
 """An object of the document."""
@@ -44,22 +47,58 @@ _BODIES = (
     ModelPortfolioDTO,
     ModelDTO,
     ModelHistoryDTO,
+    RebalanceRequest,
     RebalanceDTO,
+    OptimizationRequest,
+    OptimizationDTO,
     RebalanceResultDTO,
     PortfolioResultDTO,
     PositionResultDTO,
-    ProofDTO,
+    TradeDTO,
+    PortfolioProofDTO,
     DeletedRebalanceDTO,
     OrdersRequest,
     OrderSubmissionDTO,
     LiveDTO,
     ReadyDTO,
+    VersionDTO,
 )
 _SCHEMAS = "#/components/schemas/"
 _PATH_PARAMETER = re.compile(r"\{(\w+)\}")
 _CODE = re.compile(r"^`([A-Z_]+)`:", re.MULTILINE)
 _RETRY_AFTER_STATUSES = frozenset({"409", "503"})
 _SUCCESSES = {"200": "Success", "201": "Created", "204": "Deleted"}
+_DESCRIPTIONS = {
+    "action": "What was done to the model.",
+    "after": "The content after the change; null for a deletion.",
+    "before": "The content before the change; null for a creation.",
+    "code": "Which error it is.",
+    "correlationId": "Correlation id of the request that made the change.",
+    "database": "State of the database; null in a stateless optimiser.",
+    "databaseFault": "Why the database cannot be used; null if it can be.",
+    "deleted": "Always true.",
+    "detail": "The message once more, where the suite's portal reads it.",
+    "details": "Facts about the error as data: ids, field paths, limits.",
+    "drifts": "Every security of the model, and every other one that is held.",
+    "error": "Why the portfolio failed; null if it completed.",
+    "lastRebalanceDate": "Keeps the stored date if absent, null or earlier.",
+    "message": "The error as a sentence.",
+    "orders": "The orders of the portfolio, sales first.",
+    "path": "The method that found the trades; null if the portfolio failed.",
+    "portfolios": "The portfolios whose orders were requested.",
+    "positions": "The securities of the model with their targets and drift bands.",
+    "proof": "How good the trades are proven to be.",
+    "rules": "The rules to rebalance by; none if absent or null.",
+    "solvers": "State of the solver processes.",
+    "status": "Whether requests can be served.",
+    "traceId": "Id of the trace, which the log has too.",
+    "transactionType": "Whether shares are bought or sold; null if the position is not traded.",
+    "transactions": "The orders, sales first.",
+    "upstreams": "State of the circuit breaker of each upstream service; does not affect the status.",
+    "warnings": "Facts that the reader of the result should know.",
+}
+"""Descriptions of fields whose types cannot have one."""
+
 _METHODS = ("get", "post", "put", "delete")
 _JSON = "application/json"
 
@@ -79,6 +118,9 @@ def finished(described: Json, dialect: Dialect) -> Json:
         parameters = [_parameter(each) for each in operation.get("parameters", ()) if _is_spelled(each, dialect)]
         operation["parameters"] = [*parameters, {"$ref": "#/components/parameters/CorrelationId"}]
         _mark_optional_body(operation)
+        for parameter in operation["parameters"]:
+            if parameter.get("name") == "sort_by" and operation["operationId"] in _SORT_EXAMPLES:
+                parameter["example"] = _SORT_EXAMPLES[operation["operationId"]]
         for status, response in operation["responses"].items():
             response["headers"] = _response_headers(status)
             response["description"] = _SUCCESSES.get(status, response["description"])
@@ -125,12 +167,28 @@ _HEADERS: Json = {
         "schema": {"type": "integer", "minimum": 1},
     },
 }
+_ID = "6b032f5cce9b04e7800fffbd"
+_PARAMETER_EXAMPLES: Json = {
+    "model_id": _ID,
+    "modelId": _ID,
+    "rebalance_id": "6b032f5cce9b04e7800fffbf",
+    "portfolio_id": "68989d07fe10a9e1546d0c12",
+    "offset": 0,
+    "limit": 10,
+    "sort_by": "-name",
+    "view": "summary",
+    "format": "csv",
+    "version": 1,
+    "Idempotency-Key": "2f1d6f3c-5c0b-4c39-9a53-b6b1f5a4b0d8",
+}
+_SORT_EXAMPLES = {"listRebalances": "-rebalance_date,model_name"}
 _PARAMETERS: Json = {
     "CorrelationId": {
         "name": correlation.HEADER,
         "in": "header",
         "required": False,
         "description": "Names the request: 1 to 128 of A-Z, a-z, 0-9 and `._:-`; anything else is replaced.",
+        "example": "import-2026-11-27.42",
         "schema": {"type": "string"},
     }
 }
@@ -162,12 +220,19 @@ def _schemas(dialect: Dialect) -> Json:
         ref_template=_SCHEMAS + "{name}",
     )
     schemas[ErrorEnvelope.__name__] = schemas.pop(envelope.__name__) | {"title": ErrorEnvelope.__name__}
-    return {name: _with_numbers(schema) for name, schema in sorted(schemas.items())}
+    return {name: _described(_with_numbers(schema)) for name, schema in sorted(schemas.items())}
+
+
+def _described(schema: Json) -> Json:
+    for name, field in schema.get("properties", {}).items():
+        if "description" not in field:
+            field["description"] = _DESCRIPTIONS[camel_case(name)]
+    return schema
 
 
 def _custom_schema(kind: type) -> Json:
     if kind is Number:
-        return {"type": ["number", "string"], "pattern": NUMBER_PATTERN}
+        return {"type": ["number", "string"], "format": "decimal", "pattern": NUMBER_PATTERN}
     if kind is object:
         return {"description": "Any JSON value."}
     raise NotImplementedError
@@ -180,8 +245,7 @@ def _with_numbers(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     schema = {name: _with_numbers(value) for name, value in schema.items()}
-    if schema.get("format") == "decimal":
-        del schema["format"]
+    if schema.get("format") == "decimal" and schema.get("type") == "string":
         schema["type"] = "number"
     match schema.get("anyOf"):
         case [{"type": str(kind)} as one, {"type": "null"}] if "enum" not in one:
@@ -213,6 +277,7 @@ def _parameter(described: Json) -> Json:
         "description": described["description"],
         "required": described["required"],
         "schema": schema,
+        "example": _PARAMETER_EXAMPLES[described["name"]],
     }
 
 

@@ -1,0 +1,1 @@
+"""Stateless optimisation: the request contains everything, and nothing is read or stored."""
