@@ -35,6 +35,9 @@ log = structlog.get_logger(__name__)
 INTERVAL: Final = "OTEL_METRIC_EXPORT_INTERVAL"
 _DEFAULT_MILLISECONDS: Final = 60_000
 _LAST_WORDS_SECONDS: Final = 1.5
+_UP_DOWN_COUNTERS: Final = {"http_requests_in_flight"}
+"""Gauges for Prometheus that the suite's services send as UpDownCounters: sums that may fall."""
+
 _UNITS: Final = {"_seconds": "s", "_bytes": "By", "http_request_duration": "ms"}
 
 
@@ -81,9 +84,11 @@ def _metric(family: Family, began: int, now: int) -> Metric:
     if family.type == "histogram":
         histogram = Histogram(_histograms(family.samples, began, now), AggregationTemporality.CUMULATIVE)
         return Metric(family.name, family.documentation, unit, histogram)
-    return Metric(
-        family.name, family.documentation, unit, Gauge([_number(each, began, now) for each in family.samples])
-    )
+    points = [_number(sample, began, now) for sample in family.samples]
+    if family.name in _UP_DOWN_COUNTERS:
+        total = Sum(points, AggregationTemporality.CUMULATIVE, is_monotonic=False)
+        return Metric(family.name, family.documentation, "1", total)
+    return Metric(family.name, family.documentation, unit, Gauge(points))
 
 
 def _number(sample: Sample, began: int, now: int) -> NumberDataPoint:

@@ -19,6 +19,11 @@ _DATE = "2025-08-10T13:23:37Z"
 _STOCK = ("68759586672efc735e8b0001", "CS", "Common Stock")
 _HEX_ID = re.compile("[0-9a-fA-F]{24}")
 _DEFAULT_PAGE, _LARGEST_PAGE = 50, 1000
+_TICKER = re.compile("[A-Za-z0-9.-]{1,50}")
+_PORTFOLIO_NAME = re.compile(r"[a-zA-Z0-9\s\-_]{1,200}")
+_BAD_PORTFOLIO_NAME = (
+    "Invalid portfolio name format. Name must be 1-200 characters, alphanumeric, spaces, hyphens, and underscores only"
+)
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -62,10 +67,23 @@ class _Security(Struct, frozen=True, rename="camel"):
     security_type: _SecurityType = _SecurityType()
 
 
+class _SecurityTypeV2(_SecurityType, frozen=True, rename="camel"):
+    version: int = 1
+
+
+class _SecurityV2(_Security, frozen=True, rename="camel"):
+    security_type: _SecurityTypeV2 = _SecurityTypeV2()
+
+
+class _SecurityPage(Struct, frozen=True):
+    securities: list[_SecurityV2]
+    pagination: Pagination
+
+
 class _Portfolio(Struct, frozen=True, rename="camel"):
     portfolio_id: str
     name: str
-    date_created: str = _DATE
+    date_created: str = _DATE.removesuffix("Z")
     version: int = 1
 
 
@@ -76,6 +94,19 @@ class _PortfolioPage(Struct, frozen=True):
 
 class _Detail(Struct, frozen=True):
     detail: str
+
+
+class _Problem(Struct, frozen=True):
+    """One entry of the `detail` of a 422 of the services that are written in Python."""
+
+    loc: list[str]
+    msg: str
+    input: str
+    type: str = "value_error"
+
+
+class _Problems(Struct, frozen=True):
+    detail: list[_Problem]
 
 
 class _SpringError(Struct, frozen=True):
@@ -109,6 +140,7 @@ class GlobeCo:
                 return (
                     Route("GET", "/api/v1/securities", self._list_securities),
                     Route("GET", "/api/v1/security/{id}", self._security),
+                    Route("GET", "/api/v2/securities", self._search_securities),
                 )
             case Service.PORTFOLIO:
                 return (
@@ -149,9 +181,29 @@ class GlobeCo:
     async def _security(self, request: web.Request) -> Reply:
         security_id = request.match_info["id"]
         if _HEX_ID.fullmatch(security_id) is None:
-            return Reply(b"Internal Server Error", 500, "text/plain")
+            return Reply(_encode(_Detail("Internal Server Error")), 500)
         body = self._securities.get(security_id.lower())
         return Reply(_encode(_Detail("Security not found")), 404) if body is None else Reply(body)
+
+    async def _search_securities(self, request: web.Request) -> Reply:
+        """Return a page of the securities, by ticker: all, or those whose ticker is, or contains, a text."""
+        page = _page_asked_for(request)
+        if isinstance(page, Reply):
+            return page
+        exact, part = request.query.get("ticker"), request.query.get("ticker_like")
+        if exact is not None and part is not None:
+            message = "Only one of 'ticker' or 'ticker_like' parameters can be provided"
+            return Reply(_encode(_Detail(message)), 400)
+        if not all(_TICKER.fullmatch(text) for text in (exact, part) if text is not None):
+            message = "Ticker must be 1-50 characters and contain only alphanumeric characters, dots, and hyphens"
+            return Reply(_encode(_Detail(message)), 400)
+        found = [security for security in self._world.securities if _matches(security.ticker, exact, part)]
+        limit, offset = page
+        rows = [
+            _SecurityV2(security.ticker, security.description, security.security_id)
+            for security in sorted(found, key=lambda security: security.ticker)[offset : offset + limit]
+        ]
+        return Reply(_encode(_SecurityPage(rows, pagination(len(found), limit, offset))))
 
     async def _portfolio(self, request: web.Request) -> Reply:
         portfolio = self._world.portfolio(request.match_info["id"])
@@ -160,12 +212,28 @@ class GlobeCo:
         return Reply(_encode(_Portfolio(portfolio.portfolio_id, portfolio.name)))
 
     async def _list_portfolios(self, request: web.Request) -> Reply:
+        """Return a page of the portfolios: all, or those whose name is, or contains, a text."""
         page = _page_asked_for(request)
-        if page is None:
-            return Reply(_encode(_Detail("limit must be 1 to 1000 and offset at least 0")), 422)
+        if isinstance(page, Reply):
+            return page
         limit, offset = page
-        portfolios = [_Portfolio(p.portfolio_id, p.name) for p in self._world.portfolios(offset, limit)]
-        return Reply(_encode(_PortfolioPage(portfolios, pagination(self._world.portfolio_count, limit, offset))))
+        exact, part = request.query.get("name"), request.query.get("name_like")
+        if exact and part:
+            return Reply(_encode(_Detail("Only one search parameter allowed: name or name_like")), 400)
+        for text in (exact, part):
+            if text is not None and not text.strip():
+                return Reply(_encode(_Detail("Search parameter cannot be empty")), 400)
+            if text is not None and not _PORTFOLIO_NAME.fullmatch(text):
+                return Reply(_encode(_Detail(_BAD_PORTFOLIO_NAME)), 400)
+        if exact is None and part is None:
+            found = self._world.portfolios(offset, limit)
+            total = self._world.portfolio_count
+        else:
+            every = self._world.portfolios(0, self._world.portfolio_count)
+            matching = [portfolio for portfolio in every if _matches(portfolio.name, exact, part)]
+            found, total = matching[offset : offset + limit], len(matching)
+        portfolios = [_Portfolio(portfolio.portfolio_id, portfolio.name) for portfolio in found]
+        return Reply(_encode(_PortfolioPage(portfolios, pagination(total, limit, offset))))
 
 
 def _security(security: Security) -> _Security:
@@ -179,7 +247,7 @@ def _balance_rows(portfolio_id: str, holdings: Holdings) -> list[_Balance]:
             portfolio_id=portfolio_id,
             security_id=holding.security_id,
             quantity_long=_plain(max(holding.quantity, Decimal(0))),
-            quantity_short=_plain(max(-holding.quantity, Decimal(0))),
+            quantity_short=_plain(max(holding.quantity.copy_negate(), Decimal(0))),
         )
         for row, holding in enumerate(sorted(holdings.holdings, key=lambda held: held.security_id), start=2)
     ]
@@ -201,10 +269,19 @@ def _integer(text: str | None) -> int | None:
         return None
 
 
-def _page_asked_for(request: web.Request) -> tuple[int, int] | None:
-    """Limit and offset; None where the service refuses them."""
+def _page_asked_for(request: web.Request) -> tuple[int, int] | Reply:
+    """Return limit and offset, or the response to a request whose limit or offset is invalid."""
     limit = _integer(request.query.get("limit", str(_DEFAULT_PAGE)))
     offset = _integer(request.query.get("offset", "0"))
-    if limit is None or offset is None or not 1 <= limit <= _LARGEST_PAGE or offset < 0:
-        return None
-    return limit, offset
+    if limit is not None and offset is not None and 1 <= limit <= _LARGEST_PAGE and offset >= 0:
+        return limit, offset
+    name = "limit" if limit is None or not 1 <= limit <= _LARGEST_PAGE else "offset"
+    problem = _Problem(["query", name], f"Input should be a valid {name}", request.query.get(name, ""))
+    return Reply(_encode(_Problems([problem])), 422)
+
+
+def _matches(value: str, exact: str | None, part: str | None) -> bool:
+    """Return whether a value is the exact text or contains the part, without regard to case."""
+    if exact is not None:
+        return value.casefold() == exact.casefold()
+    return part is None or part.casefold() in value.casefold()

@@ -170,6 +170,10 @@ def test_http_and_the_specifications_variables_are_honoured(over_http: tuple[Ser
     assert {span.trace_id for span in received.spans} == {sampled}
     assert unsampled not in {sampled, ""}
     assert received.metric("http_requests_total").sum.is_monotonic
+    in_flight = received.metric("http_requests_in_flight")
+    # An UpDownCounter, as the suite's services send it.
+    assert (in_flight.WhichOneof("data"), in_flight.unit) == ("sum", "1")
+    assert not in_flight.sum.is_monotonic
 
 
 def test_the_logs_level_is_honoured(over_http: tuple[Service, Received]) -> None:

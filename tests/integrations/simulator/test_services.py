@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
+from urllib.parse import unquote
 
 import aiohttp
 import msgspec
@@ -159,8 +160,78 @@ async def test_one_security_is_found_by_its_id_and_a_malformed_id_breaks_the_ser
     assert (status, security["ticker"]) == (200, known.ticker)
     status, error = await get(http, f"{url}/{'0' * 24}")
     assert (status, error) == (404, {"detail": "Security not found"})
-    async with http.get(f"{url}/xyz") as response:
-        assert (response.status, await response.text()) == (500, "Internal Server Error")
+    for malformed in ("xyz", "0" * 23 + "g", "0" * 25):
+        status, error = await get(http, f"{url}/{malformed}")
+        assert (status, error) == (500, {"detail": "Internal Server Error"})
+
+
+async def test_securities_are_found_by_their_ticker_or_a_part_of_it(
+    simulator: Simulator, http: aiohttp.ClientSession
+) -> None:
+    """Version 2 returns pages by ticker, compares without regard to case, and nests the version of the type."""
+    url = f"{simulator.urls.security}/api/v2/securities"
+    tickers = sorted(security.ticker for security in simulator.world.securities)
+    status, first = await get(http, url)
+    assert (status, [row["ticker"] for row in first["securities"]]) == (200, tickers[:50])
+    assert first["securities"][0]["securityType"]["version"] == 1
+    assert (first["pagination"]["totalElements"], first["pagination"]["hasNext"]) == (len(tickers), True)
+    _, rest = await get(http, f"{url}?limit=1000&offset=500")
+    assert [row["ticker"] for row in rest["securities"]] == tickers[500:]
+    known = simulator.world.securities[3].ticker
+    _, exact = await get(http, f"{url}?ticker={known.lower()}")
+    assert [row["ticker"] for row in exact["securities"]] == [known]
+    part = known[1:3]
+    _, like = await get(http, f"{url}?ticker_like={part.lower()}&limit=1000")
+    assert [row["ticker"] for row in like["securities"]] == [ticker for ticker in tickers if part in ticker]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("ticker=A&ticker_like=B", 400),
+        ("ticker=A%20B", 400),
+        ("ticker_like=", 400),
+        ("limit=0", 422),
+        ("limit=1001", 422),
+        ("limit=x", 422),
+        ("offset=-1", 422),
+    ],
+)
+async def test_a_malformed_search_of_securities_is_rejected(
+    simulator: Simulator, http: aiohttp.ClientSession, query: str, status: int
+) -> None:
+    """The status tells a bad text (400) from a bad page (422); a 422 names the parameter."""
+    found, error = await get(http, f"{simulator.urls.security}/api/v2/securities?{query}")
+    assert found == status
+    if status == 422:
+        assert error["detail"][0]["loc"] == ["query", query.partition("=")[0]]
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "count"),
+    [
+        ("name=portfolio%201", 200, 1),
+        ("name_like=PORTFOLIO%2012", 200, None),
+        ("name=nobody", 200, 0),
+        ("name=a&name_like=b", 400, None),
+        ("name=%20", 400, None),
+        ("name_like=a.b", 400, None),
+    ],
+)
+async def test_portfolios_are_found_by_their_name_or_a_part_of_it(
+    simulator: Simulator, http: aiohttp.ClientSession, query: str, status: int, count: int | None
+) -> None:
+    """Names are compared without regard to case; a text of other characters is rejected."""
+    found, page = await get(http, f"{simulator.urls.portfolio}/api/v2/portfolios?{query}")
+    assert found == status
+    if status == 200:
+        names = [row["name"].casefold() for row in page["portfolios"]]
+        text = unquote(query.partition("=")[2]).casefold()
+        assert all(name == text if query.startswith("name=") else text in name for name in names)
+        assert bool(names) == (text != "nobody")
+        if count is not None:
+            assert page["pagination"]["totalElements"] == count
+        assert all("dateCreated" in row and not row["dateCreated"].endswith("Z") for row in page["portfolios"])
 
 
 async def test_every_price_is_drawn_anew_to_the_cent_around_its_mean(
@@ -204,6 +275,7 @@ async def test_a_portfolio_has_a_name_and_an_unknown_or_malformed_id_is_not_foun
     assert status == 200
     assert portfolio.keys() == {"portfolioId", "name", "dateCreated", "version"}
     assert (portfolio["portfolioId"], portfolio["name"]) == (portfolio_id, "Portfolio 42")
+    assert portfolio["dateCreated"] == "2025-08-10T13:23:37", "a time without a zone"
     for unknown in ("0" * 24, portfolio_id[:-1] + "x", "xyz"):
         status, error = await get(http, f"{simulator.urls.portfolio}/api/v1/portfolio/{unknown}")
         assert (status, error) == (404, {"detail": "Portfolio not found"})
