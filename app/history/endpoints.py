@@ -14,6 +14,7 @@ from app.history.schemas import PortfolioProofDTO, PortfolioResultDTO, PositionR
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
 from app.http.fields import ResourceId
+from app.http.headers import add_page_headers
 from app.http.identifiers import OBJECT_ID_PATTERN, external_id, object_id
 from app.http.query import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
 from app.http.responses import answers, errors
@@ -60,6 +61,7 @@ class RebalanceHistoryController(Controller):
         self,
         database: Database,
         dialect: Dialect,
+        request: Request[Any, Any, Any],
         offset: Offset = NO_OFFSET,
         limit: PageSize = PAGE_SIZE,
         sort_by: Annotated[str | None, sorted_by(SORT_FIELDS)] = None,
@@ -75,6 +77,7 @@ class RebalanceHistoryController(Controller):
             raise InvalidField("view", f"must be {' or '.join(VIEWS)}")
         keys = sort_keys(sort_by, SORT_FIELDS) or NEWEST_FIRST
         found = await database.rebalances.page(offset=offset, limit=limit, sort=keys) if limit else []
+        add_page_headers(request, await database.rebalances.count(), offset, limit)
         return await streamed(as_array(found, database, dialect, positions=view == "full"))
 
     @post(
@@ -89,12 +92,14 @@ class RebalanceHistoryController(Controller):
         data: ModelPortfolioDTO,
         database: Database,
         dialect: Dialect,
+        request: Request[Any, Any, Any],
         offset: Offset = NO_OFFSET,
         limit: PageSize = PAGE_SIZE,
     ) -> Stream:
         """Give the rebalances that any of these portfolios was part of, newest first."""
         wanted = data.portfolios if limit else []
         found = await database.rebalances.with_portfolios(wanted, offset=offset, limit=limit) if wanted else []
+        add_page_headers(request, await database.rebalances.count_with_portfolios(data.portfolios), offset, limit)
         return await streamed(as_array(found, database, dialect))
 
     @get(

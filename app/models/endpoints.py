@@ -12,7 +12,7 @@ from app.errors.codes import ErrorCode
 from app.http.correlation import correlation_id
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
-from app.http.headers import add_headers
+from app.http.headers import add_headers, add_page_headers
 from app.http.identifiers import OBJECT_ID_PATTERN, object_id
 from app.http.query import NO_OFFSET, PAGE_SIZE, Limit, Offset, PageSize, Version, sort_keys, sorted_by
 from app.http.responses import answers, errors
@@ -62,12 +62,14 @@ class ModelController(Controller):
         self,
         database: Database,
         dialect: Dialect,
+        request: Request[Any, Any, Any],
         offset: Offset = NO_OFFSET,
         limit: Limit = None,
         sort_by: Annotated[str | None, sorted_by(SORT_FIELDS)] = None,
     ) -> Stream:
         """Give models, all of them unless paged."""
         found = database.models.each(offset=offset, limit=limit, sort=sort_keys(sort_by, SORT_FIELDS))
+        add_page_headers(request, await database.models.count(), offset, limit)
         return await streamed(array(encode(dialect.spell(ModelDTO.of(model))) async for model in found))
 
     @post(
@@ -146,12 +148,15 @@ class ModelController(Controller):
         self,
         model_id: ModelId,
         database: Database,
+        request: Request[Any, Any, Any],
         offset: Offset = NO_OFFSET,
         limit: PageSize = PAGE_SIZE,
     ) -> list[ModelHistoryDTO]:
         """Give every change there ever was, newest first; also of a deleted model."""
         # A page of none still has to know whether there is such a model.
-        entries = await database.models.history(object_id("modelId", model_id), offset=offset, limit=limit or 1)
+        key = object_id("modelId", model_id)
+        entries = await database.models.history(key, offset=offset, limit=limit or 1)
+        add_page_headers(request, await database.models.history_count(key), offset, limit)
         return [ModelHistoryDTO.of(entry) for entry in entries[:limit]]
 
     @post(

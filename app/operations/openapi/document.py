@@ -124,6 +124,7 @@ def finished(described: Json, dialect: Dialect) -> Json:
         for status, response in operation["responses"].items():
             response["headers"] = _response_headers(status)
             response["description"] = _SUCCESSES.get(status, response["description"])
+        _add_headers(operation)
         _show_answer(examples["operations"].get(operation["operationId"]), operation, dialect)
         _show_errors(examples["errors"], operation, dialect)
     # The shorter a path, the sooner it is wanted.
@@ -182,6 +183,19 @@ _PARAMETER_EXAMPLES: Json = {
     "Idempotency-Key": "2f1d6f3c-5c0b-4c39-9a53-b6b1f5a4b0d8",
 }
 _SORT_EXAMPLES = {"listRebalances": "-rebalance_date,model_name"}
+_ADDED_HEADERS: Json = {
+    "Location": {"description": "Path of what was created.", "required": True, "schema": {"type": "string"}},
+    "X-Total-Count": {
+        "description": "How many elements there are on all pages.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "Link": {
+        "description": 'The next and the previous page, if there are any: `<path>; rel="next"`, `<path>; rel="prev"`.',
+        "schema": {"type": "string"},
+    },
+}
+_LISTS = frozenset({"listModels", "getModelHistory", "listRebalances", "findRebalancesOfPortfolios"})
 _PARAMETERS: Json = {
     "CorrelationId": {
         "name": correlation.HEADER,
@@ -286,6 +300,15 @@ def _response_headers(status: str) -> Json:
     if status in _RETRY_AFTER_STATUSES:
         headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
     return headers
+
+
+def _add_headers(operation: Json) -> None:
+    """Describe the headers of what was created, and of lists."""
+    responses = operation["responses"]
+    if "201" in responses:
+        responses["201"]["headers"]["Location"] = _ADDED_HEADERS["Location"]
+    if operation["operationId"] in _LISTS:
+        responses["200"]["headers"] |= {name: _ADDED_HEADERS[name] for name in ("X-Total-Count", "Link")}
 
 
 def _show_answer(example: Json | None, operation: Json, dialect: Dialect) -> None:
