@@ -276,3 +276,38 @@ def test_few_descriptors_keep_nobody_out(environment: Environment, tmp_path: Pat
     events = {line["event"] for line in lines}
     assert "connection limit nearly reached" in events
     assert not [line for line in lines if line["level"] in {"error", "critical"}]
+
+
+def test_bodies_in_memory_are_bounded_in_total(impatient: Api) -> None:
+    """When unfinished bodies of all clients take 32 MiB, further ones are rejected; other requests are served."""
+    announced = head("POST", MODELS, Content_Type="application/json", Content_Length="1000000")
+    with ExitStack() as stack:
+        connections = [stack.enter_context(RawConnection(impatient.url)) for _ in range(40)]
+        for connection in connections:
+            connection.send(announced, b" " * 990_000)
+        responses = [connection.response() for connection in connections]
+        impatient.get("/models", limit=1).expect(200)
+    rejected = [response for response in responses if response.status == 503]
+    assert 5 <= len(rejected) < 40
+    assert {response.status for response in responses} == {408, 503}
+    for response in rejected:
+        assert response.error["code"] == "OVERLOADED"
+        assert int(response.headers["retry-after"]) > 0
+
+
+def test_unread_responses_are_bounded_in_total(environment: Environment, tmp_path: Path) -> None:
+    """When clients read nothing of many large responses, further requests are rejected, except those of probes."""
+    with running_service(environment, tmp_path / "log") as api, ExitStack() as stack:
+        for _ in range(150):
+            connection = stack.enter_context(RawConnection(api.url, receive_buffer=4096))
+            connection.request("GET", "/static/redoc/redoc.standalone.js")
+        until = time.monotonic() + 20
+        while (response := api.get("/models", limit=1)).status != 503:
+            assert time.monotonic() < until
+        response.expect(503, "OVERLOADED")
+        assert int(response.headers["Retry-After"]) > 0
+        api.raw("GET", "/health/live").expect(200)
+        api.raw("GET", "/health/ready").expect(200)
+        stack.close()
+        while api.get("/models", limit=1).status != 200:
+            assert time.monotonic() < until
