@@ -27,6 +27,7 @@ SHORTEST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
 LONGEST_LOOK_SECONDS = 0.25
 """How soon it is noticed that connections become few, by the number of descriptors alone."""
+WARNING_PAUSE_SECONDS = 10.0
 CROWDED = 0.9
 """Share of the connection limit above which the longest idle connections are closed early."""
 ROOMY = 0.8
@@ -47,7 +48,7 @@ def connection_limit() -> int:
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
         return MOST_CONNECTIONS
-    return max(1, min(MOST_CONNECTIONS, descriptors - RESERVED_DESCRIPTORS, descriptors // 2))
+    return max(1, min(MOST_CONNECTIONS, max(descriptors - RESERVED_DESCRIPTORS, descriptors // 3)))
 
 
 def raise_descriptor_limit() -> None:
@@ -112,6 +113,7 @@ class Connections:
         self._timeout_response = timeout_response
         self._histories: dict[Peer, _History] = {}
         self._pass = 0
+        self._warned: dict[str, float] = {}
 
     @contextmanager
     def serving(self, scope: HTTPScope) -> Iterator[None]:
@@ -215,7 +217,7 @@ class Connections:
         if open_now > CROWDED * self._limits.connections:
             surplus = open_now - int(ROOMY * self._limits.connections)
             excess.update(each for _, each in sorted(idle)[:surplus])
-            log.warning(
+            self._warn(
                 "connection limit nearly reached",
                 connections=open_now,
                 limit=self._limits.connections,
@@ -224,7 +226,7 @@ class Connections:
             )
         held = sum(unread for _, unread, _ in stalled)
         if held > KERNEL_BYTES:
-            log.warning("clients do not read their responses", unread_bytes=held, limit_bytes=KERNEL_BYTES)
+            self._warn("clients do not read their responses", unread_bytes=held, limit_bytes=KERNEL_BYTES)
             for _, unread, each in sorted(stalled):
                 if held <= KERNEL_BYTES:
                     break
@@ -235,6 +237,13 @@ class Connections:
                 if connection.peer in excess:
                     with suppress(OSError):
                         connection.close(discard=True)
+
+    def _warn(self, event: str, **facts: int) -> None:
+        """Log a state that may last, not at every pass."""
+        now = time.monotonic()
+        if now - self._warned.get(event, -WARNING_PAUSE_SECONDS) >= WARNING_PAUSE_SECONDS:
+            self._warned[event] = now
+            log.warning(event, **facts)
 
 
 def _header_bytes(scope: HTTPScope) -> int:
