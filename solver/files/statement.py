@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from solver.files.problems import InvalidFile
 from solver.files.records import Record
-from solver.planning.columns import Role
+from solver.planning.columns import IDENTIFIERS, Role
 
 _CASH = "Ending Cash"
 _BASE = "Base Currency Summary"
@@ -37,7 +37,8 @@ class Statement(Struct):
         if self.cash_record is None:
             return []
         cells = [""] * width
-        cells[roles[Role.SYMBOL][0]] = "CASH"
+        name = next(role for role in IDENTIFIERS if role in roles)
+        cells[roles[name][0]] = "CASH"
         cells[roles[Role.VALUE][0] if Role.VALUE in roles else roles[Role.QUANTITY][0]] = self.cash_amount
         return [Record(self.cash_record.line, tuple(cells))]
 

@@ -182,6 +182,8 @@ def find_table(text: Text, purpose: Purpose) -> Table:
     if statement is not None:
         records, header = iter(statement.records), statement.header
     table = _below(text, delimiter, records, header)
+    if not _is_header(table.roles, purpose):
+        raise _no_header(text, purpose)
     _reject_orders(table, purpose)
     if statement is not None:
         table.notes += statement.notes

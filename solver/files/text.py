@@ -143,9 +143,13 @@ def _decode(data: bytes, file: str) -> Text:
 def _checked(text: Text) -> Text:
     controls = set(text.content) & _FORBIDDEN
     if controls:
-        line = next(number for number, line in enumerate(text.content.splitlines(), 1) if not controls.isdisjoint(line))
-        code = ord(min(controls))
-        raise InvalidFile(text.file, f"contains the control character U+{code:04X}, so it is not CSV text", line=line)
+        place = min(map(text.content.index, controls))
+        before = text.content[:place]
+        raise InvalidFile(
+            text.file,
+            f"contains the control character U+{ord(text.content[place]):04X}, so it is not CSV text",
+            line=1 + max(before.count("\n"), before.count("\r")),
+        )
     return text
 
 
