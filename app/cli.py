@@ -44,11 +44,12 @@ def serve(*, exit_with_stdin: bool) -> None:
 
 @cli.command()
 @click.option("--once", is_flag=True, help="Exit when the rebalance is shown instead of staying up.")
-def demo(*, once: bool) -> None:
+@click.option("--orders", is_flag=True, help="Also send the orders, twice, to show that the second call sends nothing.")
+def demo(*, once: bool, orders: bool) -> None:
     """Run the whole thing here: an embedded MongoDB, a simulator of the neighbours and the service; and rebalance."""
     from app.commands.demo import run  # noqa: PLC0415
 
-    run(once=once)
+    run(once=once, orders=orders)
 
 
 @cli.command()

@@ -17,6 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from app.commands.demo_orders import send_twice, show_orders
 from app.commands.stack import Stack, StackFailed, running_stack
 from app.history.schemas import PortfolioResultDTO, RebalanceResultDTO
 from app.http.dialect import Dialect
@@ -40,7 +41,7 @@ class Shown(Struct, frozen=True):
     stored: list[RebalancedPortfolio]
 
 
-def run(*, once: bool) -> None:
+def run(*, once: bool, orders: bool = False) -> None:
     """Run the demo until it is interrupted, or once.
 
     Raises:
@@ -55,11 +56,17 @@ def run(*, once: bool) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="order-generation-demo-") as directory, _progress(console) as step:
             log = Path(directory) / "service.log"
-            with running_stack(log=log, settings={"DATABASE_NAME": DATABASE_NAME}, on_step=step) as stack:
+            settings = {"DATABASE_NAME": DATABASE_NAME, **({"ORDERS_ENABLED": "true"} if orders else {})}
+            with running_stack(log=log, settings=settings, on_step=step) as stack:
                 step("Creating a model and rebalancing its portfolios")
                 shown = asyncio.run(_rebalance(stack, world, dialect))
                 step("")
                 _show(console, shown, world)
+                if orders:
+                    step("Sending the orders, and sending them again")
+                    sent = asyncio.run(send_twice(stack, shown.answer[0].rebalance_id, dialect))
+                    step("")
+                    show_orders(console, sent)
                 if once:
                     console.print("Without --once the service stays up, with its documentation at /docs and /redoc.")
                 else:
