@@ -29,6 +29,7 @@ QUERY_SECONDS: Final = 10.0
 _ORDERS: Final = "/api/v1/orders"
 _NEW: Final = 1
 _OVERLOAD: Final = "temporarily overloaded"
+_NO_RESULTS: Final = "No orders to process"
 _NOTHING_CREATED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 _VALIDATIONS: Final = frozenset(
     {
@@ -261,7 +262,8 @@ def _found(row: _Details) -> FoundOrder:
 
 def _failed(orders: Sequence[Order], error: ServiceError) -> PostResult:
     """Return the outcome of a post without a usable result for each order."""
-    if not error.sent or error.status in _NOTHING_CREATED or _is_overload(error):
+    rejected = error.status in _NOTHING_CREATED and not _lost_its_results(error)
+    if not error.sent or rejected or _is_overload(error):
         return PostResult((), error.reason)
     unknown = OrderResult(OrderOutcome.UNKNOWN, f"The outcome is unknown: {error.reason}.")
     return PostResult((unknown,) * len(orders), error.reason)
@@ -269,13 +271,28 @@ def _failed(orders: Sequence[Order], error: ServiceError) -> PostResult:
 
 def _is_overload(error: ServiceError) -> bool:
     """Return whether the Order Service rejected a post before its first order."""
-    if error.status != HTTPStatus.INTERNAL_SERVER_ERROR or error.body is None:
-        return False
+    failure = _failure(error)
+    return (
+        error.status == HTTPStatus.INTERNAL_SERVER_ERROR
+        and failure is not None
+        and failure.total_received == 0
+        and _OVERLOAD in failure.message
+    )
+
+
+def _lost_its_results(error: ServiceError) -> bool:
+    """Return whether a post of orders was rejected as empty: the Order Service says so if it has results of none."""
+    failure = _failure(error)
+    return failure is not None and _NO_RESULTS in failure.message
+
+
+def _failure(error: ServiceError) -> _Failure | None:
+    if error.body is None:
+        return None
     try:
-        failure = msgspec.json.decode(error.body, type=_Failure)
+        return msgspec.json.decode(error.body, type=_Failure)
     except (ValueError, RecursionError):
-        return False
-    return failure.total_received == 0 and _OVERLOAD in failure.message
+        return None
 
 
 def _outcome(orders: Sequence[Order], receipt: _Receipt) -> PostResult:

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pymongo
@@ -20,6 +21,7 @@ from persistence.idempotency import IdempotencyRepository
 from persistence.models import ModelRepository
 from persistence.orders import OrderRepository
 from persistence.rebalances.repository import RebalanceRepository
+from persistence.server_clock import ServerClock
 from persistence.unreadable import Observer, UnreadableDocuments
 
 log = logging.getLogger(__name__)
@@ -38,12 +40,14 @@ class Database:
         rebalances: rebalances and their portfolios.
         idempotency: idempotency keys.
         orders: plans of the orders that are sent for rebalances.
+        clock: how far the database's clock is ahead of this process's.
     """
 
     def __init__(
         self, client: AsyncMongoClient[Document], name: str, lease: timedelta, unreadable: UnreadableDocuments
     ) -> None:
         self._client = client
+        self.clock = ServerClock()
         # Reads see only what a majority of the servers has, so nothing that is read can be rolled back, and an
         # acknowledged write survives the loss of a process or a server. A standalone server accepts both as well.
         database = client.get_database(
@@ -68,8 +72,10 @@ class Database:
         """
         await self._access.apply_indexes(seconds)
         async with self._access():
+            sent_at, started = datetime.now(UTC), time.monotonic()
             with pymongo.timeout(seconds):
-                await self._client.admin.command("ping")
+                hello = await self._client.admin.command("hello", codec_options=CODEC_OPTIONS)
+            self.clock.observe(hello["localTime"], sent_at, timedelta(seconds=time.monotonic() - started))
 
     async def close(self) -> None:
         """Stop what runs in the background."""

@@ -185,6 +185,8 @@ class Rebalance(Struct, frozen=True, rename="camel", omit_defaults=True):
         created_at: when it was stored.
         version: optimistic lock of a deletion.
         rules: the rules it was computed with, as JSON values and Decimals; None if there were none.
+        calculated_at: `rebalance_date` by the database's clock, which all instances share; None in
+            listings, and in documents stored before it was.
     """
 
     id: ObjectId = field(name="_id")
@@ -196,3 +198,4 @@ class Rebalance(Struct, frozen=True, rename="camel", omit_defaults=True):
     created_at: datetime
     version: int
     rules: dict[str, object] | None = None
+    calculated_at: datetime | None = None

@@ -78,7 +78,7 @@ class OrderPlan(Struct, frozen=True, rename="camel"):
         failures: posts in a row that clearly created nothing.
         retry_at: no post is sent before.
         submit_at: nothing is submitted before.
-        last_sent_at: when the last post was started.
+        last_sent_at: when the last post started, or ended with an outcome.
         owner: of the lease; None if nobody has it.
         draft: the call that inserted it, while that call may still be rejected.
     """

@@ -192,7 +192,8 @@ class _Work:
             fields |= result_fields(place, each, timestamp)
         unknown = any(each.outcome is OrderOutcome.UNKNOWN for each in result.orders)
         fields[f"posts.{index}.state"] = "UNKNOWN" if unknown else "CLOSED"
-        await self._change("orders sent", fields, now=[f"posts.{index}.endedAt"], reason=result.message or None)
+        now = [f"posts.{index}.endedAt", "lastSentAt"]
+        await self._change("orders sent", fields, now=now, reason=result.message or None)
 
     async def _query(self, index: int) -> None:
         """Resolve the unknown orders of a post as far as the Order Service shows what exists."""

@@ -284,6 +284,7 @@ class _Template(Struct, frozen=True):
 
 def _check_claims(rebalance: Rebalance, claims: dict[str, Claim]) -> None:
     """Raise `SUPERSEDED` if any portfolio has orders of another rebalance that are unfinished, or sent since."""
+    calculated_at = rebalance.calculated_at or rebalance.rebalance_date
     conflicts = [
         {
             "portfolioId": portfolio_id,
@@ -291,7 +292,7 @@ def _check_claims(rebalance: Rebalance, claims: dict[str, Claim]) -> None:
             "reason": "UNFINISHED" if claim.open_for else "SENT_LATER",
         }
         for portfolio_id, claim in claims.items()
-        if claim.open_for or (claim.last_sent_at is not None and claim.last_sent_at > rebalance.rebalance_date)
+        if claim.open_for or (claim.last_sent_at is not None and claim.last_sent_at > calculated_at)
     ]
     if conflicts:
         raise OrderGenerationError(

@@ -159,7 +159,8 @@ class Rebalancer:
                             await storage.add(result.record)
 
                     await running.each(rebalance_portfolio, portfolio_ids)
-                    header = _header(context, books, model, len(portfolio_ids), request)
+                    calculated_at = context.requested_at + self._database.clock.offset
+                    header = _header(context, books, model, len(portfolio_ids), request, calculated_at)
                     await storage.finish(header)
                 if stored and len(failures) < len(portfolio_ids):
                     await self._set_last_rebalance_date(model, context)
@@ -177,7 +178,12 @@ class Rebalancer:
 
 
 def _header(
-    context: RebalanceContext, books: Books, model: Model, number_of_portfolios: int, request: RebalanceRequest
+    context: RebalanceContext,
+    books: Books,
+    model: Model,
+    number_of_portfolios: int,
+    request: RebalanceRequest,
+    calculated_at: datetime,
 ) -> Rebalance:
     """Return the document that completes the stored rebalance."""
     return Rebalance(
@@ -190,4 +196,5 @@ def _header(
         created_at=now(),
         version=1,
         rules=request.rules_document(),
+        calculated_at=calculated_at,
     )

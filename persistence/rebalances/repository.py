@@ -42,7 +42,7 @@ _VISIBLE: Final[Mapping[str, Any]] = {"visible": True}
 _NOT_REMOVED: Final[Mapping[str, Any]] = {"hiddenSince": {"$exists": False}, "abandonedAt": {"$exists": False}}
 _HEADER: Final = {field.encode_name: True for field in fields(Rebalance)}
 """All of a header but the ids of its portfolios."""
-_COVERED: Final = {name: True for name in _HEADER if name != "rules"}
+_COVERED: Final = {name: True for name in _HEADER if name not in ("rules", "calculatedAt")}
 """The part of a header that the index `WHOLE_HEADERS` holds."""
 _NEWEST_FIRST: Final = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
 _READ_AHEAD_PORTFOLIOS: Final = 10

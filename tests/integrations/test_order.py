@@ -147,6 +147,8 @@ OVERLOAD = {"message": "System temporarily overloaded - please retry in a few mi
     ("status", "body", "nothing_created"),
     [
         (400, {}, True),
+        (400, {"message": "Batch size 0", "totalReceived": 0}, True),
+        (400, {"message": "No orders to process", "totalReceived": 0}, False),
         (404, {}, True),
         (413, {}, True),
         (500, OVERLOAD, True),

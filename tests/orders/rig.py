@@ -227,7 +227,7 @@ def check_created(state: Json, created: Sequence[Json]) -> None:
         )
         for order in created
     )
-    assert actual == expected
+    assert actual == expected, f"too many: {actual - expected}, missing: {expected - actual}"
     assert state["created"] == sum(expected.values())
     ids = {order["orderId"] for portfolio in state["portfolios"] for order in portfolio["orders"] if order["orderId"]}
     assert ids == {order["id"] for order in created}

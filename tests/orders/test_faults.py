@@ -38,6 +38,7 @@ HIDDEN: dict[str, Fault] = {
     "requestIndex -1, not created": fault(OrderResponse.MINUS_ONE, Creation.NO, 2),
     "requestIndex -1, created a little later": fault(OrderResponse.MINUS_ONE, Creation.LATER, 2, later_seconds=0.3),
     "short response, created": fault(OrderResponse.SHORT, every=2),
+    "no results at all, created": fault(OrderResponse.SHORT),
     "short response, not created": fault(OrderResponse.SHORT, Creation.NO, 2),
     "transient failure, created": fault(OrderResponse.FAILURE, every=2),
     "transient failure, not created": fault(OrderResponse.FAILURE, Creation.NO, 2),

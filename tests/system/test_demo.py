@@ -15,13 +15,14 @@ STAYS_UP = "The service stays up"
 
 @pytest.mark.parametrize("dialect", ["standard", "globeco"])
 def test_once_shows_the_trades_of_three_portfolios_and_leaves_nothing_running(dialect: str) -> None:
-    with running("demo", "--once", environment={"API_DIALECT": dialect, "COLUMNS": "80"}) as command:
+    with running("demo", "--once", "--orders", environment={"API_DIALECT": dialect, "COLUMNS": "80"}) as command:
         assert command.finish() == 0, command.output
         assert command.await_end_of_family() == []
     assert len(re.findall(r"market value [\d,.]+ +cash before [\d,.]+ +cash after [\d,.]+", command.output)) == 3
     assert len(re.findall(r"^ *BUY ", command.output, re.MULTILINE)) >= 10
     assert re.search(r"^ *SELL ", command.output, re.MULTILINE), "the portfolio that holds securities sells some"
     assert command.output.count("proven") == 3
+    assert "The second call sent nothing." in command.output
     assert "…" not in command.output, "every number is whole in the usual 80 columns"
 
 
@@ -64,7 +65,7 @@ def test_an_interrupt_while_starting_leaves_nothing_running() -> None:
 
 def test_without_a_mongod_it_says_what_is_missing(tmp_path: Path) -> None:
     environment = {"EMBEDDED_MONGOD": str(tmp_path / "missing")}
-    with running("demo", "--once", environment=environment) as command:
+    with running("demo", "--once", "--orders", environment=environment) as command:
         assert command.finish() == 2
     assert "does not run on this machine" in command.output
     assert "Traceback" not in command.output
