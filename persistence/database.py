@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import pymongo
@@ -14,6 +14,7 @@ from pymongo import AsyncMongoClient, ReadPreference, WriteConcern
 from pymongo.monitoring import CommandListener, ConnectionPoolListener
 from pymongo.read_concern import ReadConcern
 
+from persistence import server_clock
 from persistence.access import Access
 from persistence.codec import CODEC_OPTIONS, Document
 from persistence.errors import PersistenceError
@@ -72,7 +73,7 @@ class Database:
         """
         await self._access.apply_indexes(seconds)
         async with self._access():
-            sent_at, started = datetime.now(UTC), time.monotonic()
+            sent_at, started = server_clock.local_time(), time.monotonic()
             with pymongo.timeout(seconds):
                 hello = await self._client.admin.command("hello", codec_options=CODEC_OPTIONS)
             self.clock.observe(hello["localTime"], sent_at, timedelta(seconds=time.monotonic() - started))

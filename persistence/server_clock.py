@@ -1,10 +1,15 @@
 """How far the database's clock is ahead of this process's clock, so that times of several instances can be compared."""
 
 from collections import deque
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _SAMPLES: Final = 30
+
+
+def local_time() -> datetime:
+    """Return this process's time, in UTC."""
+    return datetime.now(UTC)
 
 
 class ServerClock:
