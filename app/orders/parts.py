@@ -36,7 +36,7 @@ async def open_orders(
     observer = OrderObserver(metrics, tracing)
     sender = OrderSender(database.orders, orders, limits, observer, sending=settings.orders_enabled)
     sweep = OrderSweep(database.orders, orders, sender, limits, observer)
-    async with sweep.running():
+    async with sweep.running(metrics):
         yield OrderSubmission(
             database,
             sweep,

@@ -14,6 +14,8 @@ from typing import Final
 
 import structlog
 
+from app.observability.metrics import Metrics
+from app.operations.background import running
 from app.orders.sending import OrderSender
 from app.orders.steps import OrderLimits
 from app.orders.telemetry import OrderObserver
@@ -23,7 +25,7 @@ from persistence import DatabaseUnavailable, OrderRepository
 log = structlog.get_logger(__name__)
 
 _CLOSING_SECONDS: Final = 15.0
-_RESTART_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 1.0
 
 
 class OrderSweep:
@@ -66,32 +68,25 @@ class OrderSweep:
         self._woken.set()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Sweep until the block ends; posts that are under way then have a few seconds to end."""
-        sweeping = asyncio.create_task(self._run())
+    async def running(self, metrics: Metrics) -> AsyncIterator[None]:
+        """Sweep until the block ends, and again if a sweep fails; posts under way then have a few seconds to end."""
         try:
-            yield
+            async with running("order-sweep", self._run, metrics):
+                yield
         finally:
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
             if self._working:
                 await asyncio.wait(self._working.values(), timeout=_CLOSING_SECONDS)
             for task in self._working.values():
                 task.cancel()
 
     async def _run(self) -> None:
-        """Sweep again and again; whatever ends a sweep is reported, and the next one begins."""
+        """Sweep again and again, also while the database is unavailable."""
         while True:
             try:
                 await self._sweep()
             except DatabaseUnavailable:
                 self._observer.problem("orders wait for the database")
-                await asyncio.sleep(_RESTART_SECONDS)
-            except Exception:
-                log.exception("order sweep failed and is restarted")
-                self._observer.sweep_failed()
-                await asyncio.sleep(_RESTART_SECONDS)
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _sweep(self) -> None:
         """Start what is due and can be started, then wait for a reason to look again."""
@@ -140,8 +135,8 @@ class OrderSweep:
             await self._sender.process(plan_id)
         except DatabaseUnavailable:
             self._observer.problem("order plan waits for the database", plan=plan_id)
-            await asyncio.sleep(_RESTART_SECONDS)
+            await asyncio.sleep(_PAUSE_SECONDS)
         except Exception:
             log.exception("order plan failed", plan=plan_id)
             self._observer.sweep_failed()
-            await asyncio.sleep(_RESTART_SECONDS)
+            await asyncio.sleep(_PAUSE_SECONDS)
