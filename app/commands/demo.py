@@ -62,7 +62,7 @@ def run(*, once: bool, orders: bool = False) -> None:
                 shown = asyncio.run(_rebalance(stack, world, dialect))
                 step("")
                 _show(console, shown, world)
-                if orders:
+                if orders and shown.answer[0].rebalance_id is not None:
                     step("Sending the orders, and sending them again")
                     sent = asyncio.run(send_twice(stack, shown.answer[0].rebalance_id, dialect))
                     step("")
