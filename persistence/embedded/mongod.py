@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -50,13 +51,16 @@ class EmbeddedMongod(Struct, frozen=True):
 
     @staticmethod
     @contextmanager
-    def start(data_directory: Path | None = None, *, replica_set: bool = True) -> Iterator["EmbeddedMongod"]:
+    def start(
+        data_directory: Path | None = None, *, replica_set: bool = True, parameters: Sequence[str] = ()
+    ) -> Iterator["EmbeddedMongod"]:
         """Runs a mongod for as long as the block lasts; it also ends when this process does, however that ends.
 
         Args:
             data_directory: keeps the data under it, a folder for each major version of mongod, since one cannot always
                 read another's files; None for a temporary one that is removed.
             replica_set: a one-node replica set, whose acknowledged writes survive a kill; else a standalone server.
+            parameters: of the server, such as `enableTestCommands=1`.
 
         Raises:
             MongodUnavailable: there is none here, it does not run here, or something else uses its directory.
@@ -69,10 +73,13 @@ class EmbeddedMongod(Struct, frozen=True):
             directory = data_directory.resolve() / f"mongod-{'.'.join(version.split('.')[:2])}"
             directory.mkdir(parents=True, exist_ok=True)
         try:
-            keeper, port = _launch(binary, directory, replica_set=replica_set, temporary=data_directory is None)
+            options = tuple(chain.from_iterable(("--setParameter", each) for each in parameters))
+            if replica_set:
+                options += ("--replSet", _REPLICA_SET, "--oplogSize", "64")
+            keeper, port = _launch(binary, directory, options, temporary=data_directory is None)
             try:
-                options = "directConnection=true" + ("&w=majority&journal=true" if replica_set else "")
-                yield EmbeddedMongod(url=f"mongodb://127.0.0.1:{port}/?{options}", process=keeper.pid, version=version)
+                query = "directConnection=true" + ("&w=majority&journal=true" if replica_set else "")
+                yield EmbeddedMongod(url=f"mongodb://127.0.0.1:{port}/?{query}", process=keeper.pid, version=version)
             finally:
                 _stop(keeper)
         finally:
@@ -115,13 +122,13 @@ def _version(binary: Path) -> str:
 
 
 def _launch(
-    binary: Path, directory: Path, *, replica_set: bool, temporary: bool
+    binary: Path, directory: Path, options: Sequence[str], *, temporary: bool
 ) -> tuple[subprocess.Popen[bytes], int]:
     for _ in range(_PORT_ATTEMPTS):
         port = _free_port()
-        keeper = _spawn(binary, directory, port, replica_set=replica_set, temporary=temporary)
+        keeper = _spawn(binary, directory, port, options, temporary=temporary)
         try:
-            status = _await_primary(keeper, directory, port, replica_set=replica_set)
+            status = _await_primary(keeper, directory, port, replica_set="--replSet" in options)
         except BaseException:
             _stop(keeper)
             raise
@@ -142,13 +149,15 @@ def _free_port() -> int:
         return port
 
 
-def _spawn(binary: Path, directory: Path, port: int, *, replica_set: bool, temporary: bool) -> subprocess.Popen[bytes]:
+def _spawn(
+    binary: Path, directory: Path, port: int, options: Sequence[str], *, temporary: bool
+) -> subprocess.Popen[bytes]:
     command = [
         *(str(binary), "--dbpath", str(directory), "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket"),
         *("--logpath", str(directory / "mongod.log"), "--logappend"),
         *("--wiredTigerCacheSizeGB", "0.25", "--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=16MB)"),
         *("--networkMessageCompressors", "disabled", "--setParameter", "diagnosticDataCollectionEnabled=false"),
-        *(("--replSet", _REPLICA_SET, "--oplogSize", "64") if replica_set else ()),
+        *options,
     ]
     doomed = str(directory) if temporary else ""
     # A session of its own: Ctrl-C in the terminal reaches this process only, which then ends mongod in its own time.
