@@ -72,7 +72,7 @@ class RebalanceHistoryController(Controller):
             ),
         ] = "full",
     ) -> Stream:
-        """Give rebalances with their portfolios, newest first unless sorted otherwise."""
+        """List rebalances with their portfolios, newest first unless sorted otherwise."""
         if view not in VIEWS:
             raise InvalidField("view", f"must be {' or '.join(VIEWS)}")
         keys = sort_keys(sort_by, SORT_FIELDS) or NEWEST_FIRST
@@ -96,10 +96,12 @@ class RebalanceHistoryController(Controller):
         offset: Offset = NO_OFFSET,
         limit: PageSize = PAGE_SIZE,
     ) -> Stream:
-        """Give the rebalances that any of these portfolios was part of, newest first."""
-        wanted = data.portfolios if limit else []
-        found = await database.rebalances.with_portfolios(wanted, offset=offset, limit=limit) if wanted else []
-        add_page_headers(request, await database.rebalances.count_with_portfolios(data.portfolios), offset, limit)
+        """List the rebalances that included any of these portfolios, newest first."""
+        wanted = data.portfolios
+        listed = bool(wanted) and limit > 0
+        found = await database.rebalances.with_portfolios(wanted, offset=offset, limit=limit) if listed else []
+        total = await database.rebalances.count_with_portfolios(wanted) if wanted else 0
+        add_page_headers(request, total, offset, limit)
         return await streamed(as_array(found, database, dialect))
 
     @get(

@@ -67,10 +67,12 @@ class ModelController(Controller):
         limit: Limit = None,
         sort_by: Annotated[str | None, sorted_by(SORT_FIELDS)] = None,
     ) -> Stream:
-        """Give models, all of them unless paged."""
+        """List models: all of them, or a page if `offset` or `limit` is given. `X-Total-Count` counts all pages."""
         found = database.models.each(offset=offset, limit=limit, sort=sort_keys(sort_by, SORT_FIELDS))
+        response = await streamed(array(encode(dialect.spell(ModelDTO.of(model))) async for model in found))
+        # Counted after the page is read, which may have shown that a document is unreadable.
         add_page_headers(request, await database.models.count(), offset, limit)
-        return await streamed(array(encode(dialect.spell(ModelDTO.of(model))) async for model in found))
+        return response
 
     @post(
         "/models",
@@ -152,11 +154,11 @@ class ModelController(Controller):
         offset: Offset = NO_OFFSET,
         limit: PageSize = PAGE_SIZE,
     ) -> list[ModelHistoryDTO]:
-        """Give every change there ever was, newest first; also of a deleted model."""
-        # A page of none still has to know whether there is such a model.
-        key = object_id("modelId", model_id)
-        entries = await database.models.history(key, offset=offset, limit=limit or 1)
-        add_page_headers(request, await database.models.history_count(key), offset, limit)
+        """Return the full audit trail, newest first; also works for deleted models."""
+        identifier = object_id("modelId", model_id)
+        # An empty page still has to know whether there is such a model.
+        entries = await database.models.history(identifier, offset=offset, limit=limit or 1)
+        add_page_headers(request, await database.models.history_count(identifier), offset, limit)
         return [ModelHistoryDTO.of(entry) for entry in entries[:limit]]
 
     @post(
