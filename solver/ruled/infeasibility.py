@@ -12,7 +12,16 @@ from solver.problem import (
     NegativeMarketValue,
     NoWholeShare,
 )
-from solver.ruled.allowed import Interval, Line, Standing, allowed, removed_by, restraints_on, unrestrained
+from solver.ruled.allowed import (
+    Interval,
+    Line,
+    Standing,
+    allowed,
+    intersection,
+    removed_by,
+    restraints_on,
+    unrestrained,
+)
 from solver.ruled.book import Book
 from solver.rules import Bands
 from solver.scaling import EXACT, unscaled
@@ -76,14 +85,14 @@ def _shortfall(book: Book, lines: Sequence[Line], least: Sequence[int], missing:
         minimums.append((-value, line.index, Minimum(security.security_id, quantity, book.money(value))))
         band = line.band
         free = unrestrained(line) if book.rules.bands is Bands.PREFERRED or band[0] > band[1] else [band]
-        if line.cash(_least_cash(line, free)) < line.cash(trade):
-            freed = [
-                restraint
-                for restraint in restraints_on(book, line)
-                if any(line.cash(low) < line.cash(trade) for low, _ in removed_by(line, restraint))
-            ]
-            if freed:
-                locked.append((-value, line.index, Locked(security.security_id, quantity, book.money(value), freed[0])))
+        freed = [
+            restraint
+            for restraint in restraints_on(book, line)
+            if (sales := intersection(intersection(removed_by(line, restraint), free), [(-line.lots, -1)]))
+            and line.cash(_least_cash(line, sales)) < line.cash(trade)
+        ]
+        if freed:
+            locked.append((-value, line.index, Locked(security.security_id, quantity, book.money(value), freed[0])))
     return CashShortfall(
         missing=book.money(missing),
         minimums=tuple(minimum for _, _, minimum in sorted(minimums, key=lambda entry: entry[:2])),

@@ -1,5 +1,6 @@
 """Compares what the solver returns for a book with rules with the one right outcome that a judge found."""
 
+from decimal import Decimal
 from fractions import Fraction
 
 from solver import (
@@ -33,7 +34,7 @@ def assert_right(portfolio: Portfolio, rules: Rules, outcome: Outcome, right: Op
     """Assert that an outcome is the right one, to the share, and that all it reports is true."""
     if isinstance(right, NoOutcome):
         assert isinstance(outcome, Infeasible), "a solution of an infeasible book"
-        assert_reasons(outcome, right)
+        assert_reasons(outcome, rules, right)
         return
     assert isinstance(outcome, Solution), outcome
     verify(portfolio, rules, outcome)
@@ -45,7 +46,7 @@ def assert_right(portfolio: Portfolio, rules: Rules, outcome: Outcome, right: Op
     assert outcome.outside_band == right.outside_band
 
 
-def assert_reasons(outcome: Infeasible, right: NoOutcome) -> None:
+def assert_reasons(outcome: Infeasible, rules: Rules, right: NoOutcome) -> None:
     """Assert that an infeasible outcome names every reason, and the way out if there is one."""
     if right.market_value is not None:
         (reason,) = outcome.reasons
@@ -59,4 +60,9 @@ def assert_reasons(outcome: Infeasible, right: NoOutcome) -> None:
         (shortfall,) = outcome.reasons
         assert isinstance(shortfall, CashShortfall)
         assert Fraction(shortfall.missing) == right.missing
+        used = shortfall.minimum_cash + shortfall.withdrawal + shortfall.fees
+        used += sum((minimum.value for minimum in shortfall.minimums), Decimal(0))
+        assert shortfall.withdrawal == rules.withdrawal
+        assert used - outcome.market_value - rules.withdrawal == shortfall.missing
+        assert {locked.security_id: locked.restraint for locked in shortfall.locked} == right.locked
     assert ("PREFERRED" in outcome.message) == right.preferred_helps, outcome.message

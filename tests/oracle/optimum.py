@@ -7,7 +7,7 @@ from math import prod
 
 from msgspec import Struct
 
-from solver import Portfolio, Restraint, Rules
+from solver import Bands, Portfolio, Restraint, Rules
 from tests.oracle.rules import Book, Choice, Line, TooLarge
 
 type Cost = tuple[int, int, int, int]
@@ -34,12 +34,14 @@ class NoOutcome(Struct, frozen=True):
         market_value: the market value, if it is below 0; otherwise None.
         without_lot: ids of the securities whose band has no quantity in whole lots.
         missing: cash that is missing, if every security has an allowed quantity; otherwise None.
+        locked: with `missing`, the holdings whose sale a restraint forbids, and the first such restraint.
         preferred_helps: the same rules with `bands` PREFERRED are feasible.
     """
 
     market_value: Fraction | None = None
     without_lot: tuple[str, ...] = ()
     missing: Fraction | None = None
+    locked: dict[str, Restraint] = {}
     preferred_helps: bool = False
 
 
@@ -97,8 +99,17 @@ def infeasible(book: Book) -> NoOutcome | None:
     return NoOutcome(
         without_lot=without_lot,
         missing=None if missing is None else missing * book.unit,
+        locked={line.security_id: rule for line in book.lines if (rule := lock(line))} if missing is not None else {},
         preferred_helps=_preferred_helps(book),
     )
+
+
+def lock(line: Line) -> Restraint | None:
+    """Return the first restraint that forbids a sale that would use less cash than every allowed quantity."""
+    least = min(choice.spent for choice in line.choices)
+    wanted = line.band if line.book.rules.bands is Bands.REQUIRED and line.band else line.quantities
+    removers = [line.removed_by(lots)[:1] for lots in wanted if lots < line.held and line.choice(lots).spent < least]
+    return min((rule for rules in removers for rule in rules), key=list(Restraint).index, default=None)
 
 
 def _preferred_helps(book: Book) -> bool:
