@@ -1,0 +1,179 @@
+"""The optimum of a portfolio whose cash binds, and among the optima the one that the later levels prefer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+
+from solver.knapsack.search import UNLIMITED
+from solver.problem import SolutionPath
+from solver.ruled.allowed import Interval, Line
+from solver.ruled.book import Book
+from solver.ruled.certificate import Own
+from solver.ruled.choice import Limits, choose
+from solver.ruled.levels import Key, best, levels_of, objective, total
+from solver.ruled.menus import fold, menu
+from solver.rules import Bands
+from solver.scaling import Integers
+
+SEARCH_STATES = 250_000
+"""Partial choices that the search for the optimum holds at once."""
+
+TIE_STATES, TIE_WORK = 20_000, 200_000
+"""Partial choices that the tie-break holds at once, and examines in all: limits that no clock changes."""
+
+BRIEF_STATES, BRIEF_WORK = 2_000, 10_000
+"""The same if quantities are too many to compare: then a tie is never proven, and the search only improves it."""
+
+
+class Found(Struct, frozen=True):
+    """Trades in lots, and what is proven of them.
+
+    Attributes:
+        trades: in the order of the portfolio.
+        bound: least objective that is possible, in units.
+        tie_proven: no other trades are better by any level.
+        path: the method.
+        outside_proven: less money outside the bands is not possible, or does not matter.
+    """
+
+    trades: Integers
+    bound: int
+    tie_proven: bool
+    path: SolutionPath
+    outside_proven: bool = True
+
+
+class Binding(Struct, frozen=True):
+    """The securities that are still open, by ascending security id, and the others, whose trades are fixed.
+
+    Attributes:
+        book: the portfolio.
+        lines, choices: the open securities and what they may trade.
+        fixed: trades of the portfolio, 0 for the open securities.
+        capacity: cash for the open securities.
+        objective: of the fixed securities.
+        deadline: on `time.perf_counter()`.
+    """
+
+    book: Book
+    lines: list[Line]
+    choices: list[list[Interval]]
+    fixed: Integers
+    capacity: int
+    objective: int
+    deadline: float
+
+    def lots(self, trades: Sequence[int]) -> Integers:
+        """Return trades of the open securities with the fixed ones, in the order of the portfolio."""
+        lots = self.fixed.copy()
+        for line, trade in zip(self.lines, trades, strict=True):
+            lots[line.index] = trade
+        return lots
+
+
+def solve_binding(
+    book: Book, lines: Sequence[Line], choices: Sequence[list[Interval]], own: Own, deadline: float
+) -> Found:
+    """Return the best trades; the portfolio must be feasible.
+
+    Args:
+        book: the portfolio.
+        lines: all securities by ascending id.
+        choices: what each may trade.
+        own: the best quantity of each on its own.
+        deadline: on `time.perf_counter()`.
+    """
+    useful = [_useful(line, some, int(own.trades[line.index])) for line, some in zip(lines, choices, strict=True)]
+    binding = _opened(book, lines, _nearest_to_bands(book, lines, useful), deadline)
+    folded = fold(binding.lines, binding.choices, levels_of(book.rules, ties=False), quantities=False)
+    pairs = zip(binding.lines, binding.choices, strict=True)
+    menus = [menu(i, line, some, folded) for i, (line, some) in enumerate(pairs)]
+    choice = choose(menus, binding.capacity, Limits(deadline, SEARCH_STATES, persist=True, max_work=UNLIMITED))
+    assert choice.trades is not None
+    if choice.bound == choice.cost:
+        return _tie_broken(binding, choice.trades)
+    bound, outside_proven = _bound(binding, folded.unfold(choice.bound), choice.trades)
+    return Found(
+        trades=binding.lots(choice.trades),
+        bound=bound,
+        tie_proven=False,
+        path=SolutionPath.KNAPSACK,
+        outside_proven=outside_proven,
+    )
+
+
+def _useful(line: Line, choices: list[Interval], own: int) -> list[Interval]:
+    """What a security may trade without what uses more cash than its own best quantity, and is worse."""
+    if line.order_fee and own < 0:
+        return choices
+    return [(low, min(high, own)) for low, high in choices if low <= own]
+
+
+def _nearest_to_bands(book: Book, lines: Sequence[Line], choices: list[list[Interval]]) -> list[list[Interval]]:
+    """With preferred bands, leave out whatever is farther outside than necessary, if the cash allows that for all."""
+    if book.rules.bands is Bands.REQUIRED:
+        return choices
+    restricted = []
+    least = 0
+    for line, some in zip(lines, choices, strict=True):
+        first, last = line.band
+        inside = [(max(low, first), min(high, last)) for low, high in some if max(low, first) <= min(high, last)]
+        if not inside:
+            ends = {trade for ends in some for trade in (*ends, first, last) if ends[0] <= trade <= ends[1]}
+            nearest = min(map(line.outside, ends))
+            inside = [(trade, trade) for trade in sorted(ends) if line.outside(trade) == nearest]
+        restricted.append(inside)
+        least += min(line.cash(trade) for low, high in inside for trade in (low, 0, 1) if low <= trade <= high)
+    return restricted if least <= book.capacity else choices
+
+
+def _opened(book: Book, lines: Sequence[Line], choices: Sequence[list[Interval]], deadline: float) -> Binding:
+    """Fix the securities that have one choice left."""
+    fixed = np.zeros_like(book.held_lots)
+    capacity, cost = book.capacity, 0
+    opened, some = [], []
+    for line, intervals in zip(lines, choices, strict=True):
+        if len(intervals) == 1 and intervals[0][0] == intervals[0][1]:
+            trade = intervals[0][0]
+            fixed[line.index] = trade
+            capacity -= line.cash(trade)
+            cost += objective(line, trade, book.rules.goal)
+        else:
+            opened.append(line)
+            some.append(intervals)
+    return Binding(book, opened, some, fixed, capacity, cost, deadline)
+
+
+def _bound(binding: Binding, least: Key, trades: list[int]) -> tuple[int, bool]:
+    """The least objective, and whether what matters more than the objective is proven to be at its least."""
+    rules = binding.book.rules
+    levels = total(binding.lines, trades, levels_of(rules, ties=False))
+    if levels[:-1] == least[:-1]:
+        return least[-1] + binding.objective, True
+    bound = binding.objective
+    for line, some in zip(binding.lines, binding.choices, strict=True):
+        own = best(line, some, lambda one, trade: (objective(one, trade, rules.goal),))
+        assert own is not None
+        bound += own[0][0]
+    return bound, False
+
+
+def _tie_broken(binding: Binding, trades: list[int]) -> Found:
+    """The optimum that is best by all levels; the one at hand if the search for it gives up."""
+    rules = binding.book.rules
+    bound = binding.objective
+    if binding.lines:
+        bound += total(binding.lines, trades, levels_of(rules, ties=False))[-1]
+    folded = fold(binding.lines, binding.choices, levels_of(rules, ties=True), quantities=True)
+    pairs = list(enumerate(zip(binding.lines, binding.choices, strict=True)))
+    menus = [menu(i, line, some, folded) for i, (line, some) in pairs]
+    ceiling = sum(folded.cost(i, line, trades[i]) for i, (line, _) in pairs)
+    states, work = (TIE_STATES, TIE_WORK) if folded.whole else (BRIEF_STATES, BRIEF_WORK)
+    choice = choose(menus, binding.capacity, Limits(binding.deadline, states, persist=False, max_work=work), ceiling)
+    return Found(
+        trades=binding.lots(trades if choice.trades is None else choice.trades),
+        bound=bound,
+        tie_proven=folded.whole and choice.bound == choice.cost,
+        path=SolutionPath.KNAPSACK,
+    )
