@@ -12,7 +12,7 @@ from solver.ruled.book import Book
 from solver.ruled.certificate import Own
 from solver.ruled.choice import Limits, choose
 from solver.ruled.levels import Key, best, levels_of, objective, total
-from solver.ruled.menus import fold, menu
+from solver.ruled.menus import FEW, fold, menu
 from solver.rules import Bands
 from solver.scaling import Integers
 
@@ -22,8 +22,8 @@ SEARCH_STATES = 250_000
 TIE_STATES, TIE_WORK = 20_000, 200_000
 """Partial choices that the tie-break holds at once, and examines in all: limits that no clock changes."""
 
-BRIEF_STATES, BRIEF_WORK = 2_000, 10_000
-"""The same if quantities are too many to compare: then a tie is never proven, and the search only improves it."""
+BRIEF_STATES, BRIEF_WORK = 2_000, 20_000
+"""The same if quantities are too many to compare, or need numbers beyond machine integers."""
 
 
 class Found(Struct, frozen=True):
@@ -169,8 +169,10 @@ def _tie_broken(binding: Binding, trades: list[int]) -> Found:
     pairs = list(enumerate(zip(binding.lines, binding.choices, strict=True)))
     menus = [menu(i, line, some, folded) for i, (line, some) in pairs]
     ceiling = sum(folded.cost(i, line, trades[i]) for i, (line, _) in pairs)
-    states, work = (TIE_STATES, TIE_WORK) if folded.whole else (BRIEF_STATES, BRIEF_WORK)
-    choice = choose(menus, binding.capacity, Limits(binding.deadline, states, persist=False, max_work=work), ceiling)
+    limits = Limits(binding.deadline, TIE_STATES, persist=False, max_work=TIE_WORK)
+    if not folded.whole or folded.large:
+        limits = Limits(binding.deadline, BRIEF_STATES, False, BRIEF_WORK, thorough=len(menus) <= FEW)
+    choice = choose(menus, binding.capacity, limits, ceiling)
     return Found(
         trades=binding.lots(trades if choice.trades is None else choice.trades),
         bound=bound,

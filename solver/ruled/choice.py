@@ -28,6 +28,10 @@ PROGRAMME_STATES = 50_000
 """Partial choices that the dynamic programme over all menus holds at once."""
 
 
+FIRST_BRANCHING = 1_500_000
+"""Partial choices that branching over chains may examine before the dynamic programme is tried."""
+
+
 class Choice(Struct, frozen=True):
     """The best choice found.
 
@@ -50,12 +54,14 @@ class Limits(Struct, frozen=True):
         max_states: partial choices that one knapsack holds at once.
         persist: whether a knapsack goes on when it needs more.
         max_work: partial choices to examine in all.
+        thorough: whether more than the two most promising combinations of chains are tried.
     """
 
     deadline: float
     max_states: int
     persist: bool
     max_work: int
+    thorough: bool = True
 
 
 class _Relaxed(Struct, frozen=True):
@@ -63,12 +69,14 @@ class _Relaxed(Struct, frozen=True):
 
     Attributes:
         chains: chain of each menu at its corner.
+        beyond: the same after the step that no longer fits.
         bound: least cost that any choice can have.
         density: cost that one more unit of cash saves at the break, as numerator and denominator; (0, 1) if all fits.
         waste: cash that no choice can use, as all steps are multiples of a common divisor.
     """
 
     chains: list[int]
+    beyond: list[int]
     bound: int
     density: tuple[int, int]
     waste: int
@@ -87,7 +95,7 @@ def choose(menus: Sequence[Menu], capacity: int, limits: Limits, ceiling: int | 
     search = _Search(menus, capacity, limits, relaxed, ceiling)
     complete = search.run()
     assert search.cost is not None
-    return Choice(search.trades, search.cost, search.cost if complete else min(search.cost, relaxed.bound))
+    return Choice(search.trades, search.cost, search.cost if complete else min(search.cost, search.bound))
 
 
 def _relax(menus: Sequence[Menu], capacity: int) -> _Relaxed:
@@ -110,9 +118,13 @@ def _relax(menus: Sequence[Menu], capacity: int) -> _Relaxed:
         if copies < edge.copies:
             waste = room % divisor if divisor else 0
             bound = cost - (room - waste) * edge.gain // edge.cash
-            return _Relaxed([chain for chain, _ in corners], bound, (edge.gain, edge.cash), waste)
+            chains = [chain for chain, _ in corners]
+            beyond = list(chains)
+            beyond[edge.owner] = edge.end[0]
+            return _Relaxed(chains, beyond, bound, (edge.gain, edge.cash), waste)
         corners[edge.owner] = edge.end
-    return _Relaxed([chain for chain, _ in corners], cost, (0, 1), 0)
+    chains = [chain for chain, _ in corners]
+    return _Relaxed(chains, chains, cost, (0, 1), 0)
 
 
 def _divisor(menus: Sequence[Menu]) -> int:
@@ -146,30 +158,59 @@ class _Search:
         self._capacity = capacity
         self._limits = limits
         self._relaxed = relaxed
+        self.bound = relaxed.bound
         self._work = 0
         self._items: dict[tuple[int, int], list[Item]] = {}
 
     def run(self) -> bool:
         """Search until the best choice is found and proven; False if a limit ended it before."""
         proven = self._try(self._relaxed.chains)
-        if self.cost is not None and self.cost <= self._relaxed.bound:
+        if self._relaxed.beyond != self._relaxed.chains and (self.cost is None or self.cost > self.bound):
+            # With less of other orders, the order that no longer fits whole usually does.
+            proven = self._try(self._relaxed.beyond) and proven
+        if self.cost is not None and self.cost <= self.bound:
             return True
         if all(len(menu.chains) == 1 for menu in self._menus):
             return proven
-        return self._programme() or (self._limits.persist and self._branch() and proven)
+        if not self._limits.thorough:
+            return False
+        work = min(self._limits.max_work, self._work + FIRST_BRANCHING)
+        return (
+            self._by_chains()
+            or (self._branch(work) and proven)
+            or self._programme()
+            or (self._limits.persist and self._branch(self._limits.max_work) and proven)
+        )
+
+    def _by_chains(self) -> bool:
+        """Raise the bound by deciding the chains alone, and solve the most promising; True if that proves the best."""
+        assert self.cost is not None
+        limits = self._limits
+        programme = Programme(self._menus, self._capacity, self._relaxed.density, self.cost, self.bound)
+        found = programme.relax_lots(limits.deadline, PROGRAMME_STATES, limits.max_work - self._work)
+        if found is None:
+            return False
+        self._work += found.work
+        self.bound = max(self.bound, min(found.bound, self.cost))
+        for chains in found.chains:
+            if self.cost <= self.bound:
+                break
+            self._try(chains)
+        return self.cost <= self.bound
 
     def _programme(self) -> bool:
         """Decide all menus by the dynamic programme; False if a limit ended it."""
         assert self.cost is not None
-        programme = Programme(self._menus, self._capacity, self._relaxed.density, self.cost, self._relaxed.bound)
         limits = self._limits
+        programme = Programme(self._menus, self._capacity, self._relaxed.density, self.cost, self.bound)
         found = programme.run(limits.deadline, min(limits.max_states, PROGRAMME_STATES), limits.max_work - self._work)
         self._work += found.work
         if found.trades is not None:
             self.trades, self.cost = found.trades, found.cost
         return found.complete
 
-    def _branch(self) -> bool:
+    def _branch(self, max_work: int) -> bool:
+        """Try all combinations of chains whose losses leave something to gain; False if a limit ended it."""
         gain, cash = self._relaxed.density
         home = self._relaxed.chains
         options, least = [], 0
@@ -189,9 +230,9 @@ class _Search:
         for chains in self._combinations(fixed, order, options, floor, cash):
             if chains != home:
                 proven = self._try(chains) and proven
-            if self.cost is not None and self.cost <= self._relaxed.bound:
+            if self.cost is not None and self.cost <= self.bound:
                 return True
-            if self._work > self._limits.max_work or perf_counter() > self._limits.deadline:
+            if self._work > max_work or perf_counter() > self._limits.deadline:
                 return False
         return proven
 

@@ -23,6 +23,9 @@ from solver.scaling import INT64_LIMIT, Integers
 COMPLETE_EVERY = 4
 """Securities after whose decision the most hopeful partial choice is completed greedily."""
 
+CANDIDATES = 8
+"""Combinations of chains that are solved exactly after the relaxation of lots."""
+
 type Slope = tuple[int, int]
 """Saving and cash of a step."""
 
@@ -43,9 +46,24 @@ class Result(Struct, frozen=True):
     work: int
 
 
+class Relaxed(Struct, frozen=True):
+    """What is known if cash can be moved freely within chains.
+
+    Attributes:
+        bound: no choice costs less, unless it is no better than the ceiling.
+        chains: of all menus, the most promising first.
+        work: partial choices examined.
+    """
+
+    bound: int
+    chains: list[list[int]]
+    work: int
+
+
 class _Chain(Struct, frozen=True):
     """A chain, the position of its point nearest to the line of the break density, and its distance from that line."""
 
+    number: int
     points: list[Point]
     nearest: int
     loss: int
@@ -131,25 +149,74 @@ class Programme:
             complete = True
         return Result(self._trades, self._base - self._best, complete, self._work)
 
+    def relax_lots(self, deadline: float, max_states: int, max_work: int) -> "Relaxed | None":
+        """Decide only the chains, as if cash could be moved within any chain in any amount at its best slope.
+
+        With a fee per order this is far sharper than the relaxation that takes parts of orders. Use a programme once.
+
+        Returns:
+            The least cost by this relaxation, and the chains that reach it or come close; None at a limit.
+        """
+        ups, downs = self._lot_slopes()
+        self._ups = [_extreme([one for one in (slope, ups) if one is not None], steepest=True) for slope in self._ups]
+        self._downs = [
+            _extreme([one for one in (slope, downs) if one is not None], steepest=False) for slope in self._downs
+        ]
+        for position, offer in enumerate(self._offers):
+            if not self._decide(position, offer, max_states, lots=False):
+                return None
+            if self._work > max_work or perf_counter() > deadline:
+                return None
+            self._keep_hopeful(position + 1)
+            if len(self._weights) == 0:
+                return Relaxed(self._base - self._best, [], self._work)
+        hopes = self._hopes(self._weights, self._savings, len(self._offers))
+        order = sorted(range(len(hopes)), key=lambda index: -int(hopes[index]))
+        return Relaxed(
+            self._base - int(hopes[order[0]]), [self._chains(index) for index in order[:CANDIDATES]], self._work
+        )
+
+    def _lot_slopes(self) -> tuple[Slope | None, Slope | None]:
+        """The steepest step to more cash and the least steep to less within any chain."""
+        ups, downs = [], []
+        for offer in self._offers:
+            for chain in offer.chains:
+                at = chain.nearest
+                ups += [(one.cost - two.cost, two.cash - one.cash) for one, two in pairwise(chain.points[at:])]
+                downs += [(one.cost - two.cost, two.cash - one.cash) for one, two in pairwise(chain.points[: at + 1])]
+        return _extreme(ups, steepest=True), _extreme(downs, steepest=False)
+
+    def _chains(self, index: int) -> list[int]:
+        """The chains of all menus in a partial choice."""
+        trades = self._history(index)
+        chains = [0] * len(self._offers)
+        for offer in self._offers:
+            for chain in offer.chains:
+                if chain.points[chain.nearest].trade == trades[offer.owner]:
+                    chains[offer.owner] = chain.number
+        return chains
+
     def _offer(self, owner: int, menu: Menu) -> _Offer:
         gain, cash = self._density
         chains = []
-        for points in menu.chains:
+        for number, points in enumerate(menu.chains):
             heights = [point.cost * cash + point.cash * gain for point in points]
             nearest = min(range(len(points)), key=heights.__getitem__)
-            chains.append((heights[nearest], nearest, points))
+            chains.append((heights[nearest], number, nearest, points))
         chains.sort(key=lambda chain: chain[0])
-        least, nearest, points = chains[0]
+        least, _, nearest, points = chains[0]
         start = points[nearest]
-        slopes = [(start.cost - point.cost, point.cash - start.cash) for _, _, some in chains for point in some]
+        slopes = [(start.cost - point.cost, point.cash - start.cash) for _, _, _, some in chains for point in some]
         # Once a chain is chosen, the slopes along it are steeper than from the start.
-        for _, at, some in chains:
+        for _, _, at, some in chains:
             slopes += [(one.cost - two.cost, two.cash - one.cash) for one, two in pairwise(some[at:])]
             slopes += [(two.cost - one.cost, one.cash - two.cash) for one, two in pairwise(some[: at + 1])]
         ups = [slope for slope in slopes if slope[1] > 0]
         downs = [(-saving, -cash) for saving, cash in slopes if cash < 0]
         up, down = _extreme(ups, steepest=True), _extreme(downs, steepest=False)
-        return _Offer(owner, start, [_Chain(some, at, height - least) for height, at, some in chains], up, down)
+        return _Offer(
+            owner, start, [_Chain(number, some, at, height - least) for height, number, at, some in chains], up, down
+        )
 
     def _steps(self) -> Iterator[tuple[_Offer, Point]]:
         for offer in self._offers:
@@ -173,7 +240,7 @@ class Programme:
         gain, cash = self._density
         return gain * self._room * self._unit - (self._best + 1) * cash
 
-    def _decide(self, position: int, offer: _Offer, max_states: int) -> bool:
+    def _decide(self, position: int, offer: _Offer, max_states: int, *, lots: bool = True) -> bool:
         """Extend every partial choice by every useful trade of a security; False if there are too many."""
         spare = self._spare()
         parts = []
@@ -188,8 +255,8 @@ class Programme:
                 np.arange(count),
                 np.full(count, point.trade, dtype=np.int64 if abs(point.trade) < INT64_LIMIT else object),
             )
-            for lots, cash, saving in self._moves(chain, spare - chain.loss):
-                part = self._doubled(part, lots, cash, saving, position)
+            for count_of_lots, cash, saving in self._moves(chain, spare - chain.loss) if lots else ():
+                part = self._doubled(part, count_of_lots, cash, saving, position)
                 if len(part[0]) > max_states:
                     return False
             parts.append(part)

@@ -54,6 +54,7 @@ class Fold(Struct, frozen=True):
         digits: for each security, what one lot more adds; 0 if quantities do not matter.
         base: for each security, the trade from which digits count.
         whole: whether quantities are part of it.
+        large: whether numbers may exceed machine integers.
     """
 
     levels: Levels
@@ -61,6 +62,7 @@ class Fold(Struct, frozen=True):
     digits: list[int]
     base: list[int]
     whole: bool
+    large: bool
 
     def cost(self, position: int, line: Line, trade: int) -> int:
         """The number for one trade of the security at a position of the sequence that was folded."""
@@ -98,14 +100,15 @@ def fold(lines: Sequence[Line], choices: Sequence[list[Interval]], levels: Level
     radix, digits = 1, [0] * len(lines)
     if quantities:
         radix, digits = _digits([trades[-1] - trades[0] + 1 for trades in ends])
-        if LARGEST_PART * prod(greatest + 1 for greatest in most) * radix > INT64_LIMIT and len(lines) > FEW:
-            quantities, radix, digits = False, 1, [0] * len(lines)
+    size = LARGEST_PART * prod(greatest + 1 for greatest in most)
+    if size * radix > INT64_LIMIT and len(lines) > FEW:
+        quantities, radix, digits = False, 1, [0] * len(lines)
     factors: list[int] = []
     factor = radix
     for greatest in reversed(most):
         factors.append(factor)
         factor *= greatest + 1
-    return Fold(levels, tuple(reversed(factors)), digits, base, quantities)
+    return Fold(levels, tuple(reversed(factors)), digits, base, quantities, size * radix > INT64_LIMIT)
 
 
 def _digits(counts: Sequence[int]) -> tuple[int, list[int]]:
