@@ -14,7 +14,7 @@ _API_PLACES = 4
 
 
 class TransactionDocument(Struct, frozen=True, rename="camel"):
-    """An order; `reason` says why."""
+    """An order and its reason."""
 
     transaction_type: str
     security_id: str

@@ -22,7 +22,7 @@ class Holding(Struct, frozen=True):
         security: its identifiers and line.
         quantity: shares; negative if short.
         price: from the same row; None if there is none.
-        currency: of the price; None if the file does not say.
+        currency: of the price; None if the file does not state it.
         account: the account of the row; empty if the file has only one.
         mismatch: why price, quantity and value of the row contradict each other; empty if they do not.
     """
@@ -45,7 +45,7 @@ class CashRow(Struct, frozen=True):
 
 
 class Holdings(Struct, frozen=True):
-    """What a file of holdings says; `cash_without_amount` is the line of a cash row that is blank."""
+    """The content of a file of holdings; `cash_without_amount` is the line of a cash row that is blank."""
 
     table: Table
     holdings: tuple[Holding, ...]
@@ -57,7 +57,7 @@ def read_holdings(text: Text) -> Holdings:
     """Read holdings.
 
     Raises:
-        InvalidFile: it is unclear what the file says; the message names line, column and the choice.
+        InvalidFile: the meaning of the file is unclear; the message names line, column and the choice.
     """
     table = find_table(text, HOLDINGS)
     quantity = table.column(Role.QUANTITY)
@@ -236,7 +236,7 @@ def _account(table: Table, row: Row) -> str:
 
 
 def _mismatch(shares: Decimal, price: Numeral | None, value: Numeral | None) -> str:
-    """Say how the value of a row contradicts its quantity and price, beyond what rounding explains."""
+    """Describe how the value of a row contradicts its quantity and price, beyond what rounding explains."""
     if price is None or value is None:
         return ""
     stated, product = value.value(None), EXACT.multiply(shares, price.value(None))

@@ -1,4 +1,4 @@
-"""Holdings, targets, prices and cash of several files put together, with everything that is unclear rejected."""
+"""Combines holdings, targets, prices and cash of several files, and rejects everything that is unclear."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -16,7 +16,7 @@ from solver.planning.tabular import Target
 
 
 class Inputs(Struct, frozen=True):
-    """What the files say, by security id.
+    """The content of the files by security id.
 
     Attributes:
         quantities: shares, summed over the accounts.
@@ -25,7 +25,7 @@ class Inputs(Struct, frozen=True):
         tickers: if the files have symbols and use another identifier.
         cash: money.
         lines: the line and file of each security, for messages.
-        notes: how the files were put together, in sentences.
+        notes: how the files were combined, in sentences.
     """
 
     quantities: dict[str, Decimal]
@@ -40,7 +40,7 @@ class Inputs(Struct, frozen=True):
 def combine(
     holdings: Holdings, targets: Targets, prices: Prices | None, cash: Decimal | None, *, hold_unpriced: bool
 ) -> Inputs:
-    """Put files together.
+    """Combine files.
 
     Args:
         holdings: from their file.

@@ -69,7 +69,7 @@ EMPTY = frozenset(
         "not available",
     }
 )
-"""Cells that say that there is no number."""
+"""Cells that stand for no number."""
 
 _SPACES = dict.fromkeys(map(ord, "\u00a0\u2007\u2009\u202f\u2002\u2003"), " ")
 _MINUS = dict.fromkeys(map(ord, "\u2212\u2012\u2013\ufe63\uff0d"), "-")
@@ -85,7 +85,7 @@ _SIMPLE = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,2})?", re.ASCII)
 
 
 class NotNumber(ValueError):
-    """A cell that is no number, or not one that can be read exactly; the message says why."""
+    """A cell that is no number, or not one that can be read exactly; the message has the reason."""
 
 
 class Numeral(Struct, frozen=True):
@@ -154,7 +154,7 @@ _NAMES = {POINT: "point", COMMA: "comma"}
 
 
 def read_numeral(cell: str) -> Numeral | None:
-    """Read a cell up to the meaning of its separators; None if it says that there is no number.
+    """Read a cell up to the meaning of its separators; None if it stands for no number.
 
     Raises:
         NotNumber: it is no number.

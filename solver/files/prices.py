@@ -15,7 +15,7 @@ from solver.planning.labels import is_cash, is_total
 
 
 class PriceRow(Struct, frozen=True):
-    """A price; `currency` is None if the file does not say."""
+    """A price; `currency` is None if the file does not state it."""
 
     security: Identified
     price: Decimal
@@ -23,7 +23,7 @@ class PriceRow(Struct, frozen=True):
 
 
 class Prices(Struct, frozen=True):
-    """What a file of prices says."""
+    """The content of a file of prices."""
 
     table: Table
     prices: tuple[PriceRow, ...]
@@ -33,7 +33,7 @@ def read_prices(text: Text) -> Prices:
     """Read prices; rows without a price are left out and reported.
 
     Raises:
-        InvalidFile: it is unclear what the file says; the message names line, column and the choice.
+        InvalidFile: the meaning of the file is unclear; the message names line, column and the choice.
     """
     table = find_table(text, PRICES)
     index = table.column(Role.PRICE)

@@ -24,5 +24,5 @@ class InvalidFile(ValueError):
 
 
 def shown(text: str) -> str:
-    """Make text from a file harmless in a terminal: on one line, without control or direction characters."""
+    """Return text from a file made harmless in a terminal: on one line, without control or direction characters."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in " ".join(text.split()))[:120]

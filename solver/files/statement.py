@@ -16,7 +16,7 @@ _BASE = "Base Currency Summary"
 
 
 class Statement(Struct):
-    """What a statement says of positions and cash.
+    """The positions and the cash of a statement.
 
     Attributes:
         header: the header of the positions.

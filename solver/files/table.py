@@ -74,7 +74,7 @@ class Table(Struct):
         """Read a column of numbers.
 
         Returns:
-            The numbers by line, without the cells that say that there is no number; each has a value.
+            The numbers by line, without the cells that stand for no number; each has a value.
 
         Raises:
             InvalidFile: a cell is no number, or it is unclear which one.
@@ -145,7 +145,7 @@ def _decided(numeral: Numeral, decimal: str | None) -> Numeral:
 
 
 class Purpose(Struct, frozen=True):
-    """What a file is read for: the columns that it must have, and how to say so."""
+    """What a file is read for: its name, the column that it must have, and an example."""
 
     name: str
     needs: Role
@@ -303,7 +303,7 @@ def _below(text: Text, delimiter: str, records: Iterable[Record], header: Record
 
 
 def _meaning(table: Table) -> str:
-    """Say what each column means."""
+    """Describe what each column means."""
     meant = {index: role for role, indexes in table.roles.items() for index in indexes if role is not Role.COST}
     known = ", ".join(f'"{shown(table.headers[index])}" is the {role.value}' for index, role in sorted(meant.items()))
     others = [f'"{shown(header)}"' for index, header in enumerate(table.headers) if header and index not in meant]

@@ -36,7 +36,7 @@ class TargetRow(Struct, frozen=True):
 
 
 class Targets(Struct, frozen=True):
-    """What a file of targets says."""
+    """The content of a file of targets."""
 
     table: Table
     targets: tuple[TargetRow, ...]
@@ -46,7 +46,7 @@ def read_targets(text: Text) -> Targets:
     """Read targets.
 
     Raises:
-        InvalidFile: it is unclear what the file says; the message names line, column and the choice.
+        InvalidFile: the meaning of the file is unclear; the message names line, column and the choice.
     """
     table = find_table(text, TARGETS)
     _reject_bounds(table)

@@ -1,4 +1,4 @@
-"""Tables for terminals of any width: nothing is cut. Columns give way, and then the table becomes a list."""
+"""Tables for terminals of any width: nothing is cut. Columns are left out, then each row becomes a list."""
 
 import shutil
 import unicodedata
@@ -15,7 +15,7 @@ class Column(Struct, frozen=True):
     Attributes:
         header: above its cells.
         right: whether cells are aligned to the right, as numbers are.
-        rank: columns with the highest rank give way first; those of rank 0 never do.
+        rank: columns with the highest rank are left out first; those of rank 0 never are.
     """
 
     header: str
@@ -80,7 +80,7 @@ def _list(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) 
 
 
 def _width(text: str) -> int:
-    """Return the columns that text takes; characters of East Asia take two, combining ones none."""
+    """Return the width of text in columns; East Asian characters have two, combining ones none."""
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )

@@ -147,6 +147,6 @@ def is_transactions(roles: Mapping[Role, list[int]]) -> bool:
 
 
 def has_percent_sign(header: str) -> bool:
-    """Whether a header says that its column is in percent."""
+    """Whether a header declares its column as percentages."""
     spelled = normalized(header)
     return "%" in spelled or "percent" in spelled.split() or "percentage" in spelled.split() or "pct" in spelled.split()

@@ -19,7 +19,7 @@ _LONGEST = 64
 
 
 class InvalidInput(ValueError):
-    """A value that was passed cannot be used exactly; the message names it and says what is accepted."""
+    """A value that was passed cannot be used exactly; the message names it and what is accepted."""
 
 
 def exact(value: object, name: str) -> Decimal:

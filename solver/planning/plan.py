@@ -264,7 +264,7 @@ def percent(fraction: Decimal, places: int = 2) -> str:
 
 
 def proof_sentence(proof: Proof, rules: Rules) -> str:
-    """Say what is proven of a plan."""
+    """State what is proven of a plan."""
     goal = "move less money" if rules.goal is Goal.BAND else "come closer to the targets"
     fees = ", fees included" if rules.fee_rate or rules.fee_per_order else ""
     if proof.gap:

@@ -184,7 +184,7 @@ def _check_drift_scale(drifts: Iterable[Decimal], scale: Decimal) -> None:
 
 
 def _rows(value: object, what: str, positions: tuple[Role, ...]) -> Iterable[tuple[str, Row]]:
-    """Yield security ids with what a table says of them."""
+    """Yield security ids with the cells of their row."""
     if is_frame(value):
         yield from _frame_rows(value, what)
         return
