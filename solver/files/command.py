@@ -243,7 +243,11 @@ _COLUMNS = (
 
 def _trades(plan: Plan, width: int) -> list[str]:
     if not plan.orders:
-        return ["No trades: the portfolio is as close to its targets as it can be.", ""]
+        return [
+            "No trades: the portfolio is as close to its targets as bands and rules allow.",
+            "",
+            *_reasons(plan, width),
+        ]
     tickers = any(each.ticker not in (None, each.security_id) for each in plan.orders)
     rows = [
         (
@@ -263,6 +267,16 @@ def _trades(plan: Plan, width: int) -> list[str]:
     return [
         *table([_COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows], width),
         "",
-        *(line for each in plan.orders for line in wrapped(f"{shown(each.security_id)}: {each.reason}", width, "  ")),
-        "",
+        *_reasons(plan, width),
     ]
+
+
+def _reasons(plan: Plan, width: int) -> list[str]:
+    """Return the reason of each trade, and of each security that a rule kept from a better quantity."""
+    restrained = [each for each in plan.securities if each.restraint and not each.trade]
+    lines = [
+        line
+        for each in (*plan.orders, *restrained)
+        for line in wrapped(f"{shown(each.security_id)}: {each.reason}", width, "  ")
+    ]
+    return [*lines, ""] if lines else []

@@ -101,7 +101,7 @@ def _warnings(document: PortfolioDocument) -> str:
 
 def _trades(document: PortfolioDocument) -> str:
     if not document.transactions:
-        return "<h3>Trades</h3><p>No trades: the portfolio is as close to its targets as it can be.</p>"
+        return "<h3>Trades</h3><p>No trades: the portfolio is as close to its targets as bands and rules allow.</p>"
     weights = {drift.security_id: drift for drift in document.drifts}
     return "<h3>Trades</h3>" + _table(
         (

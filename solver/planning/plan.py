@@ -186,6 +186,9 @@ class Plan(Struct, frozen=True, kw_only=True):
                 f"{verb} {plain(abs(Decimal(each.trade)))} {each.security_id}{name} at {plain(each.price)} for"
                 f" {plain(each.value)}: {each.reason}."
             )
+        for each in self.securities:
+            if each.restraint and not each.trade:
+                yield f"Keep {each.security_id}: {each.reason}."
         fees = f", {plain(self.fees)} of which pay for the orders" if self.fees else ""
         yield f"Cash changes from {plain(self.cash_before)} to {plain(self.cash_after)}{fees}."
         yield proof_sentence(self.proof, self.rules)

@@ -176,6 +176,14 @@ def test_a_plan_explains_itself() -> None:
     assert "Proven in exact arithmetic" in text
 
 
+def test_a_plan_explains_what_a_rule_kept() -> None:
+    """A security that does not trade because of a rule is named with the rule."""
+    text = rebalance(HELD, TARGETS, PRICES, rules={"doNotSell": ["AAA"], "minimumTradeValue": 150}).explain()
+    assert "needs no orders" in text
+    assert "Keep AAA: stays at 50.00%, target 40.00%, because it must not be sold." in text
+    assert "Keep BBB: stays at 50.00%, target 55.00%, because a better order would be smaller than the minimum." in text
+
+
 def test_a_plan_is_written_as_csv_and_frames(tmp_path: Any) -> None:
     """CSV, pandas and polars have the same columns and exact numbers."""
     path = tmp_path / "trades.csv"
