@@ -7,10 +7,13 @@ from functools import cache
 from typing import Any
 
 import msgspec
+import structlog
 
 from app.errors.codes import InvalidField, all_invalid, invalid
 from app.http.dialect import Dialect
 from app.http.faults import NotJson, find_faults, has_repeated_keys
+
+log = structlog.get_logger(__name__)
 
 MAXIMUM_DIGITS = 34
 """As many as Decimal128 holds."""
@@ -110,5 +113,9 @@ def decode(body: bytes, kind: Any, dialect: Dialect) -> Any:
         faults = find_faults(body, kind, dialect, decode_hook)
     except NotJson as error:
         raise invalid("body", str(error)) from None
+    except Exception:
+        # The decoder has rejected the body, so this is a defect, and still the caller's error.
+        log.exception("faults of a body could not be listed")
+        faults = []
     # What the decoder rejects and the reader accepts is a defect of one of them; the caller learns as much as is known.
     raise all_invalid(faults or [InvalidField("body", "does not have the form that the API document describes")])

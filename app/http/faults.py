@@ -5,37 +5,32 @@ same types. Takes the body and the type it should have; yields `InvalidField` wi
 """
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 from msgspec import inspect
 
 from app.errors.codes import InvalidField, InvalidFields
-from app.http.dialect import Dialect
+from app.http.dialect import Dialect, camel_case
+from app.http.scalars import NumberText, WrongType, decoded
 
 MOST_FAULTS = 20
 _LONGEST_NAME = 100
 _INVALID: Final = object()
-_WITH_OFFSET = Annotated[datetime, msgspec.Meta(tz=True)]
-_INTEGER = re.compile("-?[0-9]{1,19}")
-
-
-class _Literal(str):
-    """A JSON number as it was written."""
-
-    __slots__ = ()
 
 
 class _Object(dict[str, Any]):
     """A JSON object that knows which of its keys occurred more than once."""
 
     repeated: tuple[str, ...] = ()
+
+
+class _Incomplete(list[Any]):
+    """A list whose invalid elements are None."""
 
 
 class NotJson(ValueError):
@@ -90,8 +85,8 @@ def parse(body: bytes) -> Any:
         return json.loads(
             body.decode(),
             object_pairs_hook=_object,
-            parse_int=_Literal,
-            parse_float=_Literal,
+            parse_int=NumberText,
+            parse_float=NumberText,
             parse_constant=_refuse_constant,
         )
     except UnicodeDecodeError:
@@ -119,6 +114,23 @@ def _refuse_constant(name: str) -> NoReturn:
 @cache
 def _described(kind: Any) -> inspect.Type:
     return inspect.type_info(kind)
+
+
+def field_faults(
+    checks: Mapping[str, Callable[[str, Any], object]], fields: Mapping[str, Any]
+) -> Iterator[InvalidField]:
+    """Yield what checks of single fields raise; those that could not be read are absent.
+
+    Args:
+        checks: by attribute; each is called with the field's name in the API and its value.
+        fields: values by attribute.
+    """
+    for name, check in checks.items():
+        if name in fields:
+            try:
+                check(camel_case(name), fields[name])
+            except InvalidField as fault:
+                yield fault
 
 
 class _Reader:
@@ -180,7 +192,7 @@ class _Reader:
         valid = {name: value for name, value in read.items() if value is not _INVALID}
         if faults := getattr(cls, "faults", None):
             broken: Iterable[InvalidField] = faults(valid)
-        elif len(valid) < sum(1 for field in msgspec.structs.fields(cls) if field.required or field.name in read):
+        elif not _is_complete(cls, read, valid):
             return
         else:
             broken = ()
@@ -202,9 +214,12 @@ class _Reader:
         if kind.min_length is not None and len(value) < kind.min_length:
             self._add(path, f"must have at least {kind.min_length} elements")
             return _INVALID
+        before = len(self.faults)
         elements = [self.read(element, kind.item_type, f"{path}[{place}]") for place, element in enumerate(value)]
-        # Rules that join elements still check the others.
-        return [None if element is _INVALID else element for element in elements]
+        if len(self.faults) == before:
+            return elements
+        # Rules that join elements still check the others, if they are written for that.
+        return _Incomplete(None if element is _INVALID else element for element in elements)
 
     def _dict(self, value: Any, inner: inspect.Type, path: str) -> Any:
         if not isinstance(value, _Object):
@@ -216,8 +231,8 @@ class _Reader:
 
     def _scalar(self, value: Any, kind: inspect.Type, path: str) -> Any:
         try:
-            return _decoded(value, kind, self._decode_custom)
-        except _Wrong as wrong:
+            return decoded(value, kind, self._decode_custom)
+        except WrongType as wrong:
             return self._wrong(value, wrong.expected, path)
         except ValueError as error:
             self._add(path, str(error))
@@ -233,79 +248,10 @@ class _Reader:
             raise _Enough
 
 
-class _Wrong(Exception):
-    """A value has another JSON type than expected."""
-
-    def __init__(self, expected: str) -> None:
-        self.expected = expected
-
-
-def _decoded(value: Any, kind: inspect.Type, decode_custom: Callable[[type, object], object]) -> Any:
-    """Decode a value that has no parts.
-
-    Raises:
-        _Wrong: it has another JSON type.
-        ValueError: it breaks a rule.
-    """
-    match kind:
-        case inspect.CustomType(cls=cls):
-            if not isinstance(value, str):
-                raise _Wrong("a number, or a string that holds one")
-            return decode_custom(cls, str(value))
-        case inspect.IntType():
-            return _integer(value, kind)
-        case inspect.BoolType():
-            if not isinstance(value, bool):
-                raise _Wrong("true or false")
-            return value
-        case inspect.LiteralType(values=choices):
-            return _choice(value, {choice: choice for choice in choices})
-        case inspect.EnumType(cls=enumeration):
-            return _choice(value, {member.value: member for member in enumeration})
-        case inspect.StrType() | inspect.DateTimeType():
-            if not isinstance(value, str) or isinstance(value, _Literal):
-                raise _Wrong("a string")
-            return _moment(value) if isinstance(kind, inspect.DateTimeType) else _text(value, kind)
-        case _:
-            return value
-
-
-def _choice(value: Any, choices: Mapping[Any, Any]) -> Any:
-    if isinstance(value, _Literal | list | dict) or value not in choices:
-        raise ValueError(f"must be {' or '.join(json.dumps(choice) for choice in choices)}")
-    return choices[value]
-
-
-def _integer(value: Any, kind: inspect.IntType) -> int:
-    if not isinstance(value, _Literal) or not _INTEGER.fullmatch(value):
-        if isinstance(value, _Literal):
-            raise ValueError("must be a whole number")
-        raise _Wrong("a whole number")
-    number = int(value)
-    least = kind.ge if kind.ge is not None else None if kind.gt is None else kind.gt + 1
-    most = kind.le if kind.le is not None else None if kind.lt is None else kind.lt - 1
-    if least is not None and number < least:
-        raise ValueError(f"must be at least {least}")
-    if most is not None and number > most:
-        raise ValueError(f"must be at most {most}")
-    return number
-
-
-def _text(text: str, kind: inspect.StrType) -> str:
-    if kind.min_length is not None and len(text) < kind.min_length:
-        raise ValueError(f"must have at least {kind.min_length} characters")
-    if kind.max_length is not None and len(text) > kind.max_length:
-        raise ValueError(f"must have at most {kind.max_length} characters")
-    if kind.pattern is not None and not re.search(kind.pattern, text):
-        raise ValueError(f"must match {kind.pattern}")
-    return text
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return msgspec.convert(text, _WITH_OFFSET)
-    except msgspec.ValidationError:
-        raise ValueError("must be an ISO 8601 date-time with its offset, such as 2026-11-27T12:00:00Z") from None
+def _is_complete(cls: type[msgspec.Struct], read: Mapping[str, Any], valid: Mapping[str, Any]) -> bool:
+    """Whether every field that is required or present could be read, with all its elements."""
+    needed = [field.name for field in msgspec.structs.fields(cls) if field.required or field.name in read]
+    return all(name in valid and not isinstance(valid[name], _Incomplete) for name in needed)
 
 
 def _named(value: Any) -> str:
@@ -314,7 +260,7 @@ def _named(value: Any) -> str:
             return "null"
         case bool():
             return "true or false"
-        case _Literal():
+        case NumberText():
             return "a number"
         case str():
             return "a string"

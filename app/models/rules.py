@@ -50,17 +50,17 @@ def position_faults(
     """Yield the rules that a position breaks by itself; what could not be read is None."""
     if target is not None:
         if not 0 <= target <= MAXIMUM_TARGET:
-            yield InvalidField("target", f"must be between 0 and {MAXIMUM_TARGET}{_percent_hint(target)}")
+            yield InvalidField("target", f"must be between 0 and {MAXIMUM_TARGET}{percent_hint(target)}")
         elif target % TARGET_STEP != 0:
             yield InvalidField("target", f"must be 0 or a multiple of {TARGET_STEP}")
     for field, drift in (("lowDrift", low_drift), ("highDrift", high_drift)):
         if drift is not None and not 0 <= drift <= 1:
-            yield InvalidField(field, f"must be between 0 and 1{_percent_hint(drift)}")
+            yield InvalidField(field, f"must be between 0 and 1{percent_hint(drift)}")
     if low_drift is not None and high_drift is not None and 0 <= high_drift < low_drift <= 1:
         yield InvalidField("lowDrift", "must not exceed the high drift")
 
 
-def _percent_hint(value: Decimal) -> str:
+def percent_hint(value: Decimal) -> str:
     """Explain a share that looks like a percentage."""
     if not 1 <= value <= 100:
         return ""

@@ -1,16 +1,18 @@
 """What a stateless optimisation accepts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from app.errors.codes import InvalidField
 from app.http.exact_json import Number
+from app.http.faults import field_faults
 from app.http.fields import OptimizationId
 from app.http.identifiers import optimization_id
-from app.rebalancing.schemas import RulesRequest, check_amount
+from app.models.rules import percent_hint
+from app.rebalancing.schemas import RulesRequest, check_amount, rules_faults
 from solver import Rules
 
 MAXIMUM_PORTFOLIOS = 1_000
@@ -35,8 +37,20 @@ class OptimizationPosition(Struct, frozen=True, rename="camel", forbid_unknown_f
         """Check the position by itself."""
         optimization_id("securityId", self.security_id)
         for field, weight in (("target", self.target), ("highDrift", self.high_drift), ("lowDrift", self.low_drift)):
-            if not 0 <= weight <= 1:
-                raise InvalidField(field, "must be between 0 and 1")
+            check_weight(field, weight)
+
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield the rules that are broken by the fields that could be read."""
+        yield from field_faults(
+            {
+                "security_id": optimization_id,
+                "target": check_weight,
+                "high_drift": check_weight,
+                "low_drift": check_weight,
+            },
+            fields,
+        )
 
 
 class OptimizationPrice(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -48,9 +62,12 @@ class OptimizationPrice(Struct, frozen=True, rename="camel", forbid_unknown_fiel
     def __post_init__(self) -> None:
         """Check the price by itself."""
         optimization_id("securityId", self.security_id)
-        if self.price <= 0:
-            raise InvalidField("price", "must be above 0")
-        check_amount("price", self.price)
+        check_price("price", self.price)
+
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield the rules that are broken by the fields that could be read."""
+        yield from field_faults({"security_id": optimization_id, "price": check_price}, fields)
 
 
 class OptimizationHolding(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -64,6 +81,11 @@ class OptimizationHolding(Struct, frozen=True, rename="camel", forbid_unknown_fi
         optimization_id("securityId", self.security_id)
         check_amount("quantity", self.quantity)
 
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield the rules that are broken by the fields that could be read."""
+        yield from field_faults({"security_id": optimization_id, "quantity": check_amount}, fields)
+
 
 class OptimizationPortfolio(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A portfolio to optimise."""
@@ -76,8 +98,14 @@ class OptimizationPortfolio(Struct, frozen=True, rename="camel", forbid_unknown_
         """Check the portfolio by itself."""
         optimization_id("portfolioId", self.portfolio_id)
         check_amount("cash", self.cash)
-        check_count("holdings", self.holdings, MAXIMUM_POSITIONS)
-        check_distinct("holdings", "securityId", [holding.security_id for holding in self.holdings])
+        check_holdings("holdings", self.holdings)
+
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield the rules that are broken by the fields that could be read."""
+        yield from field_faults(
+            {"portfolio_id": optimization_id, "cash": check_amount, "holdings": check_holdings}, fields
+        )
 
 
 class OptimizationRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -96,15 +124,18 @@ class OptimizationRequest(Struct, frozen=True, rename="camel", forbid_unknown_fi
 
     def __post_init__(self) -> None:
         """Check what the parts must satisfy together."""
-        check_count("positions", self.positions, MAXIMUM_POSITIONS)
-        check_count("portfolios", self.portfolios, MAXIMUM_PORTFOLIOS)
-        check_distinct("positions", "securityId", [position.security_id for position in self.positions])
-        check_distinct("prices", "securityId", [price.security_id for price in self.prices])
-        check_distinct("portfolios", "portfolioId", [portfolio.portfolio_id for portfolio in self.portfolios])
-        total = sum((position.target for position in self.positions), Decimal(0))
-        if total > 1:
-            raise InvalidField("positions", f"must have targets with a sum of at most 1; their sum is {total}")
+        check_positions("positions", self.positions)
+        check_prices("prices", self.prices)
+        check_portfolios("portfolios", self.portfolios)
         self.solver_rules()
+
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield the rules that are broken by the fields that could be read."""
+        yield from field_faults(
+            {"positions": check_positions, "prices": check_prices, "portfolios": check_portfolios}, fields
+        )
+        yield from rules_faults(fields.get("rules"), optimization_id)
 
     def solver_rules(self) -> Rules | None:
         """Return the rules in the solver's form; None if there are none.
@@ -120,6 +151,69 @@ class OptimizationRequest(Struct, frozen=True, rename="camel", forbid_unknown_fi
             raise InvalidField(f"rules.{error.field}", error.rule) from None
 
 
+def check_weight(field: str, weight: Decimal) -> None:
+    """Check a share of the market value.
+
+    Raises:
+        InvalidField: it is not between 0 and 1.
+    """
+    if not 0 <= weight <= 1:
+        raise InvalidField(field, f"must be between 0 and 1{percent_hint(weight)}")
+
+
+def check_price(field: str, price: Decimal) -> None:
+    """Check a price.
+
+    Raises:
+        InvalidField: it is not above 0, too large or too precise.
+    """
+    if price <= 0:
+        raise InvalidField(field, "must be above 0")
+    check_amount(field, price)
+
+
+def check_positions(field: str, positions: Sequence[OptimizationPosition | None]) -> None:
+    """Check the positions together; those that could not be read are None.
+
+    Raises:
+        InvalidField: there are too many, one is repeated, or the targets exceed 1.
+    """
+    check_count(field, positions, MAXIMUM_POSITIONS)
+    check_distinct(field, "securityId", [None if each is None else each.security_id for each in positions])
+    total = sum((each.target for each in positions if each is not None), Decimal(0))
+    if total > 1:
+        raise InvalidField(field, f"must have targets with a sum of at most 1; their sum is {total}")
+
+
+def check_prices(field: str, prices: Sequence[OptimizationPrice | None]) -> None:
+    """Check the prices together; those that could not be read are None.
+
+    Raises:
+        InvalidField: one is repeated.
+    """
+    check_distinct(field, "securityId", [None if each is None else each.security_id for each in prices])
+
+
+def check_holdings(field: str, holdings: Sequence[OptimizationHolding | None]) -> None:
+    """Check the holdings of a portfolio together; those that could not be read are None.
+
+    Raises:
+        InvalidField: there are too many, or one is repeated.
+    """
+    check_count(field, holdings, MAXIMUM_POSITIONS)
+    check_distinct(field, "securityId", [None if each is None else each.security_id for each in holdings])
+
+
+def check_portfolios(field: str, portfolios: Sequence[OptimizationPortfolio | None]) -> None:
+    """Check the portfolios together; those that could not be read are None.
+
+    Raises:
+        InvalidField: there are too many, or one is repeated.
+    """
+    check_count(field, portfolios, MAXIMUM_PORTFOLIOS)
+    check_distinct(field, "portfolioId", [None if each is None else each.portfolio_id for each in portfolios])
+
+
 def check_count(field: str, items: Sequence[object], most: int) -> None:
     """Check the length of a list.
 
@@ -130,8 +224,8 @@ def check_count(field: str, items: Sequence[object], most: int) -> None:
         raise InvalidField(field, f"must have at most {most} elements, not {len(items)}")
 
 
-def check_distinct(field: str, name: str, ids: Sequence[str]) -> None:
-    """Check that no id is repeated in a list.
+def check_distinct(field: str, name: str, ids: Sequence[str | None]) -> None:
+    """Check that no id is repeated in a list; None is not an id.
 
     Raises:
         InvalidField: naming the first repetition.
@@ -140,6 +234,8 @@ def check_distinct(field: str, name: str, ids: Sequence[str]) -> None:
         return
     seen: set[str] = set()
     for index, identifier in enumerate(ids):
+        if identifier is None:
+            continue
         if identifier in seen:
             raise InvalidField(f"{field}[{index}].{name}", "must be unique in its list")
         seen.add(identifier)

@@ -1,8 +1,8 @@
 """What the rebalance endpoints accept: whether to preview, and the rules to rebalance by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -114,6 +114,24 @@ class RulesRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
             raise InvalidField(camel_case(name) if name in self.__struct_fields__ else "lotSizes", rule) from None
         return None if rules == Rules() else rules
 
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield the rules that cannot be applied, apart from ids; fields that could not be read are absent."""
+        for name, value in fields.items():
+            if not isinstance(value, list) or None not in value:
+                try:
+                    cls(**cast("dict[str, Any]", {name: value})).rules(lambda _, identifier: identifier)
+                except InvalidField as fault:
+                    yield fault
+
+    def id_faults(self, check_id: CheckId) -> Iterator[InvalidField]:
+        """Yield what is wrong with each security id."""
+        for name in ("do_not_trade", "do_not_buy", "do_not_sell"):
+            for index, security_id in enumerate(getattr(self, name) or ()):
+                yield from _caught(check_id, f"{camel_case(name)}[{index}]", security_id)
+        for index, lot in enumerate(self.lot_sizes or ()):
+            yield from _caught(check_id, f"lotSizes[{index}].securityId", lot.security_id)
+
     def document(self) -> dict[str, object] | None:
         """Return the rules as they were sent, as JSON values and Decimals; None if there are none."""
         shown = {camel_case(name): _json(value) for name, value in self._given()}
@@ -137,6 +155,11 @@ class RebalanceRequest(Struct, frozen=True, rename="camel", forbid_unknown_field
         """Check the rules."""
         self.solver_rules()
 
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield what is wrong with rules that could be read."""
+        yield from rules_faults(fields.get("rules"), external_id)
+
     def solver_rules(self) -> Rules | None:
         """Return the rules in the solver's form; None if there are none.
 
@@ -153,6 +176,27 @@ class RebalanceRequest(Struct, frozen=True, rename="camel", forbid_unknown_field
     def rules_document(self) -> dict[str, object] | None:
         """Return the rules as they were sent, as they are stored; None if there are none."""
         return None if self.rules is None else self.rules.document()
+
+
+def rules_faults(rules: RulesRequest | None, check_id: CheckId) -> Iterator[InvalidField]:
+    """Yield every wrong id in rules; if there is none, what is wrong with the rules together."""
+    if rules is None:
+        return
+    faults = [*rules.id_faults(check_id)]
+    if not faults:
+        try:
+            rules.rules(check_id)
+        except InvalidField as fault:
+            faults.append(fault)
+    for each in faults:
+        yield InvalidField(f"rules.{each.field}", each.rule)
+
+
+def _caught(check_id: CheckId, field: str, identifier: str) -> Iterator[InvalidField]:
+    try:
+        check_id(field, identifier)
+    except InvalidField as fault:
+        yield fault
 
 
 def check_amount(field: str, amount: Decimal) -> Decimal:

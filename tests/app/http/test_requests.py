@@ -244,3 +244,52 @@ def test_rebalances_are_counted(api: Api, neighbours: Neighbours) -> None:
     found = api.post("/rebalances/portfolios", {"portfolios": [portfolio]}, limit=2).expect(200)
     assert found.headers["X-Total-Count"] == "3"
     assert set(links(found)) == {"next"}
+
+
+def test_all_faults_of_rules_are_named_at_once(api: Api) -> None:
+    """Rules are checked one by one, and their ids even where nothing else is wrong."""
+    made = created(api)
+    wrong = {"goal": "X", "lotSize": -1, "minimumTradeValue": "a", "feeRate": 2, "bogus": 1}
+    refused = api.post(path(made, "/rebalance"), {"preview": "yes", "rules": wrong}).expect(400)
+    names = {"goal", "lotSize", "minimumTradeValue", "feeRate", "bogus"}
+    assert set(refused.rules) == {"preview", *(f"rules.{api.name(name)}" for name in names)}
+    ids = {"doNotTrade": ["IBM", fresh_id(), "x"], "doNotSell": [fresh_id(), ""]}
+    refused = api.post(path(made, "/rebalance"), {"rules": ids}).expect(400)
+    places = ("doNotTrade[0]", "doNotTrade[2]", "doNotSell[1]")
+    assert set(refused.rules) == {f"rules.{api.name(place)}" for place in places}
+
+
+def test_all_faults_of_an_optimization_are_named_at_once(api: Api) -> None:
+    """A stateless optimisation is checked as thoroughly, with faults in every part of it."""
+    good = {"securityId": "A", "target": 0.5, "highDrift": 0.1, "lowDrift": 0.1}
+    body = {
+        "positions": [good, {**good, "securityId": "B C", "target": 55, "lowDrift": "x"}, good, {"securityId": "D"}],
+        "prices": [{"securityId": "A", "price": -1}, {"securityId": "B", "price": 1e16}, 5],
+        "portfolios": [
+            {"portfolioId": "p", "cash": "x", "holdings": [{"securityId": "A", "quantity": None}]},
+            {"portfolioId": "q", "cash": 1, "holdings": []},
+            {"portfolioId": "q", "cash": 1, "holdings": []},
+        ],
+        "rules": {"lotSize": 0},
+    }
+    rules = api.post("/optimizations", body).expect(400).rules
+    security_id = api.name("securityId")
+    assert rules[f"positions[1].{security_id}"] == "must be 1 to 64 characters from A-Z a-z 0-9 . _ -"
+    assert rules["positions[1].target"].endswith("for 55 percent, send 0.55")
+    assert rules["portfolios[0].holdings[0].quantity"].endswith("not null")
+    assert set(rules) == {
+        f"positions[1].{security_id}",
+        "positions[1].target",
+        f"positions[1].{api.name('lowDrift')}",
+        f"positions[3].{api.name('highDrift')}",
+        f"positions[3].{api.name('lowDrift')}",
+        "positions[3].target",
+        f"positions[2].{security_id}",
+        "prices[0].price",
+        "prices[1].price",
+        "prices[2]",
+        "portfolios[0].cash",
+        "portfolios[0].holdings[0].quantity",
+        f"portfolios[2].{api.name('portfolioId')}",
+        f"rules.{api.name('lotSize')}",
+    }
