@@ -1,0 +1,271 @@
+"""A real Prometheus scrapes the running service: its rules evaluate, its dashboard has data, and its alerts are true.
+
+Needs `prometheus` on the PATH, or Debian's package registry. Time passes thirty times faster than in production.
+"""
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import yaml
+from pymongo import MongoClient
+
+from integrations.simulator import Delay, ErrorStatus, Fault, Refuse
+from integrations.simulator import Service as Neighbour
+from persistence.embedded import EmbeddedMongod
+from tests.app.neighbours import Neighbours
+from tests.observability.prometheus import (
+    COMPRESSION,
+    Prometheus,
+    compressed_query,
+    find_prometheus,
+    running_prometheus,
+)
+from tests.observability.service import Service, connecting
+from tests.observability.test_monitoring import ALERTS, dashboard_queries
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+WITHOUT_DATA_WHEN_HEALTHY = frozenset[str]()
+FIRST_SECONDS = 5
+PATIENCE_SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Prometheus with the project's rules, which scrapes nothing yet."""
+    directory = tmp_path_factory.mktemp("prometheus")
+    with running_prometheus(find_prometheus(directory), yaml.safe_load(ALERTS.read_text()), directory) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def settings(own_mongod: EmbeddedMongod, neighbours: Neighbours) -> dict[str, str]:
+    """Settings of the service here: orders are sent, and prices are read every time."""
+    return connecting(own_mongod.url, neighbours) | {
+        "DATABASE_NAME": "test_prometheus",
+        "ORDERS_ENABLED": "true",
+        "PRICE_CACHE_TTL_SECONDS": "0",
+        "EXTERNAL_SERVICE_RETRIES": "1",
+    }
+
+
+@pytest.fixture(scope="module")
+def service(settings: dict[str, str], prometheus: Prometheus, logs: Path) -> Iterator[Service]:
+    """A service that Prometheus scrapes."""
+    with Service.running(settings, logs / "prometheus") as running:
+        prometheus.scrape(running.url)
+        yield running
+
+
+def test_a_healthy_hour_raises_no_alert_and_shows_on_every_panel(
+    service: Service, prometheus: Prometheus, neighbours: Neighbours
+) -> None:
+    """Two minutes of large rebalances, small ones, reads and orders stand for an hour."""
+    started = time.monotonic()
+    large = service.create_model(neighbours.securities(10), neighbours.world.portfolio_ids(0, 500))
+    small = service.create_model(neighbours.securities(10), neighbours.world.portfolio_ids(500, 3))
+    service.rebalance(small).raise_for_status()
+    for round_ in itertools.count():
+        service.rebalance(large if round_ % 4 == 0 else small).raise_for_status()
+        for path in ("/api/v1/models", "/api/v1/rebalances", f"/api/v1/model/{large}"):
+            service.client.get(path).raise_for_status()
+        if round_ == 1:
+            rebalanced = service.rebalance(small).raise_for_status().json()
+            service.client.post(f"/api/v1/rebalance/{rebalanced[0]['rebalanceId']}/orders").raise_for_status()
+        if time.monotonic() - started > 3600 / COMPRESSION:
+            break
+    rules = prometheus.rules()
+    assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
+    assert len(rules) == ALERTS.read_text().count("- alert:")
+    # While the first scrape had not come, nothing was scraped, and that is an alert.
+    assert prometheus.fired(time.monotonic() - started - FIRST_SECONDS) == set()
+    empty = {query.place for query in dashboard_queries() if not prometheus.query(compressed_query(query.text))}
+    assert empty == WITHOUT_DATA_WHEN_HEALTHY
+
+
+@contextmanager
+def fault(neighbours: Neighbours, upstream: Neighbour, *faults: Fault) -> Iterator[None]:
+    """Have an upstream fail until the block ends."""
+    neighbours.inject(upstream, *faults)
+    try:
+        yield
+    finally:
+        neighbours.restore()
+
+
+@pytest.fixture
+def model_id(service: Service, neighbours: Neighbours) -> str:
+    """A model of ten portfolios."""
+    return service.create_model(neighbours.securities(10), [neighbours.portfolio() for _ in range(10)])
+
+
+def test_an_upstream_that_refuses_is_noticed(
+    service: Service, prometheus: Prometheus, neighbours: Neighbours, model_id: str
+) -> None:
+    """By its circuit, and by the requests and portfolios that fail."""
+    with fault(neighbours, Neighbour.PORTFOLIO_ACCOUNTING, Refuse()):
+        prometheus.await_alerts(
+            {
+                "OrderGenerationCircuitOpen",
+                "OrderGenerationRequestsFail",
+                "OrderGenerationPortfoliosFail",
+            },
+            PATIENCE_SECONDS,
+            cause=lambda: service.rebalance(model_id),
+        )
+    _until_healed(lambda: service.rebalance(model_id).status_code == 200)
+
+
+def test_an_upstream_that_fails_now_and_then_is_noticed(
+    service: Service, prometheus: Prometheus, neighbours: Neighbours, model_id: str
+) -> None:
+    """Every third call, which never opens the circuit: by the retries."""
+    with fault(neighbours, Neighbour.PORTFOLIO_ACCOUNTING, ErrorStatus(status=503, calls=1, pause=2)):
+        prometheus.await_alerts(
+            {"OrderGenerationUpstreamRetries"}, PATIENCE_SECONDS, cause=lambda: service.rebalance(model_id)
+        )
+
+
+def test_a_slow_upstream_is_noticed(
+    service: Service, prometheus: Prometheus, neighbours: Neighbours, model_id: str
+) -> None:
+    """By its own time, and by that of the requests."""
+    with fault(neighbours, Neighbour.PORTFOLIO_ACCOUNTING, Delay(seconds=1.5)):
+        prometheus.await_alerts(
+            {"OrderGenerationUpstreamSlow", "OrderGenerationRequestsSlow"},
+            PATIENCE_SECONDS,
+            cause=lambda: service.rebalance(model_id),
+        )
+
+
+def test_infeasible_portfolios_are_noticed(service: Service, prometheus: Prometheus, neighbours: Neighbours) -> None:
+    """A model without drift that no whole shares can meet."""
+    portfolios = [neighbours.portfolio() for _ in range(10)]
+    exact = service.create_model(neighbours.securities(10), portfolios, drift="0")
+    prometheus.await_alerts({"OrderGenerationInfeasible"}, PATIENCE_SECONDS, cause=lambda: service.rebalance(exact))
+
+
+def test_lost_solver_processes_are_noticed(service: Service, prometheus: Prometheus, model_id: str) -> None:
+    """First whenever they are ready, which counts as losses; then as soon as they start, so that none is there."""
+
+    def kill() -> None:
+        with suppress(psutil.NoSuchProcess):
+            for process in service.solvers():
+                process.kill()
+
+    def kill_when_all_are_there() -> None:
+        if service.scrape().value("order_generation_solver_processes") == 2:
+            kill()
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        prometheus.await_alerts({"OrderGenerationSolverRestarts"}, PATIENCE_SECONDS, cause=kill_when_all_are_there)
+        rebalancing = pool.submit(service.rebalance, model_id)
+        prometheus.await_alerts(
+            {"OrderGenerationSolversMissing", "OrderGenerationSolversAway"}, PATIENCE_SECONDS, cause=kill
+        )
+        rebalancing.result()
+    _until_healed(lambda: service.rebalance(model_id).status_code == 200)
+
+
+def test_a_queue_that_grows_is_noticed(service: Service, prometheus: Prometheus, neighbours: Neighbours) -> None:
+    """Solver processes that stand still, while ten large rebalances wait."""
+    large = service.create_model(neighbours.securities(10), neighbours.world.portfolio_ids(1000, 100))
+
+    def stop() -> None:
+        with suppress(psutil.NoSuchProcess):
+            for process in service.solvers():
+                process.suspend()
+
+    with ThreadPoolExecutor(max_workers=10) as pool:
+        stop()
+        requests = [
+            pool.submit(httpx.post, f"{service.url}/api/v1/model/{large}/rebalance", timeout=90) for _ in range(10)
+        ]
+        prometheus.await_alerts({"OrderGenerationQueueGrows"}, PATIENCE_SECONDS, cause=stop)
+        for process in service.solvers():
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+        for request in requests:
+            request.result()
+    _until_healed(lambda: service.rebalance(large).status_code == 200)
+
+
+def test_a_database_that_is_away_is_noticed(
+    service: Service, prometheus: Prometheus, own_mongod: EmbeddedMongod, model_id: str
+) -> None:
+    """And so are the rebalances that it does not store."""
+    with MongoClient[dict[str, object]](own_mongod.url) as client:
+        pid = client.admin.command("serverStatus")["pid"]
+    ended = threading.Event()
+
+    def rebalance() -> None:
+        while not ended.is_set():
+            service.rebalance(model_id)
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(rebalance)
+        stopped = itertools.cycle((signal.SIGSTOP, signal.SIGCONT))
+
+        def interrupt() -> None:
+            os.kill(pid, next(stopped))
+            time.sleep(3)
+
+        try:
+            prometheus.await_alerts(
+                {"OrderGenerationDatabaseAway", "OrderGenerationRebalancesNotStored"},
+                PATIENCE_SECONDS,
+                cause=interrupt,
+            )
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            ended.set()
+        running.result()
+    _until_healed(lambda: service.rebalance(model_id).status_code == 200)
+
+
+def test_a_worker_that_restarts_is_noticed(service: Service, prometheus: Prometheus) -> None:
+    """The server starts another one, and only the start time of the process shows it."""
+    (worker,) = [each for each in psutil.Process(service.process.pid).children() if each.children()]
+    worker.kill()
+    prometheus.await_alerts({"OrderGenerationWorkerRestarts"}, PATIENCE_SECONDS)
+
+
+def test_a_missing_instance_is_noticed_and_then_that_there_is_none(
+    settings: dict[str, str], prometheus: Prometheus, service: Service, logs: Path
+) -> None:
+    """One of two instances stands still; then both are gone."""
+    with Service.running(settings, logs / "second") as second:
+        prometheus.scrape(service.url, second.url)
+        time.sleep(FIRST_SECONDS)
+        family = [
+            second.process.pid,
+            *(each.pid for each in psutil.Process(second.process.pid).children(recursive=True)),
+        ]
+        for pid in family:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            prometheus.await_alerts({"OrderGenerationInstanceDown"}, PATIENCE_SECONDS)
+        finally:
+            for pid in family:
+                os.kill(pid, signal.SIGCONT)
+        prometheus.scrape()
+        prometheus.await_alerts({"OrderGenerationAbsent"}, PATIENCE_SECONDS)
+        prometheus.scrape(service.url)
+
+
+def _until_healed(healed: Callable[[], bool]) -> None:
+    """Wait until requests succeed again, so that the next test starts with a healthy service."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not healed():
+        assert time.monotonic() < end, "the service does not recover"
+        time.sleep(0.5)
