@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app.clock import today
 from app.commands.parent_watch import end_with_server
@@ -137,7 +137,7 @@ async def _database(settings: Settings, metrics: Metrics) -> AsyncIterator[Datab
 def _solver_pool(settings: Settings) -> SolverPool[Assignment, Calculation]:
     return SolverPool(
         processes=settings.solver_processes,
-        work=CALCULATION,
+        work=structs.replace(CALCULATION, memory_bytes=settings.solver_memory_bytes),
         strategy=settings.solver_strategy,
         time_limit_seconds=settings.solver_timeout_seconds,
         on_loss=tell_loss,

@@ -28,6 +28,15 @@ type CacheSeconds = Annotated[float, Meta(ge=0, le=86400)]
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Microseconds of processor time and of the period they are for, or `max`; what `docker run --cpus` and limits set."""
 
+MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where control groups of version 2 and 1 show a container its limit."""
+MEBIBYTE = 2**20
+NO_MEMORY_LIMIT_MEBIBYTES = 2**32
+"""Version 1 shows a huge number if there is no limit."""
+AT_REST_MEBIBYTES = 320
+"""For everything but solving: the server, its worker with what callers make it hold, and solver processes at rest."""
+LEAST_SOLVER_MEBIBYTES = 64
+
 EMBEDDED = "embedded"
 """The `MONGODB_URL` that starts the bundled mongod."""
 
@@ -43,6 +52,21 @@ def available_processors() -> int:
     except (OSError, ValueError):  # no control group of the second version, so no quota that could be read
         return processors
     return processors if quota == "max" else max(1, min(processors, math.ceil(int(quota) / int(period))))
+
+
+def solver_memory(processes: int) -> int:
+    """Return how many MiB each solver process may take beside what it has at rest, so that all fit into the container.
+
+    0 stands for no limit, if the container has none.
+    """
+    for file in MEMORY_LIMITS:
+        try:
+            limit = int(file.read_text()) // MEBIBYTE
+        except (OSError, ValueError):  # no such file, or the limit is `max`
+            continue
+        if limit < NO_MEMORY_LIMIT_MEBIBYTES:
+            return max(LEAST_SOLVER_MEBIBYTES, (limit - AT_REST_MEBIBYTES) // processes)
+    return 0
 
 
 class Settings(Struct, frozen=True, kw_only=True, rename="upper"):
@@ -66,6 +90,7 @@ class Settings(Struct, frozen=True, kw_only=True, rename="upper"):
     circuit_breaker_failures: Annotated[int, Meta(ge=1, le=1000)] = 5
     circuit_breaker_reset_seconds: Seconds = 30
     solver_processes: Annotated[int, Meta(ge=1, le=256)] = msgspec.field(default_factory=available_processors)
+    solver_memory_mebibytes: Annotated[int, Meta(ge=0, le=1_048_576)] | None = None
     solver_strategy: SolverStrategy = SolverStrategy.AUTO
     solver_timeout_seconds: Seconds = 30
     rebalance_deadline_seconds: Seconds = 60
@@ -105,6 +130,13 @@ class Settings(Struct, frozen=True, kw_only=True, rename="upper"):
                 "accepts a number of seconds above ORDER_SERVICE_TIMEOUT_SECONDS",
                 f"{self.order_lease_seconds:g}",
             )
+
+    @property
+    def solver_memory_bytes(self) -> int | None:
+        """How much more than at rest a solver process may take; None sets no limit."""
+        chosen = self.solver_memory_mebibytes
+        mebibytes = solver_memory(self.solver_processes) if chosen is None else chosen
+        return mebibytes * MEBIBYTE or None
 
     @property
     def stateless(self) -> bool:

@@ -6,6 +6,7 @@ where there is a core to do it.
 
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import time
@@ -13,6 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from multiprocessing.connection import wait
+from pathlib import Path
 from threading import Thread
 from typing import Any, BinaryIO, Protocol
 
@@ -51,6 +53,10 @@ EXAMPLE = Portfolio(
 """A portfolio that takes every strategy some work."""
 
 
+_DATA_PAGES = 5
+"""The field of /proc/self/statm that RLIMIT_DATA limits."""
+
+
 class Work[Question, Answer](Struct, frozen=True):
     """What solver processes do. A process gets it by reference: function and types must be importable by name.
 
@@ -58,12 +64,15 @@ class Work[Question, Answer](Struct, frozen=True):
         run: takes a question, and by name `strategy`, a SolverStrategy, and `time_limit_seconds`; gives its answer.
         question, answer: the types of both, as msgspec encodes and decodes them.
         example: a question that a new process answers before it is ready.
+        memory_bytes: how much more memory a process may take than it has when it is ready; None sets no limit. A
+            question that needs more ends its process, and no other.
     """
 
     run: Callable[..., Answer]
     question: type[Question]
     answer: Any
     example: Question
+    memory_bytes: int | None = None
 
 
 class Solve(Protocol):
@@ -88,6 +97,7 @@ def serve[Question, Answer](
     Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     # The first integer program of a process is slower by far, and shows that the solver works here at all.
     work.run(work.example, strategy=SolverStrategy.MILP, time_limit_seconds=WARM_UP_SECONDS)
+    _limit_memory(work.memory_bytes)
     decode = msgpack.Decoder(work.question).decode
 
     def answer(task: Task) -> Message:
@@ -130,6 +140,18 @@ def _receive(stream: BinaryIO) -> Sequence[Task]:
 def _send(connection: socket.socket, message: Message) -> None:
     body = encode(message)
     connection.sendall(len(body).to_bytes(LENGTH_BYTES) + body)
+
+
+def _limit_memory(more_bytes: int | None) -> None:
+    """Let allocations fail that would take more memory than this process has now and so many bytes; Linux only."""
+    if more_bytes is None:
+        return
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[_DATA_PAGES])
+    except OSError:
+        return
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + more_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _end_with_parent() -> None:

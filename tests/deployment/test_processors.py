@@ -1,4 +1,4 @@
-"""The size of the solver pool follows the CPU limit of the container."""
+"""The size of the solver pool, and the memory of its processes, follow the limits of the container."""
 
 import os
 from pathlib import Path
@@ -31,3 +31,33 @@ def test_there_are_as_many_solver_processes_as_the_limit_allows(
     monkeypatch.setattr(os, "process_cpu_count", lambda: 4)
     assert settings.load_settings({}).solver_processes == processes
     assert settings.load_settings({"SOLVER_PROCESSES": "3"}).solver_processes == 3
+
+
+@pytest.mark.parametrize(
+    ("limit", "processes", "mebibytes"),
+    [
+        (str(640 * 2**20), 1, 320),
+        (str(1024 * 2**20), 4, 176),
+        (str(256 * 2**20), 1, 64),
+        ("max", 4, None),
+        (str(2**63 - 4096), 4, None),
+        (None, 4, None),
+    ],
+    ids=["base", "production", "less than enough", "no limit", "no limit in version 1", "no control groups"],
+)
+def test_solver_processes_share_the_memory_that_the_limit_leaves(
+    limit: str | None, processes: int, mebibytes: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together with everything else they fit into the limit, unless it is too small for anything."""
+    shown = tmp_path / "memory.max"
+    if limit is not None:
+        shown.write_text(f"{limit}\n")
+    monkeypatch.setattr(settings, "MEMORY_LIMITS", (tmp_path / "missing", shown))
+    loaded = settings.load_settings({"SOLVER_PROCESSES": str(processes)})
+    assert loaded.solver_memory_bytes == (None if mebibytes is None else mebibytes * 2**20)
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [("100", 100 * 2**20), ("0", None)])
+def test_the_memory_of_solver_processes_can_be_set(chosen: str, expected: int | None) -> None:
+    """0 sets no limit."""
+    assert settings.load_settings({"SOLVER_MEMORY_MEBIBYTES": chosen}).solver_memory_bytes == expected

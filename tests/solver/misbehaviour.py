@@ -77,6 +77,11 @@ def eat(_argument: str, _limit: float) -> None:
     bytearray(2**32)
 
 
+def hoard(_argument: str, _limit: float) -> None:
+    """Allocate half a gibibyte, piece by piece, without a limit of its own."""
+    [bytearray(2**24) for _ in range(32)]
+
+
 def leave(_argument: str, _limit: float) -> None:
     """End the process in good order."""
     raise SystemExit(3)
@@ -89,7 +94,7 @@ def fail(_argument: str, _limit: float) -> None:
 
 BEHAVIOURS: dict[str, Behaviour] = {
     behaviour.__name__: behaviour
-    for behaviour in (behave, hang, spin, stop, spend, nap, record, die, die_once, eat, leave, fail)
+    for behaviour in (behave, hang, spin, stop, spend, nap, record, die, die_once, eat, hoard, leave, fail)
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from msgspec import structs
 
 from solver import Crashed, Outcome, Portfolio, Security, Solution, TimeLimit, solve
 from solver.pool import ProcessLost, Solved, SolverPool, solving
@@ -83,6 +84,16 @@ async def test_a_portfolio_that_kills_two_processes_is_crashed(
     assert how in solved.outcome.message
     assert pool.figures().restarts >= 1
     await is_whole(pool, 2)
+
+
+async def test_a_process_ends_before_it_takes_more_memory_than_it_may() -> None:
+    """The portfolio that needs more fails, and no other: the kernel has no reason to kill the container."""
+    work = structs.replace(solving(misbehaviour.solve), memory_bytes=2**27)
+    async with SolverPool(processes=1, work=work) as pool:
+        hoarder, *others = await ask_all(pool, misbehaviour.hoard, misbehaviour.behave, misbehaviour.behave)
+        assert isinstance(hoarder.outcome, Crashed)
+        assert "ran out of memory" in hoarder.outcome.message
+        assert [type(other.outcome) for other in others] == [Solution, Solution]
 
 
 async def test_neighbours_of_a_killer_are_solved(single: PortfolioPool) -> None:
