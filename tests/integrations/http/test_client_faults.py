@@ -216,3 +216,72 @@ async def test_a_service_is_asked_again_over_a_new_connection_when_it_closed_the
     async with serving(answer, port):
         await client.get("/prices", expect=PriceList, deadline=None)
     assert notebook.outcomes == ["ok", "ok"]
+
+
+async def test_a_flood_of_interim_responses_ends_with_the_time_out_and_delays_nothing_else(
+    make_client: MakeClient,
+) -> None:
+    """Endless 102 responses are no response; meanwhile the event loop serves others."""
+    longest, ended = 0.0, asyncio.Event()
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        try:
+            while not ended.is_set():
+                writer.write(b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
+                await writer.drain()
+                await asyncio.sleep(0)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def watch() -> None:
+        nonlocal longest
+        while not ended.is_set():
+            started = time.monotonic()
+            await asyncio.sleep(0)
+            longest = max(longest, time.monotonic() - started)
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    try:
+        watching = asyncio.create_task(watch())
+        error = await failure(
+            make_client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", retries=0, timeout_seconds=0.5)
+        )
+    finally:
+        ended.set()
+        server.close()
+        await server.wait_closed()
+    await watching
+    assert error.cause is Cause.TIMEOUT
+    assert 0 < longest < 0.5
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\n" + b"X-Header: value\r\n" * 5000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Header: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 " + b"x" * 100_000 + b"\r\n\r\n",
+    ],
+    ids=["many headers", "long header", "long status"],
+)
+async def test_an_endless_head_is_no_response(make_client: MakeClient, head: bytes) -> None:
+    """The number and the length of header lines are limited."""
+    async with saying(head, hang=True) as url:
+        error = await failure(make_client(url, retries=0))
+    assert (error.cause, error.reason) == (Cause.CONNECTION, "answer is not HTTP")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+async def test_a_body_that_is_not_compressed_as_announced_is_an_error(make_client: MakeClient, encoding: str) -> None:
+    """Neither a wrong encoding nor a truncated one is taken for the content."""
+    packed = gzip.compress(b'{"prices": []}')[:20] if encoding == "gzip" else b'{"prices": []}'
+
+    async def respond(_: web.Request) -> web.Response:
+        return web.Response(body=packed, headers={"Content-Encoding": encoding}, content_type="application/json")
+
+    async with serving(respond) as server:
+        error = await failure(make_client(server.url, retries=0))
+    assert error.cause in {Cause.CONNECTION, Cause.BAD_PAYLOAD}
