@@ -173,4 +173,4 @@ class PortfolioAccounting:
         return BooksInvalid(self._client.name, "; ".join(described) + more, tuple(dict.fromkeys(security_ids)))
 
     def _refusal(self, reason: str) -> ServiceError:
-        return ServiceError(self._client.name, Cause.BAD_PAYLOAD, f"answer contradicts itself: {reason}")
+        return ServiceError(self._client.name, Cause.BAD_PAYLOAD, f"response contradicts itself: {reason}")

@@ -121,7 +121,7 @@ async def _rebalance(stack: Stack, world: World, dialect: Dialect) -> Shown:
             async with client.request(method, f"/api/v1{path}", json=body) as response:
                 text = await response.read()
                 if not response.ok:
-                    raise StackFailed(f"The service answered {response.status}: {text.decode()}")
+                    raise StackFailed(f"The service returned {response.status}: {text.decode()}")
                 decoded: T = msgspec.json.decode(text, type=dialect.type_of(kind))
                 return decoded
 

@@ -82,5 +82,5 @@ class LoadingCache[K: Hashable, V]:
             async with asyncio.timeout(left):
                 await queue.acquire()
         except TimeoutError:
-            reason = "no answer before the request's deadline, in the queue behind another request"
+            reason = "no response before the request's deadline, in the queue behind another request"
             raise ServiceError(self._client.name, Cause.DEADLINE, reason, sent=False) from None

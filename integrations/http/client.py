@@ -118,7 +118,7 @@ class ServiceClient:
         `identify` allows the request to share a connection with others, as it recognises a response to another request.
 
         Raises:
-            NotFound: the service answered 404.
+            NotFound: the service returned 404.
             ServiceError: no usable answer within the retries and the deadline.
         """
         return await self._persevere(
@@ -181,7 +181,7 @@ class ServiceClient:
         self, request: Request, expect: type[T], deadline: float | None, identify: Identify[T] | None = None
     ) -> T:
         if _left(deadline) < SHORTEST_ATTEMPT_SECONDS:
-            raise ServiceError(self.name, Cause.DEADLINE, "no time left to ask", sent=False)
+            raise ServiceError(self.name, Cause.DEADLINE, "no time left for a request", sent=False)
         last: ServiceError | None = None
 
         def wait_before_retry(error: Exception) -> bool | float:
@@ -222,7 +222,9 @@ class ServiceClient:
                         return await self._attempt(request, expect, identify)
         except TimeoutError:
             before = f"; before that: {last.reason}" if last is not None else ""
-            raise ServiceError(self.name, Cause.DEADLINE, f"no answer before the request's deadline{before}") from None
+            raise ServiceError(
+                self.name, Cause.DEADLINE, f"no response before the request's deadline{before}"
+            ) from None
         raise AssertionError("a retry loop ends with an answer or an error")
 
     async def _attempt[T](self, request: Request, expect: type[T], identify: Identify[T] | None) -> T:
@@ -307,5 +309,5 @@ def _circuit_reason(rejection: CircuitOpenError) -> str:
     last = rejection.last_failure
     because = f" after repeated failures, the last: {last.reason}" if isinstance(last, ServiceError) else ""
     if rejection.retry_after is None:
-        return f"not asked while a probe is under way{because}"
-    return f"not asked for another {math.ceil(rejection.retry_after)} s{because}"
+        return f"no request while a probe is running{because}"
+    return f"no request for another {math.ceil(rejection.retry_after)} s{because}"

@@ -126,7 +126,7 @@ class Transport:
                     return refusal
                 body = await _read(response, request.max_response_bytes)
         except TimeoutError:
-            reason = f"no complete answer within {self._timeout_seconds:g} s"
+            reason = f"no complete response within {self._timeout_seconds:g} s"
             return ServiceError(self._service, Cause.TIMEOUT, reason)
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error.__cause__, NotSent):
@@ -134,25 +134,25 @@ class Transport:
             reason, sent = _connection_failure(error)
             return ServiceError(self._service, Cause.CONNECTION, reason, sent=sent)
         if body is None:
-            reason = f"answer longer than {request.max_response_bytes // 1024**2} MiB"
+            reason = f"response longer than {request.max_response_bytes // 1024**2} MiB"
             return ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
         return self._decoded(body, expect)
 
     def _refusal(self, request: Request, response: aiohttp.ClientResponse) -> ServiceError | None:
         """Return the error that a status stands for; None for success."""
         if response.status == 404:
-            return NotFound(self._service, Cause.STATUS, "answered 404", status=404)
+            return NotFound(self._service, Cause.STATUS, "returned 404", status=404)
         if not 200 <= response.status < 300:
             return ServiceError(
                 self._service,
                 Cause.STATUS,
-                f"answered {response.status}",
+                f"returned {response.status}",
                 status=response.status,
                 retry_after=_retry_after(response.headers.get("Retry-After")),
             )
         if response.status == 206 or (request.method == "GET" and response.status != 200):
             # 206 is a part of the body, 203 was changed by a proxy, and the others announce no complete body.
-            reason = f"answered {response.status}, which is no complete response"
+            reason = f"returned {response.status} instead of a complete response"
             return ServiceError(self._service, Cause.BAD_PAYLOAD, reason, status=response.status)
         return None
 
@@ -160,11 +160,11 @@ class Transport:
         try:
             return msgspec.json.decode(body, type=expect)
         except msgspec.ValidationError as error:
-            reason = f"answer does not fit the contract: {error}"
+            reason = f"response does not match the contract: {error}"
         except (msgspec.DecodeError, UnicodeDecodeError):
-            reason = "answer is not JSON"
+            reason = "response is not JSON"
         except RecursionError:
-            reason = "answer is nested too deeply"
+            reason = "response is nested too deeply"
         return ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
 
 
@@ -206,13 +206,13 @@ def _connection_failure(error: Exception) -> tuple[str, bool]:
         case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
             return "connection refused", False
         case aiohttp.ClientConnectorError():
-            return "no connection could be made", False
+            return "connection failed", False
         case PrematureResponseError():
             return "data arrived before the request was sent", False
         case aiohttp.ClientResponseError():
-            return "answer is not HTTP", True
+            return "response is not HTTP", True
         case _:
-            return "connection broke off before the answer was complete", True
+            return "connection lost before the response was complete", True
 
 
 def _retry_after(header: str | None) -> float | None:

@@ -108,7 +108,7 @@ async def test_an_open_breaker_answers_at_once_and_says_so(
     await control.forget_calls()
     asked = await caller.rebalance(model)
     assert asked.causes() == {f"{Service.PORTFOLIO_ACCOUNTING}: circuit_open"}
-    assert "answered 500" in asked.message
+    assert "returned 500" in asked.message
     assert await control.count(Service.PORTFOLIO_ACCOUNTING) == 0
     await control.heal()
     await caller.await_normal(model, RECOVERY_SECONDS)

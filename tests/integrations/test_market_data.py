@@ -350,9 +350,9 @@ async def test_a_bad_security_row_is_filled_by_a_call_of_its_own(market_data: Ma
 @pytest.mark.parametrize(
     ("prices", "reason"),
     [
-        ("{}", "answer does not fit the contract: Expected `array`, got `object`"),
-        ("null", "answer does not fit the contract: Expected `array`, got `null`"),
-        ('[{"ticker": "AAPL", "close": NaN}]', "answer is not JSON"),
+        ("{}", "response does not match the contract: Expected `array`, got `object`"),
+        ("null", "response does not match the contract: Expected `array`, got `null`"),
+        ('[{"ticker": "AAPL", "close": NaN}]', "response is not JSON"),
         ('[{}, {"ticker": 5}]', "not one usable row of 2; row 0: Object missing required field `ticker`"),
         ('[{"ticker": "AAPL", "close": 1}' + ", {}" * 50_000 + "]", "50001 rows are more than 50000"),
     ],
@@ -390,8 +390,8 @@ async def test_a_failed_list_is_asked_for_again_by_the_next_rebalance(
     [
         ('{"ticker": "AAPL", "close": 2.1}', "response is about something that was not requested"),
         ('{"ticker": "pear", "close": 2.1}', "response is about something that was not requested"),
-        ('{"ticker": 5, "close": 2.1}', "answer does not fit the contract: Expected `str`, got `int`"),
-        ("[]", "answer does not fit the contract: Expected `object`, got `array`"),
+        ('{"ticker": 5, "close": 2.1}', "response does not match the contract: Expected `str`, got `int`"),
+        ("[]", "response does not match the contract: Expected `object`, got `array`"),
     ],
 )
 async def test_a_nonsensical_single_price_is_an_error_for_whoever_needs_it(

@@ -28,7 +28,7 @@ class Source:
         await self.open.wait()
         if self.failures:
             self.failures -= 1
-            raise ServiceError("pricing", Cause.STATUS, "answered 503", status=503)
+            raise ServiceError("pricing", Cause.STATUS, "returned 503", status=503)
         return number
 
 

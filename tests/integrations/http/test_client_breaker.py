@@ -62,8 +62,8 @@ async def test_it_opens_after_five_consecutive_failures_and_then_asks_no_more(
     assert len(notebook.rejections) == 101
     assert raised.value.retry_after is not None
     assert 25 < raised.value.retry_after <= 30
-    assert raised.value.reason.startswith("not asked for another ")
-    assert raised.value.reason.endswith("after repeated failures, the last: answered 503")
+    assert raised.value.reason.startswith("no request for another ")
+    assert raised.value.reason.endswith("after repeated failures, the last: returned 503")
     assert not raised.value.sent
 
 

@@ -75,7 +75,7 @@ async def test_a_service_that_hangs_times_out(make_client: MakeClient, pieces: t
     async with saying(*pieces, hang=True) as url:
         error = await failure(make_client(url, timeout_seconds=0.2, retries=0))
     assert error.cause is Cause.TIMEOUT
-    assert error.reason == "no complete answer within 0.2 s"
+    assert error.reason == "no complete response within 0.2 s"
 
 
 async def test_a_body_that_trickles_is_bounded_as_a_whole(make_client: MakeClient) -> None:
@@ -104,7 +104,7 @@ async def test_a_connection_that_breaks_off_is_an_error_and_worth_a_retry(
     async with saying(*pieces, reset=reset) as url:
         error = await failure(make_client(url))
     assert error.cause is Cause.CONNECTION
-    assert error.reason == "connection broke off before the answer was complete"
+    assert error.reason == "connection lost before the response was complete"
     assert notebook.outcomes == ["connection"] * 4
 
 
@@ -124,32 +124,32 @@ async def test_an_unknown_host(make_client: MakeClient) -> None:
 async def test_a_server_that_does_not_speak_http(make_client: MakeClient) -> None:
     async with saying(b"220 mail.example.org ESMTP ready\r\n\r\n") as url:
         error = await failure(make_client(url, retries=0))
-    assert (error.cause, error.reason, error.sent) == (Cause.CONNECTION, "answer is not HTTP", True)
+    assert (error.cause, error.reason, error.sent) == (Cause.CONNECTION, "response is not HTTP", True)
 
 
 NONSENSE = {
-    "empty": (b"", "answer is not JSON"),
-    "html": (b"<!DOCTYPE html><html><body>It works</body></html>", "answer is not JSON"),
-    "truncated": (b'{"prices": [{"ticker": "A", "close": 1.5}, {"tic', "answer is not JSON"),
-    "two values": (b'{"prices": []}{"prices": []}', "answer is not JSON"),
-    "nan": (b'{"prices": [{"ticker": "A", "close": NaN}]}', "answer is not JSON"),
-    "not utf-8": (b'{"prices": [{"ticker": "\xff\xfe", "close": 1}]}', "answer is not JSON"),
+    "empty": (b"", "response is not JSON"),
+    "html": (b"<!DOCTYPE html><html><body>It works</body></html>", "response is not JSON"),
+    "truncated": (b'{"prices": [{"ticker": "A", "close": 1.5}, {"tic', "response is not JSON"),
+    "two values": (b'{"prices": []}{"prices": []}', "response is not JSON"),
+    "nan": (b'{"prices": [{"ticker": "A", "close": NaN}]}', "response is not JSON"),
+    "not utf-8": (b'{"prices": [{"ticker": "\xff\xfe", "close": 1}]}', "response is not JSON"),
     "deep": (b"[" * 100_000 + b"]" * 100_000, None),
-    "deep inside": (b'{"prices": [], "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "answer is nested too deeply"),
-    "null": (b"null", "answer does not fit the contract: Expected `object`, got `null`"),
-    "array": (b"[]", "answer does not fit the contract: Expected `object`, got `array`"),
-    "missing": (b"{}", "answer does not fit the contract: Object missing required field `prices`"),
+    "deep inside": (b'{"prices": [], "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "response is nested too deeply"),
+    "null": (b"null", "response does not match the contract: Expected `object`, got `null`"),
+    "array": (b"[]", "response does not match the contract: Expected `object`, got `array`"),
+    "missing": (b"{}", "response does not match the contract: Object missing required field `prices`"),
     "number for text": (
         b'{"prices": [{"ticker": 5, "close": 1}]}',
-        "answer does not fit the contract: Expected `str`, got `int` - at `$.prices[0].ticker`",
+        "response does not match the contract: Expected `str`, got `int` - at `$.prices[0].ticker`",
     ),
     "truth for number": (
         b'{"prices": [{"ticker": "A", "close": true}]}',
-        "answer does not fit the contract: Expected `decimal`, got `bool` - at `$.prices[0].close`",
+        "response does not match the contract: Expected `decimal`, got `bool` - at `$.prices[0].close`",
     ),
     "words for number": (
         b'{"prices": [{"ticker": "A", "close": "a lot"}]}',
-        "answer does not fit the contract: Invalid decimal string - at `$.prices[0].close`",
+        "response does not match the contract: Invalid decimal string - at `$.prices[0].close`",
     ),
 }
 
@@ -186,7 +186,7 @@ async def test_a_million_rows_are_refused_before_they_fill_the_memory(make_clien
 
     async with serving(flood) as server:
         error = await failure(make_client(server.url))
-    assert (error.cause, error.reason) == (Cause.BAD_PAYLOAD, "answer longer than 1 MiB")
+    assert (error.cause, error.reason) == (Cause.BAD_PAYLOAD, "response longer than 1 MiB")
     assert sent < 16 * MAX_RESPONSE_BYTES, "what was sent beyond it waited in the buffers of the sockets"
 
 
@@ -200,7 +200,7 @@ async def test_an_answer_that_unpacks_to_gigabytes_is_refused(make_client: MakeC
 
     async with serving(answer) as server:
         error = await failure(make_client(server.url))
-    assert (error.cause, error.reason) == (Cause.BAD_PAYLOAD, "answer longer than 1 MiB")
+    assert (error.cause, error.reason) == (Cause.BAD_PAYLOAD, "response longer than 1 MiB")
 
 
 async def test_a_service_is_asked_again_over_a_new_connection_when_it_closed_the_old_one(
@@ -271,7 +271,7 @@ async def test_an_endless_head_is_no_response(make_client: MakeClient, head: byt
     """The number and the length of header lines are limited."""
     async with saying(head, hang=True) as url:
         error = await failure(make_client(url, retries=0))
-    assert (error.cause, error.reason) == (Cause.CONNECTION, "answer is not HTTP")
+    assert (error.cause, error.reason) == (Cause.CONNECTION, "response is not HTTP")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])

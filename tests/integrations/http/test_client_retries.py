@@ -68,7 +68,7 @@ async def test_a_failing_service_is_asked_four_times_with_waits_of_1_2_and_4_sec
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=None)
     assert (raised.value.cause, raised.value.status, raised.value.reason) == (
-        Cause.STATUS, status, f"answered {status}",
+        Cause.STATUS, status, f"returned {status}",
     )  # fmt: skip
     assert waits == notebook.waits == [1.0, 2.0, 4.0]
     assert len(server.requests) == 4
@@ -204,7 +204,7 @@ async def test_a_deadline_in_the_middle_of_a_retry_names_what_failed_before(
     async with serving(answer) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=time.monotonic() + 0.3)
-    assert raised.value.reason == "no answer before the request's deadline; before that: answered 502"
+    assert raised.value.reason == "no response before the request's deadline; before that: returned 502"
 
 
 async def test_without_time_left_nothing_is_sent(make_client: MakeClient) -> None:

@@ -9,10 +9,10 @@ from integrations.http.errors import Cause, NotFound, ServiceError
 
 @pytest.mark.parametrize("kind", [ServiceError, NotFound])
 def test_an_error_survives_pickling_with_everything_it_says(kind: type[ServiceError]) -> None:
-    error = kind("pricing", Cause.STATUS, "answered 503", status=503, retry_after=2.5, sent=False)
+    error = kind("pricing", Cause.STATUS, "returned 503", status=503, retry_after=2.5, sent=False)
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
-    assert str(copy) == "pricing: answered 503"
+    assert str(copy) == "pricing: returned 503"
     assert vars(copy) == vars(error)
 
 

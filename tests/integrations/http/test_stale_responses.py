@@ -266,11 +266,11 @@ async def test_what_arrives_before_the_request_is_never_its_response(make_client
 @pytest.mark.parametrize(
     ("status", "length", "cause", "reason"),
     [
-        ("206 Partial Content", 0, Cause.BAD_PAYLOAD, "answered 206, which is no complete response"),
-        ("203 Non-Authoritative Information", 0, Cause.BAD_PAYLOAD, "answered 203, which is no complete response"),
-        ("202 Accepted", 0, Cause.BAD_PAYLOAD, "answered 202, which is no complete response"),
-        ("200 OK", -9, Cause.CONNECTION, "answer is not HTTP"),
-        ("200 OK", 9, Cause.TIMEOUT, "no complete answer within 0.5 s"),
+        ("206 Partial Content", 0, Cause.BAD_PAYLOAD, "returned 206 instead of a complete response"),
+        ("203 Non-Authoritative Information", 0, Cause.BAD_PAYLOAD, "returned 203 instead of a complete response"),
+        ("202 Accepted", 0, Cause.BAD_PAYLOAD, "returned 202 instead of a complete response"),
+        ("200 OK", -9, Cause.CONNECTION, "response is not HTTP"),
+        ("200 OK", 9, Cause.TIMEOUT, "no complete response within 0.5 s"),
     ],
     ids=["206", "203", "202", "length too small", "length too large"],
 )
