@@ -102,10 +102,10 @@ class PortfolioNames:
             # A load that has just started is not late: thousands of names take longer than the budget.
             started_before = self._clock() - LATE_SHARE * budget_seconds
             late = [load for load in loads if not load.task.done() and load.started <= started_before]
-            if late:
+            if late and 2 * len(late) >= len(loads):
                 self._wait_from = self._clock() + WAIT_AGAIN_SECONDS
-            for _ in late:  # they run on, so the breaker would otherwise count them only when they time out
-                self._client.count_as_failed(f"names not available within {budget_seconds:g} s")
+                for _ in late:  # they run on, so the breaker would otherwise count them only when they time out
+                    self._client.count_as_failed(f"names not available within {budget_seconds:g} s")
 
     def _load_in_background(self, portfolio_ids: Sequence[str]) -> None:
         """Start some loads; while the breaker is not closed only one, which may be its probe."""

@@ -116,7 +116,7 @@ async def test_many_names_of_a_quick_service_are_not_late(make_client: MakeClien
     ids = [f"{number:024}" for number in range(5000)]
     async with serving(respond) as server:
         names = PortfolioNames(make_client(server.url, "portfolio", retries=0))
-        await names.names(ids, budget_seconds=0.5)
+        await names.names(ids, budget_seconds=1)
         assert 0 < len(server.requests) < len(ids)
         assert notebook.states == []
         assert await names.names([FIRST], budget_seconds=5) == {FIRST: "Growth"}

@@ -92,6 +92,8 @@ class Upstream:
                 await self._reply(self, writer, self.body(head.split(b" ", 2)[1].decode()))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except RuntimeError as error:  # uvloop's, for writing to a connection that the client has closed
+            assert "closed" in str(error)  # noqa: PT017
         finally:
             writer.close()
 
@@ -270,7 +272,7 @@ async def test_what_arrives_before_the_request_is_never_its_response(make_client
         ("203 Non-Authoritative Information", 0, Cause.BAD_PAYLOAD, "returned 203 instead of a complete response"),
         ("202 Accepted", 0, Cause.BAD_PAYLOAD, "returned 202 instead of a complete response"),
         ("200 OK", -9, Cause.CONNECTION, "response is not HTTP"),
-        ("200 OK", 9, Cause.TIMEOUT, "no complete response within 0.5 s"),
+        ("200 OK", 9, Cause.TIMEOUT, "no complete response within 2 s"),
     ],
     ids=["206", "203", "202", "length too small", "length too large"],
 )
@@ -287,9 +289,7 @@ async def test_an_incomplete_response_is_an_error_and_the_next_one_is_right(
             writer.write(http(body))
 
     async with listening(reply) as upstream:
-        accounting = PortfolioAccounting(
-            make_client(upstream.url, retries=0, timeout_seconds=0.5, breaker_failures=1000)
-        )
+        accounting = PortfolioAccounting(make_client(upstream.url, retries=0, timeout_seconds=2, breaker_failures=1000))
         results = await asyncio.gather(
             *(accounting.holdings(each, deadline=None) for each in PORTFOLIOS), return_exceptions=True
         )
