@@ -175,7 +175,7 @@ async def test_only_a_reset_in_the_answer_comes_after_the_work_was_done(
 ) -> None:
     order = {
         "blotterId": 1, "statusId": 1, "portfolioId": "0" * 24, "orderTypeId": 1, "securityId": "0" * 24,
-        "quantity": 1, "orderTimestamp": "2025-08-10T13:23:37", "version": 1,
+        "quantity": 1, "orderTimestamp": "2025-08-10T13:23:37Z", "version": 1,
     }  # fmt: skip
     async with running_simulator(SimulatorSettings(portfolios=1)) as simulator:
         await simulator.inject(Service.ORDER, Reset(mid_body=mid_body))
