@@ -5,6 +5,7 @@ Every trade is counted in lots of its security: `t` lots change the value by `lo
 """
 
 from decimal import Decimal
+from functools import lru_cache
 from math import gcd
 
 import numpy as np
@@ -82,40 +83,52 @@ def open_book(portfolio: Portfolio, rules: Rules) -> Book:
     Raises:
         InvalidPortfolio: a number of the portfolio is out of range, or a security appears twice.
     """
-    scaled = scale(Portfolio(portfolio.securities, EXACT.subtract(portfolio.cash, rules.withdrawal)))
-    lots, lot_places = _lots(portfolio, rules)
-    rate_places, order_places = _places(rules.fee_rate), scaled.money_places + scaled.weight_places
-    amounts = (rules.minimum_cash, rules.fee_per_order, rules.minimum_trade_value, rules.withdrawal)
-    rate = int(EXACT.scaleb(rules.fee_rate, rate_places))
+    terms = _terms(rules)
+    cash = EXACT.subtract(portfolio.cash, rules.withdrawal) if rules.withdrawal else portfolio.cash
+    scaled = scale(Portfolio(portfolio.securities, cash))
+    lots, lot_places = _lots(portfolio, rules, terms)
+    raw_lots = scaled.prices
+    if lot_places or rules.lot_sizes or terms.lot != 1:
+        largest_lot = int(scaled.prices.max(initial=0)) * int(np.max(lots, initial=1))
+        raw_lots = (scaled.prices if largest_lot < INT64_LIMIT else scaled.prices.astype(object)) * lots
 
-    held_values = scaled.held * scaled.prices + scaled.fractions
-    raw_lots = scaled.prices.astype(object) * lots if lot_places or max(lots, default=1) != 1 else scaled.prices
-    lot_digits = _digits_needed(int(np.gcd.reduce(raw_lots)) if len(raw_lots) else 0, lot_places)
-    rate_digits = _digits_needed(
-        int(np.gcd.reduce(raw_lots)) * 10**lot_digits // 10**lot_places * rate if len(raw_lots) else 0, rate_places
-    )
-    digits = max(lot_digits + rate_digits, max(map(_places, amounts)) - order_places, 0)
+    lot_digits = rate_digits = 0
+    if lot_places or terms.rate:
+        common = int(np.gcd.reduce(raw_lots)) if len(raw_lots) else 0
+        lot_digits = _digits_needed(common, lot_places)
+        rate_digits = _digits_needed(common * 10**lot_digits // 10**lot_places * terms.rate, terms.rate_places)
+    order_places = scaled.money_places + scaled.weight_places
+    digits = max(lot_digits + rate_digits, terms.money_places - order_places, 0)
     places, factor = order_places + digits, 10**digits
+    amounts = (rules.minimum_cash, rules.fee_per_order, rules.minimum_trade_value, rules.withdrawal)
+    minimum_cash, order_fee, minimum_trade, withdrawal = (
+        int(EXACT.scaleb(amount, places)) if amount else 0 for amount in amounts
+    )
+    held_values = scaled.held * scaled.prices + scaled.fractions
+    largest = max(int(np.abs(held_values).max(initial=0)), int((scaled.targets + scaled.highs).max(initial=0)))
+    gross = (largest + int(raw_lots.max(initial=0)) + abs(scaled.market_value)) * factor
+    gross += order_fee + minimum_trade + minimum_cash
+    number = np.dtype(np.int64 if 32 * (len(lots) + 4) * gross * max(terms.rate, 1) < INT64_LIMIT else object)
 
-    def units(amount: Decimal) -> int:
-        return int(EXACT.scaleb(amount, places))
+    def fine(array: Integers) -> Integers:
+        array = array if array.dtype == number else array.astype(number)
+        return array * factor if factor != 1 else array
 
-    minimum_cash, order_fee, minimum_trade, withdrawal = map(units, amounts)
-    arrays = [held_values, scaled.targets, scaled.lows, scaled.highs]
-    largest = max((int(np.abs(array).max(initial=0)) for array in arrays), default=0) * factor
-    largest_lot = int(raw_lots.max(initial=0)) * factor
-    gross = largest + largest_lot + abs(scaled.market_value) * factor + order_fee + minimum_trade + minimum_cash
-    number = np.dtype(np.int64 if 32 * (len(lots) + 4) * gross * max(rate, 1) < INT64_LIMIT else object)
-    held_values, targets, lows, highs = ((array.astype(number) * factor) for array in arrays)
-    lot_values = (raw_lots.astype(object) * factor // 10**lot_places).astype(number)
-    lot_fees = lot_values * rate // 10**rate_places
+    held_values, targets, lows, highs = map(fine, (held_values, scaled.targets, scaled.lows, scaled.highs))
+    lot_values = fine(raw_lots) // 10**lot_places if lot_places else fine(raw_lots)
+    lot_fees = lot_values * terms.rate // 10**terms.rate_places
     held_lots = held_values // lot_values
     residues = held_values - held_lots * lot_values
-    unlisted = (targets == 0) & (lows == 0) & (highs == 0)
-    lower = np.where(unlisted, residues, np.maximum(targets - lows, 0))
-    upper = np.where(unlisted, residues, targets + highs)
+    upper = targets + highs
+    # All of them are of one sign, so their sum is 0 only if each is.
+    unlisted = upper + lows == 0
+    lower = np.maximum(targets - lows, 0)
+    if unlisted.any():
+        lower, upper = np.where(unlisted, residues, lower), np.where(unlisted, residues, upper)
     names = [security.security_id for security in portfolio.securities]
-    inside = (held_values >= lower) & (held_values <= upper) & (held_values >= 0)
+    in_band = np.zeros(len(names), dtype=bool)
+    if rules.trade is TradeScope.OUT_OF_BAND:
+        in_band = (held_values >= lower) & (held_values <= upper) & (held_values >= 0)
     return Book(
         portfolio=portfolio,
         rules=rules,
@@ -129,7 +142,7 @@ def open_book(portfolio: Portfolio, rules: Rules) -> Book:
         withdrawal=withdrawal,
         lot_values=lot_values,
         lot_fees=lot_fees,
-        lot_shares=np.array(lots, dtype=object),
+        lot_shares=lots,
         held_values=held_values,
         held_lots=held_lots,
         residues=residues,
@@ -139,7 +152,7 @@ def open_book(portfolio: Portfolio, rules: Rules) -> Book:
         no_buying=_listed(names, rules.do_not_buy, everything=rules.direction is Direction.SELL_ONLY),
         no_selling=_listed(names, rules.do_not_sell, everything=rules.direction is Direction.BUY_ONLY),
         locked=_listed(names, rules.do_not_trade, everything=False),
-        in_band=inside if rules.trade is TradeScope.OUT_OF_BAND else np.zeros(len(names), dtype=bool),
+        in_band=in_band,
         unlisted=unlisted,
     )
 
@@ -151,12 +164,40 @@ def _listed(names: list[str], ids: tuple[str, ...], *, everything: bool) -> Inte
     return np.array([name in some for name in names], dtype=bool)
 
 
-def _lots(portfolio: Portfolio, rules: Rules) -> tuple[list[int], int]:
+class _Terms(Struct, frozen=True):
+    """The numbers of some rules as integers, and the decimals that they need."""
+
+    lot: int
+    lot_places: int
+    rate: int
+    rate_places: int
+    money_places: int
+
+
+@lru_cache(maxsize=64)
+def _terms(rules: Rules) -> _Terms:
+    """Return the numbers of rules, which are the same for all portfolios of a rebalance."""
+    lot_places = max(map(_places, (rules.lot_size, *(lot.lot_size for lot in rules.lot_sizes))))
+    rate_places = _places(rules.fee_rate)
+    amounts = (rules.minimum_cash, rules.fee_per_order, rules.minimum_trade_value, rules.withdrawal)
+    return _Terms(
+        lot=int(EXACT.scaleb(rules.lot_size, lot_places)),
+        lot_places=lot_places,
+        rate=int(EXACT.scaleb(rules.fee_rate, rate_places)),
+        rate_places=rate_places,
+        money_places=max(map(_places, amounts)),
+    )
+
+
+def _lots(portfolio: Portfolio, rules: Rules, terms: _Terms) -> tuple[Integers, int]:
     """Lot sizes as integers, and their decimals."""
-    special = {lot.security_id: lot.lot_size for lot in rules.lot_sizes}
-    sizes = [special.get(security.security_id, rules.lot_size) for security in portfolio.securities]
-    places = max(map(_places, set(sizes)), default=0)
-    return [int(EXACT.scaleb(size, places)) for size in sizes], places
+    count = len(portfolio.securities)
+    if not rules.lot_sizes:
+        return np.full(count, terms.lot, dtype=np.int64 if terms.lot < INT64_LIMIT else object), terms.lot_places
+    special = {lot.security_id: int(EXACT.scaleb(lot.lot_size, terms.lot_places)) for lot in rules.lot_sizes}
+    sizes = [special.get(security.security_id, terms.lot) for security in portfolio.securities]
+    largest = max(sizes, default=1)
+    return np.array(sizes, dtype=np.int64 if largest < INT64_LIMIT else object), terms.lot_places
 
 
 def _places(number: Decimal) -> int:

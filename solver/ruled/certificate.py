@@ -47,23 +47,20 @@ def best_alone(book: Book, *, restrained: bool = True) -> Own:
     """
     limits = _Limits(book, restrained=restrained)
     required = book.rules.bands is Bands.REQUIRED
-    zeros = np.zeros_like(book.held_values)
     best = _Best(book)
     for first, last in limits.progressions(required=required):
         valid = first <= last
         for candidate in _candidates(book, limits, first, last, required=required):
             best.offer(candidate, valid)
-    stays = ~best.found
-    stuck = np.where(stays, zeros, best.trades)
-    if restrained and (book.locked.any() or stays.any()):
-        stuck = np.where(book.locked, zeros, stuck)
-        best = _Best(book)
-        best.offer(stuck, np.ones(len(stuck), dtype=bool))
+    trades = best.trades if best.found.all() else np.where(best.found, best.trades, 0)
+    if restrained and book.locked.any():
+        trades = np.where(book.locked, 0, trades)
     empty = limits.band_first > limits.band_last
-    within = (stuck >= limits.band_first) & (stuck <= limits.band_last)
+    within = (trades >= limits.band_first) & (trades <= limits.band_last)
     reachable = within if required else limits.reaches_band()
     exempt = np.where(book.locked & restrained, ~within, ~reachable & ~empty)
-    return Own(stuck, best.outside, best.objectives, exempt, empty & ~book.locked & required)
+    outside = outside_of(book, book.held_values + book.lot_values * trades)
+    return Own(trades, outside, objectives_of(book, trades), exempt, empty & ~book.locked & required)
 
 
 class _Limits:
@@ -75,18 +72,22 @@ class _Limits:
         self._held_lots = book.held_lots
         self.band_first = np.maximum(-((held - book.lower) // value), self._close)
         self.band_last = (book.upper - held) // value
-        minimum = book.minimum_trade if restrained else 0
-        self._least = np.maximum(-(-minimum // value), 1)
-        edge = np.maximum(book.targets, book.upper)
-        last = np.maximum(-((held - edge) // value), self._least)
-        last = np.maximum(np.maximum(last, self._close), 0) + 1
+        if restrained and book.minimum_trade:
+            self._least = np.maximum(-(-book.minimum_trade // value), 1)
+        else:
+            self._least = np.ones_like(value)
+        last = self.band_last
+        if book.rules.bands is Bands.PREFERRED:
+            edge = np.maximum(book.targets, book.upper)
+            last = np.maximum(-((held - edge) // value), self._least)
+            last = np.maximum(np.maximum(last, self._close), 0) + 1
         first = self._close
-        self._gaps = bool((self._least > 1).any()) or bool(book.order_fee)
-        if restrained:
+        self._gaps = bool(book.order_fee) or bool((self._least > 1).any())
+        if restrained and (book.no_selling | book.no_buying | book.locked | book.in_band).any():
             fixed = book.locked | book.in_band
             no_selling, no_buying = book.no_selling | fixed, book.no_buying | fixed
             first = np.where(no_selling, np.maximum(first, 0), first)
-            last = np.where(no_buying, 0, last)
+            last = np.where(no_buying, np.minimum(last, 0), last)
             # A short position that may not be traded has no quantity of 0 or more.
             first = np.where(fixed & (self._held_lots < 0), 1, first)
         self._first, self._last = first, last
@@ -114,8 +115,9 @@ class _Limits:
         yield first, np.minimum(last, -least)
         yield np.maximum(first, 0), np.minimum(last, 0)
         yield np.maximum(first, least), last
-        closing = (self._close >= first) & (self._close <= last)
-        yield self._close, np.where(closing, self._close, self._close + NEVER)
+        if self._least.max() > 1:
+            closing = (self._close >= first) & (self._close <= last)
+            yield self._close, np.where(closing, self._close, self._close + NEVER)
 
 
 def _candidates(book: Book, limits: _Limits, first: Integers, last: Integers, *, required: bool) -> Iterator[Integers]:
@@ -128,6 +130,9 @@ def _candidates(book: Book, limits: _Limits, first: Integers, last: Integers, *,
         above = np.minimum(np.maximum(limits.band_first, first), last)
         first = np.where(outside, np.minimum(below, above), within_first)
         last = np.where(outside, np.maximum(below, above), within_last)
+    if last is first:
+        yield first
+        return
     if book.rules.goal is Goal.BAND:
         yield np.minimum(np.maximum(0, first), last)
         if not required:
@@ -145,19 +150,10 @@ class _Best:
     def __init__(self, book: Book) -> None:
         count = len(book.held_values)
         self._book = book
+        self._preferred = book.rules.bands is Bands.PREFERRED
         self._levels: list[Integers] = []
         self.found = np.zeros(count, dtype=bool)
         self.trades = np.zeros_like(book.held_values)
-
-    @property
-    def outside(self) -> Integers:
-        """Money outside the band."""
-        return self._levels[0]
-
-    @property
-    def objectives(self) -> Integers:
-        """What is minimised second."""
-        return self._levels[1]
 
     def offer(self, trades: Integers, valid: Integers) -> None:
         """Keep a trade wherever it is valid and better, by the levels in their order."""
@@ -177,16 +173,32 @@ class _Best:
             self.found = self.found | valid
 
     def _levels_of(self, trades: Integers) -> list[Integers]:
-        """Money outside the band, objective, distance for the goal BAND, and lots traded."""
+        """Money outside the band if that counts, objective, distance for the goal BAND, and lots traded."""
         book = self._book
-        values = book.held_values + book.lot_values * trades
-        outside = np.maximum(np.maximum(book.lower - values, values - book.upper), 0)
-        lots = np.abs(trades)
-        fees = fees_of(book, trades)
+        moved = book.lot_values * trades
+        values = book.held_values + moved
+        levels = [outside_of(book, values)] if self._preferred else []
         distances = np.abs(book.targets - values)
         if book.rules.goal is Goal.TARGET:
-            return [outside, distances + fees, lots]
-        return [outside, book.lot_values * lots + fees, distances, lots]
+            levels.append(distances + fees_of(book, trades))
+        else:
+            levels += [np.abs(moved) + fees_of(book, trades), distances]
+        return [*levels, np.abs(trades)]
+
+
+def outside_of(book: Book, values: Integers) -> Integers:
+    """Money by which each value lies outside its band."""
+    outside: Integers = np.maximum(np.maximum(book.lower - values, values - book.upper), 0)
+    return outside
+
+
+def objectives_of(book: Book, trades: Integers) -> Integers:
+    """What is minimised second, fees included, of each security."""
+    moved = book.lot_values * trades
+    cost: Integers = np.abs(moved)
+    if book.rules.goal is Goal.TARGET:
+        cost = np.abs(book.targets - book.held_values - moved)
+    return cost + fees_of(book, trades)
 
 
 def fees_of(book: Book, trades: Integers) -> Integers:

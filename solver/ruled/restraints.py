@@ -11,27 +11,35 @@ from solver.rules import Direction, Restraint, Rules, TradeScope
 
 def restraints_of(book: Book, own: Own) -> tuple[Restraint | None, ...]:
     """Return for each security the rule that kept it from a better quantity; `own` is what the rules leave to it."""
-    count = len(own.trades)
-    rules = book.rules
-    if not restrains(rules):
+    rules, count = book.rules, len(own.trades)
+    kinds = _kinds(rules)
+    if not kinds:
         return (None,) * count
     free = best_alone(book, restrained=False)
     worse = (free.outside < own.outside) | ((free.outside == own.outside) & (free.objectives < own.objectives))
     found: list[Restraint | None] = [None] * count
-    affected = np.flatnonzero(worse | own.exempt)
-    for line in lines_of(book, affected.tolist()):
+    asked = worse | own.exempt
+    if len(kinds) == 1:
+        found = [kinds[0] if is_worse else None for is_worse in worse.tolist()]
+        asked = own.exempt & ~worse
+    for line in lines_of(book, np.flatnonzero(asked).tolist()) if asked.any() else ():
         choices, standing = allowed(line, rules.bands)
         found[line.index] = restraint_on(book, line, choices, standing)
     return tuple(found)
 
 
-def restrains(rules: Rules) -> bool:
-    """Whether any rule removes quantities."""
-    return (
-        bool(rules.do_not_trade or rules.do_not_buy or rules.do_not_sell or rules.minimum_trade_value)
-        or rules.direction is not Direction.BOTH
-        or rules.trade is not TradeScope.ALL
-    )
+def _kinds(rules: Rules) -> list[Restraint]:
+    """The restraints that rules contain, for whichever securities."""
+    present = {
+        Restraint.DO_NOT_TRADE: rules.do_not_trade,
+        Restraint.DO_NOT_BUY: rules.do_not_buy,
+        Restraint.DO_NOT_SELL: rules.do_not_sell,
+        Restraint.BUY_ONLY: rules.direction is Direction.BUY_ONLY,
+        Restraint.SELL_ONLY: rules.direction is Direction.SELL_ONLY,
+        Restraint.IN_BAND: rules.trade is TradeScope.OUT_OF_BAND,
+        Restraint.MINIMUM_TRADE: rules.minimum_trade_value,
+    }
+    return [restraint for restraint, is_present in present.items() if is_present]
 
 
 def restraint_on(book: Book, line: Line, choices: list[Interval], standing: Standing) -> Restraint | None:
