@@ -84,12 +84,26 @@ class Dialect(StrEnum):
         return kind if self is Dialect.STANDARD else in_snake_case(kind)
 
     def understand[T](self, body: object, kind: type[T]) -> T:
-        """Make a decoded body, of the type that `type_of` gave, one of the standard type."""
-        return msgspec.convert(body, kind, from_attributes=True, dec_hook=lambda _, value: value)
+        """Convert a decoded body of the type that `type_of` returned to the standard type."""
+        understood = body if self is Dialect.STANDARD else _understood(body)
+        return msgspec.convert(understood, kind, from_attributes=True, dec_hook=lambda _, value: value)
 
     def spell(self, content: object) -> object:
         """Spell the names of a response's content in this dialect."""
         return content if self is Dialect.STANDARD else _spelled(content)
+
+
+def _understood(content: object) -> object:
+    """Rebuild derived structs as the standard ones, with unset fields, which `msgspec.convert` rejects."""
+    match content:
+        case Struct():
+            standard = type(content).__bases__[0]
+            names = content.__struct_fields__
+            return standard(**{name: _understood(getattr(content, name)) for name in names})
+        case list():
+            return [_understood(value) for value in content]
+        case _:
+            return content
 
 
 def _spelled(content: object) -> object:
