@@ -10,6 +10,7 @@ MODULES = {
     "breakdown": "benchmarks.breakdown",
     "scale": "benchmarks.scale",
     "fairness": "benchmarks.fairness",
+    "orders": "benchmarks.orders",
     "paging": "benchmarks.paging",
     "instances": "benchmarks.instances",
     "soak": "benchmarks.soak",
