@@ -222,7 +222,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         from solver.planning.frames import make_frame  # noqa: PLC0415 - data frames are an extra
 
         rows = list(self._rows())
-        return make_frame({name: [row[name] for row in rows] for name in TRADE_COLUMNS}, backend)
+        columns = {name: [row[name] for row in rows] for name in TRADE_COLUMNS}
+        if any(isinstance(each.trade, Decimal) for each in self.orders):
+            columns["quantity"] = [abs(Decimal(each.trade)) for each in self.orders]  # a column has one type
+        return make_frame(columns, backend)
 
     def to_html(self, title: str = "Rebalance") -> str:
         """Return a self-contained HTML document with the trades, the weights and the proof."""

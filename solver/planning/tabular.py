@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from os import PathLike
 
 from msgspec import Struct
 
@@ -194,7 +195,9 @@ def _rows(value: object, what: str, positions: tuple[Role, ...]) -> Iterable[tup
         for security_id, cells in value.items():
             yield _id(security_id, what), _cells(cells, f"{what}: {security_id}", positions)
         return
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+    if isinstance(value, str | bytes | PathLike):
+        raise InvalidInput(f"{what}: must be a mapping, rows or a data frame; files are read by `python -m solver`")
+    if not isinstance(value, Iterable):
         raise InvalidInput(f"{what}: must be a mapping, rows or a data frame, is of type {type(value).__name__}")
     for row in value:
         if isinstance(row, Mapping):

@@ -115,6 +115,7 @@ def test_numpy_numbers_count_as_what_they_are() -> None:
         ((HELD, [("AAA", 0.4), ("AAA", 0.4)], PRICES), "targets: AAA appears twice"),
         (([("AAA", 1), ("AAA", 2)], TARGETS, PRICES), "holdings: AAA appears twice"),
         ((5, TARGETS, PRICES), "holdings: must be a mapping, rows or a data frame, is of type int"),
+        (("holdings.csv", TARGETS, PRICES), "files are read by `python -m solver`"),
         ((["AAA"], TARGETS, PRICES), "a row must be a mapping or a tuple"),
         (([{"colour": "red"}], TARGETS, PRICES), "a row has no security; its columns are colour"),
         (({1.5: 3}, TARGETS, PRICES), "a security id must be a string, is 1.5"),
@@ -194,6 +195,10 @@ def test_a_plan_is_written_as_csv_and_frames(tmp_path: Any) -> None:
         assert list(frame.columns)[:2] == ["transactionType", "securityId"]
         assert list(frame["value"]) == [Decimal(150), Decimal(24), Decimal(180)]
     assert isinstance(frames[1], pl.DataFrame)
+    fractional = rebalance(
+        {**HELD, "CCC": 0}, {**TARGETS, "CCC": "0.03"}, {**PRICES, "CCC": 7}, rules={"lotSizes": {"CCC": 0.1}}
+    )
+    assert list(fractional.to_frame("polars")["quantity"])[-1] == Decimal("8.6")
 
 
 def test_a_plan_shows_itself_in_a_notebook() -> None:
