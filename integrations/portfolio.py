@@ -31,7 +31,7 @@ LATE_SHARE = 0.9
 """A load is late if it has not finished after this share of the caller's budget."""
 
 WAIT_AGAIN_SECONDS = 60.0
-"""After names were late, nobody waits for names for this long; they are still loaded in the background."""
+"""After names were late, no rebalance waits for names for this long; they are still loaded in the background."""
 
 
 class _Portfolio(Struct, frozen=True, rename="camel"):
@@ -79,7 +79,7 @@ class PortfolioNames:
         return {portfolio_id: self._names.get(portfolio_id) for portfolio_id in wanted}
 
     def cached(self, portfolio_id: str) -> str | None:
-        """Return a name that has been loaded by now, also if nobody waited for it."""
+        """Return a name that has been loaded by now, even if no caller waited for it."""
         return self._names.get(portfolio_id)
 
     async def close(self) -> None:

@@ -1,10 +1,10 @@
-"""The Portfolio Accounting Service: what a portfolio holds.
+"""The Portfolio Accounting Service: the holdings of a portfolio.
 
-`GET /api/v1/balances?portfolio_id=&limit=1000&offset=` answers `{"balances": [...], "pagination": {...}}`. A row's
+`GET /api/v1/balances?portfolio_id=&limit=1000&offset=` returns `{"balances": [...], "pagination": {...}}`. A row's
 quantities are decimals as JSON strings or numbers; the net quantity is long minus short. The cash row is the one
 without a `securityId` (or with null or ""), and comes last. A limit above 1000 silently becomes 50, rows of 0 remain
 after a sale, and an unknown portfolio is an empty list. Rows and their total come from two queries of the service, so
-a page read while the books change may contradict itself; such an answer is refused rather than traded on.
+a page read while the books change may contradict itself; such a response is rejected.
 """
 
 import re
@@ -20,11 +20,11 @@ _ENTITY_ID = re.compile(ENTITY_ID)
 
 PAGE_ROWS = 1000
 MAX_PAGES = 100
-"""Enough for 100,000 balances, or 5,000 should the service fall back to pages of 50."""
+"""Enough for 100,000 balances, or 5,000 if the service falls back to pages of 50."""
 
 
 class Holding(Struct, frozen=True):
-    """Shares held of one security: long minus short, never 0; negative when short."""
+    """A position in one security: long minus short shares, never 0; negative if short."""
 
     security_id: str
     quantity: Decimal
@@ -34,7 +34,7 @@ class Holdings(Struct, frozen=True):
     """Everything a portfolio holds at one moment.
 
     Attributes:
-        cash: money not invested; negative when overdrawn, 0 for an unfunded or unknown portfolio.
+        cash: money not invested; negative if overdrawn, 0 for an unfunded or unknown portfolio.
         positions: in the service's order.
         has_balances: whether the books have any row for the portfolio; if not, it is empty or does not exist.
     """
@@ -108,7 +108,7 @@ class PortfolioAccounting:
         self._client = client
 
     async def holdings(self, portfolio_id: str, *, deadline: float | None) -> Holdings:
-        """Cash and positions of a portfolio, from as few pages as there are.
+        """Return cash and positions of a portfolio, from as few pages as possible.
 
         Raises:
             BooksInvalid: several rows of one security or of cash, or a number that breaks the limits.
@@ -121,12 +121,12 @@ class PortfolioAccounting:
             if not page.pagination.has_more:
                 break
             if not page.balances:
-                raise self._refusal("an empty page that announces more")
+                raise self._contradiction("an empty page that announces more")
         else:
-            raise self._refusal(f"more than {MAX_PAGES} pages of balances")
+            raise self._contradiction(f"more than {MAX_PAGES} pages of balances")
         holdings = self._holdings(portfolio_id, rows)
         if len(rows) != page.pagination.total:
-            raise self._refusal(f"{len(rows)} balances where {page.pagination.total} are announced")
+            raise self._contradiction(f"{len(rows)} balances where {page.pagination.total} are announced")
         return holdings
 
     async def _page(self, portfolio_id: str, *, offset: int, deadline: float | None) -> _BalancePage:
@@ -142,7 +142,7 @@ class PortfolioAccounting:
             identify=identify if offset == 0 else None,
         )
         if identify(page) is False:
-            raise self._refusal("a page of another portfolio or offset")
+            raise self._contradiction("a page of another portfolio or offset")
         return page
 
     def _holdings(self, portfolio_id: str, rows: list[_Balance]) -> Holdings:
@@ -172,5 +172,5 @@ class PortfolioAccounting:
         security_ids = [security_id for security_id, _ in faults if security_id]
         return BooksInvalid(self._client.name, "; ".join(described) + more, tuple(dict.fromkeys(security_ids)))
 
-    def _refusal(self, reason: str) -> ServiceError:
+    def _contradiction(self, reason: str) -> ServiceError:
         return ServiceError(self._client.name, Cause.BAD_PAYLOAD, f"response contradicts itself: {reason}")

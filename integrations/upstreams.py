@@ -1,4 +1,4 @@
-"""All neighbouring services, opened and closed together."""
+"""All upstream services, opened and closed together."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,10 +17,10 @@ from integrations.pricing import MaximumAge
 
 
 class UpstreamSettings(Struct, frozen=True, kw_only=True):
-    """How to reach each service, and how long what they say is good for.
+    """How to reach each service, and how long its data are used.
 
     Attributes:
-        security_cache_ttl_seconds, price_cache_ttl_seconds: 0 turns that cache off.
+        security_cache_ttl_seconds, price_cache_ttl_seconds: 0 disables that cache.
         maximum_price_age: None to use prices of any age.
     """
 
@@ -35,12 +35,12 @@ class UpstreamSettings(Struct, frozen=True, kw_only=True):
 
 
 class Upstreams:
-    """The neighbouring services of one process.
+    """The upstream services of one process.
 
     Attributes:
-        accounting: what portfolios hold.
-        market_data: what securities cost.
-        portfolio_names: what portfolios are called.
+        accounting: holdings of portfolios.
+        market_data: prices of securities.
+        portfolio_names: names of portfolios.
         orders: where trades go.
     """
 
@@ -48,7 +48,7 @@ class Upstreams:
         accounting = ServiceClient(settings.portfolio_accounting, connections, observer)
         security = ServiceClient(settings.security, connections, observer)
         pricing = ServiceClient(settings.pricing, connections, observer)
-        # A name is not worth a retry.
+        # Names are optional, so they are not retried.
         portfolio = ServiceClient(replace(settings.portfolio, retries=0), connections, observer)
         order = ServiceClient(settings.order, connections, observer)
         self._clients = (accounting, security, pricing, portfolio, order)
@@ -64,13 +64,13 @@ class Upstreams:
         self.orders = Orders(order)
 
     def states(self) -> dict[str, str]:
-        """Each service's circuit breaker: `closed`, `open` or `half_open`."""
+        """Return the state of each service's circuit breaker: `closed`, `open` or `half_open`."""
         return {client.name: client.state for client in self._clients}
 
 
 @asynccontextmanager
 async def open_upstreams(settings: UpstreamSettings, observer: Observer | None = None) -> AsyncIterator[Upstreams]:
-    """The neighbouring services behind one bounded pool of kept-alive connections, which is closed in the end."""
+    """Open the clients of all services on one bounded pool of connections, and close it at the end."""
     services = (settings.portfolio_accounting, settings.security, settings.pricing, settings.portfolio, settings.order)
     async with open_connections(limit=sum(service.connections for service in services)) as connections:
         integrations = Upstreams(settings, connections, observer or NoObserver())

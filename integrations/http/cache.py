@@ -1,4 +1,4 @@
-"""A cache that loads what it lacks, each key once at a time."""
+"""A cache that loads missing entries, each key once at a time."""
 
 import asyncio
 import time
@@ -13,23 +13,23 @@ from integrations.http.errors import Cause, ServiceError
 
 
 class _Entry[V](Struct, frozen=True):
-    """A value that was loaded; None is one, too."""
+    """A loaded value, which may be None."""
 
     value: V
 
 
 class LoadingCache[K: Hashable, V]:
-    """Keeps loaded values for a time, in this process's memory, so that it cannot be down.
+    """Keeps loaded values for a time, in this process's memory.
 
-    Concurrent callers of one key wait for one load. They queue rather than share the load itself: when it fails or its
-    caller is cancelled, the next in the queue loads with a deadline of its own, so that nobody fails for another's lack
-    of time. Against a service that is down that is quick, because its circuit breaker is open by then.
+    Concurrent callers of one key wait for one load. They queue instead of sharing the load itself: if it fails or its
+    caller is cancelled, the next in the queue loads with its own deadline, so that no caller fails because of another
+    caller's deadline. If the service is down this is quick, because its circuit breaker is open by then.
 
     Args:
         name: the cache's name in metrics.
-        client: of the service asked on a miss; its observer is told of hits and misses.
-        max_entries: entries beyond it push out the oldest.
-        ttl_seconds: how long an entry is good for; 0 turns the cache off, the queue included.
+        client: of the service that loads an entry; its observer counts hits and misses.
+        max_entries: beyond this number, the oldest entries are removed.
+        ttl_seconds: how long an entry is used; 0 disables the cache, including the queue.
         clock: seconds, for the entries' age.
         keep: whether a loaded value may be kept; None keeps all.
     """
@@ -52,10 +52,10 @@ class LoadingCache[K: Hashable, V]:
         self._queues: WeakValueDictionary[K, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, key: K, load: Callable[[], Awaitable[V]], *, deadline: float | None) -> V:
-        """The cached value, or the loaded one.
+        """Return the cached value, or load it.
 
         Raises:
-            ServiceError: as `load` raises it, or `DEADLINE` when it passes while another caller loads.
+            ServiceError: from `load`, or `DEADLINE` if it passes while another caller loads.
         """
         if self._off:
             return await load()

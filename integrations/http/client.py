@@ -1,10 +1,10 @@
-"""The one client of all neighbouring services: retries, a circuit breaker, and the caller's deadline over all of it.
+"""The client of all upstream services: retries, a circuit breaker, and the caller's deadline, nested like this.
 
-the caller's deadline                      asyncio.timeout: ends everything, and blames nobody
-  retries after 1, 2, 4 s                  stamina: time-outs, connection errors, 5xx
-    a slot                                 bounds the service's connections, and is not part of its time-out
-      the circuit breaker                  interlock: counts what a retry could mend
-        one request                        `Transport`, within the service's time-out
+the caller's deadline                      asyncio.timeout: ends everything, and is no failure of the service
+  retries after 1, 2, 4 s                  stamina: timeouts, connection errors, 5xx, 408, 429
+    a slot                                 bounds the service's connections; waiting for it is not part of its timeout
+      the circuit breaker                  interlock: counts timeouts, connection errors and 5xx
+        one request                        `Transport`, within the service's timeout
 """
 
 import asyncio
@@ -26,27 +26,27 @@ from integrations.http.errors import Cause, NotFound, ServiceError
 from integrations.http.observer import NoObserver, Observer
 from integrations.http.request import MAX_RESPONSE_BYTES, Identify, Request, Transport
 
-# The observer is told of every retry; a log line of stamina's own would tell of each once more.
+# The observer reports every retry, so stamina's own log lines would repeat it.
 stamina.instrumentation.set_on_retry_hooks([])
 
 forwarded_headers: ContextVar[Mapping[str, str]] = ContextVar("forwarded_headers", default=MappingProxyType({}))
-"""Headers that every call made in this context sends along, such as the correlation id."""
+"""Headers that every request of this context includes, such as the correlation id."""
 
 SHORTEST_ATTEMPT_SECONDS = 0.05
-"""With less than this left before the deadline no request is begun: it could not be answered."""
+"""With less than this left before the deadline, no request is sent: no response could arrive in time."""
 
 SHORTEST_WAIT_SECONDS = 0.05
-"""Every retry waits this long, even if `Retry-After` is 0."""
+"""Every retry waits at least this long, even if `Retry-After` is 0."""
 
 LONGEST_WAIT_SECONDS = 60.0
-"""No retry waits longer, whatever `Retry-After` says to a caller who has no deadline."""
+"""No retry waits longer: for a caller without a deadline, a longer `Retry-After` ends the call."""
 
 PROBE_PATIENCE_SECONDS = 1.0
-"""How long a call waits for the probe of a breaker that may be about to close, rather than fail for being second."""
+"""How long a call waits for the probe of a half-open breaker, which decides about this call as well."""
 
 
 class ServiceSettings(Struct, frozen=True, kw_only=True):
-    """How to reach one service, and how patient to be with it.
+    """How to reach one service, and how long to wait for it.
 
     Attributes:
         name: its name in errors and metrics.
@@ -55,7 +55,7 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
         retries: requests after the first failed one, with waits of 1, 2, 4 and then 8 seconds.
         breaker_failures: consecutive failures that open the circuit breaker.
         breaker_reset_seconds: how long the breaker stays open before it admits a probe.
-        connections: requests to this service at the same time.
+        connections: maximum number of requests to this service at the same time.
     """
 
     name: str
@@ -68,10 +68,10 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
 
 
 class ServiceClient:
-    """Asks one service, and answers with a decoded, validated value or a `ServiceError`.
+    """Calls one service, and returns a decoded, validated value or raises a `ServiceError`.
 
-    Make one for each service and process: its circuit breaker is only as good as what it has seen. The connections are
-    shared between services and belong to the caller. Deadlines are points of `time.monotonic()`, None for no deadline.
+    Create one for each service and process, so that its circuit breaker counts all calls. The connections are shared
+    between services and belong to the caller. Deadlines are times of `time.monotonic()`, None for no deadline.
     """
 
     def __init__(self, settings: ServiceSettings, connections: Connections, observer: Observer | None = None) -> None:
@@ -100,7 +100,7 @@ class ServiceClient:
 
     @property
     def state(self) -> str:
-        """The circuit breaker's state: `closed`, `open` or `half_open`."""
+        """State of the circuit breaker: `closed`, `open` or `half_open`."""
         return self._breaker.state.value
 
     async def get[T](
@@ -119,9 +119,9 @@ class ServiceClient:
 
         Raises:
             NotFound: the service returned 404.
-            ServiceError: no usable answer within the retries and the deadline.
+            ServiceError: no usable response within the retries and the deadline.
         """
-        return await self._persevere(
+        return await self._call(
             Request("GET", path, params or {}, None, forwarded_headers.get(), max_response_bytes),
             expect,
             deadline,
@@ -129,12 +129,12 @@ class ServiceClient:
         )
 
     async def post[T](self, path: str, body: bytes, *, expect: type[T], deadline: float | None) -> T:
-        """The answer to a POST of JSON, which is repeated only where no connection was made at all.
+        """Return the response to a POST of JSON, which is repeated only if no connection could be established.
 
         Raises:
-            ServiceError: no usable answer; `sent` tells whether the service may have acted on it all the same.
+            ServiceError: no usable response; if `sent` is true, the service may have acted on the request.
         """
-        return await self._persevere(Request("POST", path, {}, body, forwarded_headers.get()), expect, deadline)
+        return await self._call(Request("POST", path, {}, body, forwarded_headers.get()), expect, deadline)
 
     def count_as_failed(self, reason: str) -> None:
         """Count a failure for the circuit breaker that no call reports, such as a response that was not waited for."""
@@ -177,7 +177,7 @@ class ServiceClient:
         )
         return await self._attempt(request, expect, None)
 
-    async def _persevere[T](
+    async def _call[T](
         self, request: Request, expect: type[T], deadline: float | None, identify: Identify[T] | None = None
     ) -> T:
         if _left(deadline) < SHORTEST_ATTEMPT_SECONDS:
@@ -201,7 +201,7 @@ class ServiceClient:
 
         try:
             async with asyncio.timeout(None if deadline is None else _left(deadline)):
-                # To set up retries takes as long as all else that is done here to a call, and few calls need them.
+                # A retry context of stamina costs more processor time than a whole healthy call, and few calls fail.
                 try:
                     return await self._attempt(request, expect, identify)
                 except ServiceError as error:
@@ -225,17 +225,17 @@ class ServiceClient:
             raise ServiceError(
                 self.name, Cause.DEADLINE, f"no response before the request's deadline{before}"
             ) from None
-        raise AssertionError("a retry loop ends with an answer or an error")
+        raise AssertionError("a retry loop ends with a result or an error")
 
     async def _attempt[T](self, request: Request, expect: type[T], identify: Identify[T] | None) -> T:
         async with self._slots:
             patience = time.monotonic() + PROBE_PATIENCE_SECONDS
             while True:
                 try:
-                    return await self._breaker.call_async(self._ask, request, expect, identify)
+                    return await self._breaker.call_async(self._send, request, expect, identify)
                 except CircuitOpenError as rejection:
-                    # An open breaker knows its time. A half-open one does not: what its probe finds decides for this
-                    # call as well, and a service that has recovered shall not fail all callers but the first.
+                    # An open breaker has a time, a half-open one has a probe, whose result decides about this call as
+                    # well: after a recovery, only the first of several callers would otherwise succeed.
                     if rejection.retry_after is None and await self._request_ends(before=patience):
                         continue
                     self.observer.rejected(self.name)
@@ -243,7 +243,7 @@ class ServiceClient:
                     raise ServiceError(self.name, Cause.CIRCUIT_OPEN, reason, retry_after=after, sent=False) from None
 
     async def _request_ends(self, *, before: float) -> bool:
-        """Waits until any request of this client has ended, and says whether one did in time."""
+        """Wait until a request of this client has ended; return whether one did in time."""
         self._request_ended.clear()
         try:
             async with asyncio.timeout(_left(before)):
@@ -251,12 +251,12 @@ class ServiceClient:
         except TimeoutError:
             return False
 
-    async def _ask[T](self, request: Request, expect: type[T], identify: Identify[T] | None) -> T:
-        """One request and its answer, reported to the observer however it ends."""
+    async def _send[T](self, request: Request, expect: type[T], identify: Identify[T] | None) -> T:
+        """Send one request, and report its outcome to the observer."""
         started = time.perf_counter()
         outcome = "cancelled"
         try:
-            answer = await self._transport.send(request, expect, identify)
+            result = await self._transport.send(request, expect, identify)
             outcome = "ok"
         except NotFound:
             outcome = "not_found"
@@ -267,11 +267,11 @@ class ServiceClient:
         finally:
             self.observer.request_finished(self.name, outcome, time.perf_counter() - started)
             self._request_ended.set()
-        return answer
+        return result
 
 
 class _RetryableFailures(FailureClassifier):
-    """Counts as a failure what a retry may fix, but no 4xx: a service that returns one works, even if it is busy."""
+    """Counts timeouts, connection errors and 5xx as failures, but no 4xx: a service that returns one is working."""
 
     @override
     def is_failure(self, *, result: object, exception: Exception | None) -> bool:
@@ -281,7 +281,7 @@ class _RetryableFailures(FailureClassifier):
 
 
 class _BreakerEvents(CoreEventListener):
-    """Passes a breaker's changes of state on to the observer."""
+    """Reports a breaker's changes of state to the observer."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer

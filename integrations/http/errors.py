@@ -1,37 +1,37 @@
-"""What can go wrong with a neighbouring service, in words an operator can act on."""
+"""Failures of upstream services, described for an operator."""
 
 from collections.abc import Sequence
 from enum import StrEnum
 
 
 class Cause(StrEnum):
-    """Why a call gave no usable answer."""
+    """Why a call had no usable response."""
 
     TIMEOUT = "timeout"
-    """No complete answer within the service's own time-out."""
+    """No complete response within the service's timeout."""
     CONNECTION = "connection"
-    """No connection, or one that broke off before the answer was complete."""
+    """No connection, or one that was lost before the response was complete."""
     STATUS = "status"
-    """An HTTP status that is no answer to the question."""
+    """An HTTP status other than success."""
     BAD_PAYLOAD = "bad_payload"
-    """An answer that does not fit the service's contract."""
+    """A response that does not match the service's contract."""
     CIRCUIT_OPEN = "circuit_open"
-    """Not asked: the service failed too often, and its circuit breaker is open."""
+    """No request was sent: the service failed too often, and its circuit breaker is open."""
     DEADLINE = "deadline"
-    """The caller's own deadline passed; it says nothing about the service."""
+    """The caller's own deadline passed, which is no failure of the service."""
 
 
 class ServiceError(Exception):
-    """A neighbouring service gave no usable answer.
+    """An upstream service returned no usable response.
 
     Args:
-        service: the service's name, as its settings give it.
+        service: the service's name, as its settings have it.
         cause: the kind of failure.
         reason: a phrase for an operator; never a URL, host, query or credential.
-        status: the HTTP status, where one was received.
-        retry_after: seconds after which the service, or its breaker, may be asked again, where known.
-        sent: false only where it is certain that the service never saw the request.
-        body: the beginning of the body of an unsuccessful response, if the caller asked to keep it.
+        status: the HTTP status, if one was received.
+        retry_after: seconds after which the service, or its breaker, accepts requests again, if known.
+        sent: false only if the service certainly did not receive the request.
+        body: the beginning of the body of an unsuccessful response, if the caller requested it.
     """
 
     def __init__(

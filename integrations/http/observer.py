@@ -1,4 +1,4 @@
-"""What the clients report of their work, for metrics and logs that they know nothing about."""
+"""The interface through which the clients report events, for metrics and logs."""
 
 from typing import Protocol
 
@@ -6,32 +6,32 @@ from integrations.http.errors import Cause
 
 
 class Observer(Protocol):
-    """Receives what happens in the clients, on the event loop; its methods return at once and do not raise."""
+    """Receives events of the clients, on the event loop; its methods return at once and do not raise."""
 
     def request_finished(self, service: str, outcome: str, seconds: float) -> None:
-        """One request ended: `ok`, `not_found`, `status_4xx`, `status_5xx`, `cancelled` or a `Cause`."""
+        """A request ended: `ok`, `not_found`, `status_4xx`, `status_5xx`, `cancelled` or a `Cause`."""
 
     def response_discarded(self, service: str, reason: str) -> None:
         """A response on a reused connection may have belonged to another request, which was sent again on a new one."""
 
     def rejected(self, service: str) -> None:
-        """A circuit breaker refused a call, so no request was made."""
+        """A circuit breaker rejected a call, so no request was sent."""
 
     def retrying(self, service: str, cause: Cause, wait_seconds: float) -> None:
-        """A request failed and will be repeated after a wait."""
+        """A request failed and will be sent again after a wait."""
 
     def breaker_changed(self, service: str, state: str) -> None:
-        """A circuit breaker went to `closed`, `open` or `half_open`."""
+        """The state of a circuit breaker changed to `closed`, `open` or `half_open`."""
 
     def cache_read(self, cache: str, hit: bool, times: int = 1) -> None:
-        """A cache was asked: `securities`, `prices`, `security_gaps`, `price_gaps` or `portfolio_names`."""
+        """A cache was read: `securities`, `prices`, `security_gaps`, `price_gaps` or `portfolio_names`."""
 
     def rows_rejected(self, service: str, rows: int, reason: str) -> None:
-        """Rows of a list were unusable and left out; the reason is that of the first."""
+        """Rows of a list were unusable; the reason is that of the first."""
 
 
 class NoObserver:
-    """An observer that takes no notice."""
+    """An observer that ignores all events."""
 
     def request_finished(self, service: str, outcome: str, seconds: float) -> None:
         """See `Observer`."""

@@ -119,26 +119,26 @@ class Transport:
                     allow_redirects=False,
                 ) as response,
             ):
-                refusal = self._refusal(request, response)
-                if refusal is not None:
+                error = self._status_error(request, response)
+                if error is not None:
                     if request.keep_error_body:
-                        refusal.body = await _read(response, MAX_ERROR_BODY_BYTES)
-                    return refusal
+                        error.body = await _read(response, MAX_ERROR_BODY_BYTES)
+                    return error
                 body = await _read(response, request.max_response_bytes)
         except TimeoutError:
             reason = f"no complete response within {self._timeout_seconds:g} s"
             return ServiceError(self._service, Cause.TIMEOUT, reason)
-        except (aiohttp.ClientError, OSError) as error:
-            if isinstance(error.__cause__, NotSent):
-                return ServiceError(self._service, Cause.DEADLINE, str(error.__cause__), sent=False)
-            reason, sent = _connection_failure(error)
+        except (aiohttp.ClientError, OSError) as failure:
+            if isinstance(failure.__cause__, NotSent):
+                return ServiceError(self._service, Cause.DEADLINE, str(failure.__cause__), sent=False)
+            reason, sent = _connection_failure(failure)
             return ServiceError(self._service, Cause.CONNECTION, reason, sent=sent)
         if body is None:
             reason = f"response longer than {request.max_response_bytes // 1024**2} MiB"
             return ServiceError(self._service, Cause.BAD_PAYLOAD, reason)
         return self._decoded(body, expect)
 
-    def _refusal(self, request: Request, response: aiohttp.ClientResponse) -> ServiceError | None:
+    def _status_error(self, request: Request, response: aiohttp.ClientResponse) -> ServiceError | None:
         """Return the error that a status stands for; None for success."""
         if response.status == 404:
             return NotFound(self._service, Cause.STATUS, "returned 404", status=404)
@@ -176,20 +176,20 @@ def _payload(request: Request) -> bytes | AsyncIterator[bytes] | None:
 
 
 async def _guarded(body: bytes, before_body: Callable[[], None]) -> AsyncIterator[bytes]:
-    # A service that has got only the headers cannot act: the body that they announce never comes.
+    # A service that received only the headers cannot act, because the body that they announce never arrives.
     before_body()
     yield body
 
 
 def _length(request: Request) -> dict[str, str]:
-    """Return the length that a generator cannot tell, without which aiohttp would send chunks."""
+    """Return the length of a body from a generator, without which aiohttp would send chunks."""
     if request.before_body is None or request.body is None:
         return {}
     return {"Content-Length": str(len(request.body))}
 
 
 async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytearray | None:
-    """The body; None for one that is longer than allowed, of which the rest stays unread."""
+    """Return the body; None if it is longer than allowed, in which case the rest stays unread."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
@@ -199,7 +199,7 @@ async def _read(response: aiohttp.ClientResponse, max_bytes: int) -> bytearray |
 
 
 def _connection_failure(error: Exception) -> tuple[str, bool]:
-    """A phrase for what happened, and whether the request may have reached the service."""
+    """Return a phrase for the failure, and whether the request may have reached the service."""
     match error:
         case aiohttp.ClientConnectorDNSError():
             return "host name not found", False
@@ -216,7 +216,7 @@ def _connection_failure(error: Exception) -> tuple[str, bool]:
 
 
 def _retry_after(header: str | None) -> float | None:
-    """Seconds, from a number of them or an HTTP date; None where the header is missing or says neither."""
+    """Return seconds from a number or an HTTP date; None if the header is missing or is neither."""
     if header is None:
         return None
     if header.isdecimal() and len(header) < 10:

@@ -23,7 +23,7 @@ The control API, on a port of its own. SERVICE is portfolio-accounting, pricing,
   PUT    /control/portfolios/ID    the same: hold exactly this; an unknown id becomes a new portfolio
   DELETE /control/portfolios/ID    back to what the seed says
   GET    /control/prices           {"spread","prices":{TICKER: mean price}}
-  PUT    /control/prices           {"spread":"0"} answers the means themselves, 0.016 draws as at the start
+  PUT    /control/prices           {"spread":"0"} returns the means themselves, 0.016 draws as at the start
   DELETE /control/prices           back to what the seed says
   PUT    /control/prices/TICKER    {"price":"63.10"}: exactly this from now on
   DELETE /control/prices/TICKER    no price for this ticker
@@ -40,10 +40,10 @@ Faults, tried in order; delays add to what follows, of the others the first that
 
   {"fault":"delay","seconds":0.2,"up_to":1.5}          wait, here 0.2 to 1.5 s
   {"fault":"error-status","status":503,"retry_after":2}
-  {"fault":"hang"}                                     never answer
+  {"fault":"hang"}                                     never reply
   {"fault":"hang-mid-body"}                            never send the second half of the body
   {"fault":"slow-body","bytes_per_second":100}
-  {"fault":"reset","mid_body":true}                    reset the connection, before the answer or in its middle
+  {"fault":"reset","mid_body":true}                    reset the connection, before the reply or in its middle
   {"fault":"refuse"}                                   close the port and every connection
   {"fault":"garbage","kind":KIND}                      empty, html, truncated-json, wrong-types, wrong-shape, deep,
                                                        nan, huge, negative-prices, zero-prices, duplicates,
@@ -102,31 +102,31 @@ def control_application(simulator: Simulator) -> web.Application:
     application.router.add_routes(
         [
             web.get("/control", _help),
-            web.get("/control/urls", _answering(control.urls)),
-            web.get("/control/cases", _answering(control.cases)),
-            web.get("/control/portfolios/{id}", _answering(control.portfolio)),
-            web.put("/control/portfolios/{id}", _answering(control.put_portfolio)),
-            web.delete("/control/portfolios/{id}", _answering(control.restore_portfolio)),
-            web.get("/control/prices", _answering(control.prices)),
-            web.put("/control/prices", _answering(control.put_spread)),
-            web.delete("/control/prices", _answering(control.restore_prices)),
-            web.put("/control/prices/{ticker}", _answering(control.put_price)),
-            web.delete("/control/prices/{ticker}", _answering(control.remove_price)),
-            web.post("/control/settle", _answering(control.settle)),
-            web.get("/control/orders", _answering(control.orders)),
-            web.delete("/control/orders", _answering(control.forget_orders)),
-            web.get("/control/calls", _answering(control.calls)),
-            web.delete("/control/calls", _answering(control.forget_calls)),
-            web.get("/control/faults", _answering(control.faults)),
-            web.put("/control/faults/{service}", _answering(control.put_faults)),
-            web.delete("/control/faults", _answering(control.heal)),
+            web.get("/control/urls", _handled(control.urls)),
+            web.get("/control/cases", _handled(control.cases)),
+            web.get("/control/portfolios/{id}", _handled(control.portfolio)),
+            web.put("/control/portfolios/{id}", _handled(control.put_portfolio)),
+            web.delete("/control/portfolios/{id}", _handled(control.restore_portfolio)),
+            web.get("/control/prices", _handled(control.prices)),
+            web.put("/control/prices", _handled(control.put_spread)),
+            web.delete("/control/prices", _handled(control.restore_prices)),
+            web.put("/control/prices/{ticker}", _handled(control.put_price)),
+            web.delete("/control/prices/{ticker}", _handled(control.remove_price)),
+            web.post("/control/settle", _handled(control.settle)),
+            web.get("/control/orders", _handled(control.orders)),
+            web.delete("/control/orders", _handled(control.forget_orders)),
+            web.get("/control/calls", _handled(control.calls)),
+            web.delete("/control/calls", _handled(control.forget_calls)),
+            web.get("/control/faults", _handled(control.faults)),
+            web.put("/control/faults/{service}", _handled(control.put_faults)),
+            web.delete("/control/faults", _handled(control.heal)),
         ]
     )
     return application
 
 
 class _Control:
-    """The handlers; each returns what is encoded as the answer, None for an empty one."""
+    """The handlers; each returns the body of the response before it is encoded, None for an empty one."""
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
@@ -194,10 +194,10 @@ class _Control:
         await self._simulator.heal()
 
 
-def _answering(handler: Callable[[web.Request], Awaitable[object]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _handled(handler: Callable[[web.Request], Awaitable[object]]) -> Callable[[web.Request], Awaitable[web.Response]]:
     """Encode what a handler returns; what it refuses with a ValueError, as every undecodable body is, becomes a 400."""
 
-    async def answer(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         try:
             result = await handler(request)
         except ValueError as error:
@@ -206,7 +206,7 @@ def _answering(handler: Callable[[web.Request], Awaitable[object]]) -> Callable[
             return web.Response(status=HTTPStatus.NO_CONTENT)
         return web.Response(body=_encode(result), content_type=JSON)
 
-    return answer
+    return respond
 
 
 async def _help(_: web.Request) -> web.Response:

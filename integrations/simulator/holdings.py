@@ -40,7 +40,7 @@ class SpecialCase(StrEnum):
 
 
 class Security(Struct, frozen=True):
-    """A security and the mean of its price in cents; None where it has no price."""
+    """A security and the mean of its price in cents; None if it has no price."""
 
     security_id: str
     ticker: str
@@ -65,7 +65,7 @@ class Holding(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
 
 
 class Holdings(Struct, frozen=True):
-    """What a portfolio holds; `cash` is None where there is no cash row."""
+    """The holdings of a portfolio; `cash` is None if there is no cash row."""
 
     cash: Decimal | None = None
     holdings: tuple[Holding, ...] = ()

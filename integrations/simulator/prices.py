@@ -1,4 +1,4 @@
-"""Mean prices, and the draw around them that makes every answer of the pricing service a different one."""
+"""Mean prices, and the random draw around them for every reply of the pricing service."""
 
 import re
 from decimal import Decimal
@@ -13,7 +13,7 @@ _VOLUME = 1_000_000
 
 
 class PriceBoard:
-    """The prices of every ticker: means in cents, each drawn anew for each answer.
+    """The prices of every ticker: means in cents, each drawn anew for each reply.
 
     A drawn price is normal around its mean, rounded to the cent and never below one, as the real service draws it.
     """
@@ -25,7 +25,7 @@ class PriceBoard:
         self.reset()
 
     def reset(self) -> None:
-        """Return to the starting means and spread; the draws go on where they were."""
+        """Restore the starting means and spread; the sequence of draws continues."""
         self._means = dict(self._starting_means)
         self._frozen: set[str] = set()
         self._spread = self._starting_spread
@@ -37,7 +37,7 @@ class PriceBoard:
         return self._spread
 
     def put_spread(self, spread: Decimal) -> None:
-        """Set the spread of every ticker without an exact price; 0 answers the means themselves.
+        """Set the spread of every ticker without an exact price; 0 returns the means themselves.
 
         Raises:
             ValueError: not between 0 and 0.2.
@@ -48,7 +48,7 @@ class PriceBoard:
         self._arrange()
 
     def put_price(self, ticker: str, price: Decimal) -> None:
-        """Make a ticker, new or known, answer exactly this price from now on.
+        """Set the exact price of a ticker, new or known.
 
         Raises:
             ValueError: the price is not a positive number of whole cents, or the ticker is not one.
@@ -68,22 +68,22 @@ class PriceBoard:
         self._arrange()
 
     def means(self) -> dict[str, Decimal]:
-        """Mean prices in money by ticker, which are exact where frozen or where the spread is 0."""
+        """Return the mean prices in money by ticker, which are exact if frozen or if the spread is 0."""
         return {ticker: Decimal(mean).scaleb(-2) for ticker, mean in self._means.items()}
 
     def draw(self) -> dict[str, Decimal]:
-        """One draw of every price, in money by ticker."""
+        """Draw every price once, in money by ticker."""
         return {t: Decimal(cents).scaleb(-2) for t, cents in zip(self._means, self._draw_cents(), strict=True)}
 
     def encode_all(self) -> bytes:
-        """The answer to a call for all prices, drawn now."""
+        """Return the body of a reply with all prices, drawn now."""
         texts = [str(cents // 100) + _CENTS[cents % 100] for cents in self._draw_cents()]
         for field in range(1, 9, 2):
             self._pieces[field::9] = texts
         return b"[" + "".join(self._pieces)[1:].encode() + b"]"
 
     def encode_one(self, ticker: str) -> bytes | None:
-        """The answer to a call for one price, drawn now; None where the ticker, in exactly this spelling, has none."""
+        """Return the body of a reply with one price, drawn now; None if exactly this ticker has no price."""
         mean = self._means.get(ticker)
         if mean is None:
             return None
@@ -94,7 +94,7 @@ class PriceBoard:
         return "".join(pieces)[1:].encode()
 
     def _arrange(self) -> None:
-        """Lay out everything of an answer that a draw does not change."""
+        """Lay out everything of a reply that a draw does not change."""
         self._rows = {ticker: row for row, ticker in enumerate(self._means, start=1)}
         self._pieces = [piece for ticker, row in self._rows.items() for piece in _row_pieces(row, ticker)]
         self._array = np.array(list(self._means.values()), dtype=np.float64)

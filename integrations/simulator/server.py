@@ -31,7 +31,7 @@ async def running_simulator(settings: SimulatorSettings | None = None) -> AsyncI
 
 
 def run(settings: SimulatorSettings, *, exit_with_stdin: bool = False) -> None:
-    """Run a simulator as this process until SIGTERM or SIGINT, or the end of standard input where that is asked for.
+    """Run a simulator as this process until SIGTERM or SIGINT, or, if requested, the end of standard input.
 
     As soon as every port listens, one line of JSON goes to standard output: `SimulatorUrls`. A parent that passes a
     pipe as standard input and asks for `exit_with_stdin` takes the simulator with it, however it ends.

@@ -1,4 +1,4 @@
-"""The five services as they answer when nothing is wrong with them, quirks included."""
+"""The five services without faults, quirks included."""
 
 import re
 from decimal import Decimal
@@ -127,7 +127,7 @@ class GlobeCo:
         self._all_securities = b"[" + b",".join(self._securities.values()) + b"]"
 
     def routes(self, service: Service) -> tuple[Route, ...]:
-        """The calls that a service answers."""
+        """Return the calls that a service accepts."""
         match service:
             case Service.PORTFOLIO_ACCOUNTING:
                 return (Route("GET", "/api/v1/balances", self._balances),)
@@ -151,9 +151,9 @@ class GlobeCo:
                 return self._order_service.routes()
 
     async def _balances(self, request: web.Request) -> Reply:
-        """A page of a portfolio's rows by security id, the cash row last; a bad limit or offset is silently ignored.
+        """Return a page of a portfolio's rows by security id, the cash row last; a bad limit or offset is ignored.
 
-        The real service answers everybody's rows where no portfolio is named; this one answers none.
+        The real service returns the rows of all portfolios if none is named; this one returns no rows.
         """
         portfolio_id = request.query.get("portfolio_id", "")
         limit = _integer(request.query.get("limit"))
@@ -187,7 +187,7 @@ class GlobeCo:
 
     async def _search_securities(self, request: web.Request) -> Reply:
         """Return a page of the securities, by ticker: all, or those whose ticker is, or contains, a text."""
-        page = _page_asked_for(request)
+        page = _requested_page(request)
         if isinstance(page, Reply):
             return page
         exact, part = request.query.get("ticker"), request.query.get("ticker_like")
@@ -213,7 +213,7 @@ class GlobeCo:
 
     async def _list_portfolios(self, request: web.Request) -> Reply:
         """Return a page of the portfolios: all, or those whose name is, or contains, a text."""
-        page = _page_asked_for(request)
+        page = _requested_page(request)
         if isinstance(page, Reply):
             return page
         limit, offset = page
@@ -269,7 +269,7 @@ def _integer(text: str | None) -> int | None:
         return None
 
 
-def _page_asked_for(request: web.Request) -> tuple[int, int] | Reply:
+def _requested_page(request: web.Request) -> tuple[int, int] | Reply:
     """Return limit and offset, or the response to a request whose limit or offset is invalid."""
     limit = _integer(request.query.get("limit", str(_DEFAULT_PAGE)))
     offset = _integer(request.query.get("offset", "0"))

@@ -24,7 +24,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
         portfolios: how many there are besides the special cases; memory does not grow with it.
         securities: how many there are.
         priced_securities: how many of them have a price.
-        price_spread: standard deviation of one drawn price as a share of its mean; 0 answers the mean itself.
+        price_spread: standard deviation of one drawn price as a share of its mean; 0 returns the mean itself.
         host: IPv4 address, or a name that has one, to listen on.
         first_port: the five services and the control API listen on this and the next five ports; 0 takes free ones.
     """

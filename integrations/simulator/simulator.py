@@ -95,7 +95,7 @@ class Simulator:
             await self.inject(healed)
 
     def faults(self, service: Service) -> tuple[Fault, ...]:
-        """A service's faults as they were given."""
+        """Return a service's faults as they were injected."""
         return self._faults.given(service)
 
     def _port(self, step: int) -> int:
@@ -124,7 +124,7 @@ class _Listener:
     """One listening port, which can be closed and opened again, with the application behind it."""
 
     def __init__(self, application: web.Application, host: str, port: int) -> None:
-        # Cancelling what a lost connection asked for is how hanging calls end.
+        # Hanging calls end by cancellation when their connection is lost.
         self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         self._host, self._port = host, port
         self._site: web.SockSite | None = None
@@ -150,7 +150,7 @@ class _Listener:
             await self._site.start()
 
     async def refuse(self) -> None:
-        """Stop listening and abort every connection; the port stays bound, so that nobody else can take it."""
+        """Stop listening and abort every connection; the port stays bound, so that no other process can bind it."""
         if self._site is not None:
             await self._site.stop()
             self._site = None

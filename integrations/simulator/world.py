@@ -34,7 +34,7 @@ class World:
     """Securities and portfolios of one seed, and what a test put in their place."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
-        """Draw the securities; portfolios are drawn when asked for."""
+        """Draw the securities; portfolios are drawn on request."""
         self._seed = settings.seed
         self._count = settings.portfolios
         self._portfolio_mask = int.from_bytes(self._digest("portfolio ids"))
@@ -109,7 +109,7 @@ class World:
         return Portfolio(portfolio_id, self._names.get(portfolio_id, name))
 
     def holdings(self, portfolio_id: str) -> Holdings:
-        """What a portfolio holds now; nothing at all where it is unknown, as the real service answers."""
+        """Return the current holdings of a portfolio; none if it is unknown, like the real service."""
         changed = self._changed.get(portfolio_id)
         if changed is not None:
             return changed

@@ -1,1 +1,1 @@
-"""Faults that can befall a simulated service while it runs."""
+"""Faults of a simulated service, which can be changed while it runs."""

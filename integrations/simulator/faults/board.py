@@ -7,7 +7,7 @@ from integrations.simulator.settings import Service
 
 
 class FaultBoard:
-    """The faults of each service, in the order they were given."""
+    """The faults of each service, in the order in which they were injected."""
 
     def __init__(self, seed: int) -> None:
         """Begin with none; rates are drawn from the seed."""
@@ -21,7 +21,7 @@ class FaultBoard:
         self._armed[service] = tuple(_Armed(fault) for fault in faults if isinstance(fault, CallFault))
 
     def given(self, service: Service) -> tuple[Fault, ...]:
-        """A service's faults as they were given, used up or not."""
+        """Return a service's faults as they were injected, used up or not."""
         return self._given[service]
 
     def strike(self, service: Service, route: str) -> tuple[CallFault, ...]:

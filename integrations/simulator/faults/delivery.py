@@ -1,4 +1,4 @@
-"""Delivers an answer under the faults that hit its call."""
+"""Delivers a reply under the faults that hit its call."""
 
 import asyncio
 import random
@@ -30,29 +30,29 @@ _ERROR = b'{"error":"simulated fault"}'
 _RESET_INSTEAD_OF_CLOSE = struct.pack("ii", 1, 0)
 
 
-def deliver(answer: Reply) -> web.Response:
-    """Deliver an answer that no fault befalls."""
-    return web.Response(body=answer.body, status=answer.status, content_type=answer.content_type)
+def deliver(reply: Reply) -> web.Response:
+    """Deliver a reply without a fault."""
+    return web.Response(body=reply.body, status=reply.status, content_type=reply.content_type)
 
 
 async def deliver_faulty(request: web.Request, route: Route, faults: tuple[CallFault, ...]) -> web.StreamResponse:
     """Go through the faults in their order; the call is carried out only if none of them ends it before."""
     for fault in faults:
-        refusal = await _before_answer(request, fault)
-        if refusal is not None:
-            return refusal
+        early = await _before_reply(request, fault)
+        if early is not None:
+            return early
     last = faults[-1]
     if isinstance(last, OrderFault | LostStatus) and route.reply_under is not None:
-        answer = await route.reply_under(request, last)
+        reply = await route.reply_under(request, last)
     else:
-        answer = await route.reply(request)
-    # Whoever writes to a client that has gone away stops, quietly.
+        reply = await route.reply(request)
+    # Writing to a client that has closed its connection ends without an error.
     with suppress(ConnectionError):
-        return await _answer(request, answer, faults[-1])
-    return deliver(answer)
+        return await _send_under(request, reply, faults[-1])
+    return deliver(reply)
 
 
-async def _before_answer(request: web.Request, fault: CallFault) -> web.Response | None:
+async def _before_reply(request: web.Request, fault: CallFault) -> web.Response | None:
     match fault:
         case Delay():
             longest = fault.seconds if fault.up_to is None else fault.up_to
@@ -68,42 +68,42 @@ async def _before_answer(request: web.Request, fault: CallFault) -> web.Response
     return None
 
 
-async def _answer(request: web.Request, answer: Reply, fault: CallFault) -> web.StreamResponse:
+async def _send_under(request: web.Request, reply: Reply, fault: CallFault) -> web.StreamResponse:
     match fault:
-        case Garbage() if answer.content_type != JSON:
-            return deliver(answer)
+        case Garbage() if reply.content_type != JSON:
+            return deliver(reply)
         case Garbage(kind=GarbageKind.MILLION_ROWS):
-            return await _send_million_rows(request, answer)
+            return await _send_million_rows(request, reply)
         case Garbage():
-            return deliver(garble(fault.kind, answer))
+            return deliver(garble(fault.kind, reply))
         case HangMidBody():
-            await _send_half(request, answer)
+            await _send_half(request, reply)
             await _lost_connection()
         case Reset():
-            await _send_half(request, answer)
+            await _send_half(request, reply)
             _reset(request)
             await _lost_connection()
         case OrderFault():
-            return await _respond_to_orders(request, answer, fault.responds)
+            return await _respond_to_orders(request, reply, fault.responds)
         case SlowBody():
-            return await _send_slowly(request, answer, fault.bytes_per_second)
-    return deliver(answer)
+            return await _send_slowly(request, reply, fault.bytes_per_second)
+    return deliver(reply)
 
 
-async def _respond_to_orders(request: web.Request, answer: Reply, responds: OrderResponse) -> web.StreamResponse:
+async def _respond_to_orders(request: web.Request, reply: Reply, responds: OrderResponse) -> web.StreamResponse:
     match responds:
         case OrderResponse.CUT_BEFORE:
             _reset(request)
             await _lost_connection()
         case OrderResponse.CUT_DURING:
-            await _send_half(request, answer)
+            await _send_half(request, reply)
             _reset(request)
             await _lost_connection()
         case OrderResponse.CUT_AFTER:
-            return await _send_and_close(request, answer)
+            return await _send_and_close(request, reply)
         case OrderResponse.HANG:
             await _lost_connection()
-    return deliver(answer)
+    return deliver(reply)
 
 
 async def _lost_connection() -> None:
@@ -118,40 +118,40 @@ def _reset(request: web.Request) -> None:
         request.transport.abort()
 
 
-async def _begin(request: web.Request, answer: Reply) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status)
-    response.content_type = answer.content_type
-    response.content_length = len(answer.body)
+async def _begin(request: web.Request, reply: Reply) -> web.StreamResponse:
+    response = web.StreamResponse(status=reply.status)
+    response.content_type = reply.content_type
+    response.content_length = len(reply.body)
     await response.prepare(request)
     return response
 
 
-async def _send_half(request: web.Request, answer: Reply) -> None:
-    response = await _begin(request, answer)
-    await response.write(answer.body[: len(answer.body) // 2])
+async def _send_half(request: web.Request, reply: Reply) -> None:
+    response = await _begin(request, reply)
+    await response.write(reply.body[: len(reply.body) // 2])
 
 
-async def _send_and_close(request: web.Request, answer: Reply) -> web.StreamResponse:
-    response = await _begin(request, answer)
-    await response.write_eof(answer.body)
+async def _send_and_close(request: web.Request, reply: Reply) -> web.StreamResponse:
+    response = await _begin(request, reply)
+    await response.write_eof(reply.body)
     if request.transport is not None:
         request.transport.close()
     return response
 
 
-async def _send_slowly(request: web.Request, answer: Reply, bytes_per_second: float) -> web.StreamResponse:
-    response = await _begin(request, answer)
+async def _send_slowly(request: web.Request, reply: Reply, bytes_per_second: float) -> web.StreamResponse:
+    response = await _begin(request, reply)
     step = max(1, round(bytes_per_second / _SLOW_WRITES_A_SECOND))
-    for start in range(0, len(answer.body), step):
+    for start in range(0, len(reply.body), step):
         await asyncio.sleep(step / bytes_per_second)
-        await response.write(answer.body[start : start + step])
+        await response.write(reply.body[start : start + step])
     return response
 
 
-async def _send_million_rows(request: web.Request, answer: Reply) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status)
-    response.content_type = answer.content_type
+async def _send_million_rows(request: web.Request, reply: Reply) -> web.StreamResponse:
+    response = web.StreamResponse(status=reply.status)
+    response.content_type = reply.content_type
     await response.prepare(request)
-    for piece in million_rows(answer.body):
+    for piece in million_rows(reply.body):
         await response.write(piece)
     return response

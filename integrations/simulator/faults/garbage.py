@@ -1,4 +1,4 @@
-"""Turns the right answer into each kind of nonsense."""
+"""Replaces a correct reply by each kind of garbage."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def million_rows(body: bytes) -> Iterator[bytes]:
-    """The list in this answer with its first row a million times, in pieces; an empty list gives a million nulls."""
+    """Yield the list of this reply with its first row a million times, in pieces; an empty list has a million nulls."""
     before, rows, after = _split(body)
     row = rows[0] if rows else b"null"
     chunk = b",".join([row] * _ROWS_A_CHUNK)
@@ -31,7 +31,7 @@ def million_rows(body: bytes) -> Iterator[bytes]:
 
 
 def _split(body: bytes) -> tuple[bytes, list[bytes], bytes]:
-    """The rows of an answer's list, what stands before them and what after; an answer without a list is one row."""
+    """Return what precedes the rows of a reply, the rows, and what follows; a reply without a list is one row."""
     if body.startswith(b"["):
         return b"[", [bytes(row) for row in _rows.decode(body)], b"]"
     for value in _object.decode(body).values():
@@ -75,7 +75,7 @@ _NONSENSE: dict[GarbageKind, Callable[[bytes], bytes]] = {
 }
 
 
-def garble(kind: GarbageKind, answer: Reply) -> Reply:
-    """Make nonsense of this kind of a JSON answer. A million rows come whole here, in pieces from `million_rows`."""
-    content_type = "text/html" if kind is GarbageKind.HTML else answer.content_type
-    return Reply(_NONSENSE[kind](answer.body), content_type=content_type)
+def garble(kind: GarbageKind, reply: Reply) -> Reply:
+    """Return garbage of this kind in place of a JSON reply; a million rows are one piece here."""
+    content_type = "text/html" if kind is GarbageKind.HTML else reply.content_type
+    return Reply(_NONSENSE[kind](reply.body), content_type=content_type)

@@ -14,7 +14,7 @@ def _kebab(name: str) -> str:
 
 
 class GarbageKind(StrEnum):
-    """A successful answer that is not what it claims to be."""
+    """A successful reply that is not what it claims to be."""
 
     EMPTY = "empty"
     """No body."""
@@ -25,7 +25,7 @@ class GarbageKind(StrEnum):
     WRONG_TYPES = "wrong-types"
     """The right shape with numbers for texts and texts for numbers."""
     WRONG_SHAPE = "wrong-shape"
-    """An array where an object is right, and an object where an array is."""
+    """An array instead of an object, and an object instead of an array."""
     DEEP = "deep"
     """A hundred thousand nested arrays."""
     NAN = "nan"
@@ -50,7 +50,7 @@ class CallFault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
     Attributes:
         rate: share of the calls that are hit, at random.
         calls: how many calls are hit before the fault pauses; None for all of them.
-        pause: how many calls pass unhurt before the next `calls` are hit, again and again: a flapping service.
+        pause: how many calls pass before the next `calls` are hit, repeatedly: a flapping service.
             0 ends the fault after `calls` calls.
         route: hit only this route, `GET /api/v1/prices`; None for every route of the service.
     """
@@ -62,11 +62,11 @@ class CallFault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, t
 
 
 class Delay(CallFault, frozen=True, kw_only=True):
-    """Wait before going on: with the next fault if there is one, else with the answer.
+    """Wait before going on: with the next fault if there is one, otherwise with the reply.
 
     Attributes:
         seconds: how long.
-        up_to: when given, uniform between `seconds` and this.
+        up_to: if set, uniform between `seconds` and this.
     """
 
     seconds: Seconds
@@ -81,11 +81,11 @@ class ErrorStatus(CallFault, frozen=True, kw_only=True):
 
 
 class Hang(CallFault, frozen=True, kw_only=True):
-    """Take the call and never answer it."""
+    """Accept the call and never reply."""
 
 
 class HangMidBody(CallFault, frozen=True, kw_only=True):
-    """Do what was asked, send the head and half of the body, and never the rest."""
+    """Carry out the call, and send the head and half of the body, but never the rest."""
 
 
 class SlowBody(CallFault, frozen=True, kw_only=True):
@@ -95,7 +95,7 @@ class SlowBody(CallFault, frozen=True, kw_only=True):
 
 
 class Garbage(CallFault, frozen=True, kw_only=True):
-    """Do what was asked and answer nonsense with the status of success in place of any JSON."""
+    """Carry out the call, and replace any JSON by garbage with the status of success."""
 
     kind: GarbageKind
 
@@ -103,8 +103,8 @@ class Garbage(CallFault, frozen=True, kw_only=True):
 class Reset(CallFault, frozen=True, kw_only=True):
     """Reset the connection: before anything was done, or after it was done and half of the body sent.
 
-    A client that finds a kept connection reset may repeat an idempotent call at once and unasked, as aiohttp does; with
-    `calls=1` it then never tells.
+    A client that finds a kept connection reset may repeat an idempotent call at once, as aiohttp does; with
+    `calls=1` the caller then does not see the reset.
     """
 
     mid_body: bool = False
