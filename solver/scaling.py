@@ -1,4 +1,10 @@
-"""Turns a portfolio of Decimals into arrays of integers over common denominators, and integers back into Decimals."""
+"""Turns a portfolio of Decimals into arrays of integers over common denominators, and integers back into Decimals.
+
+Example: 7.5 shares at 12.34, 100.00 in cash, target 0.125. Price and quantity have 2 and 1 decimals, so money has 3:
+the market value is 192.550, or 192550 thousandths. The target has 3 further decimals, so the fine unit is a millionth:
+the wanted value is 192550 * 125 = 24068750 of them, a share costs 1234 * 10 * 1000 = 12340000, and half a share, the
+fraction that stays, is worth 6170000. Every later comparison is one of whole numbers.
+"""
 
 import re
 from collections.abc import Callable, Sequence

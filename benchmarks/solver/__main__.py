@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.solver import rules
 from benchmarks.solver.answers import Answer, Verdict, judge
 from benchmarks.solver.methods import METHODS
 from benchmarks.solver.portfolios import HARD, realistic
@@ -70,7 +71,8 @@ def main(*, realistic_count: int, hard_count: int, limit: float, seed: int, mark
             for family, size, portfolio in track(cases, console=Console(stderr=True), description="portfolios")
         ]
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-    for table in (_times(runs), _answers(runs, limit), _families(runs)):
+    ruled = rules.table(SIZES, realistic_count, limit, seed)
+    for table in (_times(runs), _answers(runs, limit), _families(runs), ruled):
         if markdown:
             console.print(f"\n{table.title}:")
             table.title, table.box = None, MARKDOWN

@@ -1,4 +1,10 @@
-"""Solves bounded knapsacks to proven optimality: a greedy choice, its linear bound, a search of what may beat it."""
+"""Solves bounded knapsacks to proven optimality: a greedy choice, its linear bound, a search of what may beat it.
+
+Example: items of weight 30, 31 and 40 and profit 22, 21 and 26 have densities 0.73, 0.68 and 0.65. With a capacity of
+75 the greedy choice takes the first two, 61 for 43, and breaks on the third. Filling the remaining 14 with a part of it
+would gain 14 * 26/40 = 9.1, so no choice is worth more than 52. A better one, such as the first and third for 48, must
+lose less than 52 - 43 against that line, which leaves few items to decide.
+"""
 
 from collections.abc import Sequence
 from math import gcd

@@ -9,6 +9,13 @@ Two ways find good choices early. Completion packs the undecided moves into the 
 Pairing builds a second set from moves that are still undecided and, for each of its members, looks up the best partner
 in the first: two sets of a hundred thousand examine ten thousand million choices. Where the second set exhausts what is
 undecided, it ends the search with proof.
+
+Example: 100 is to be spent on A (30, gains 22), B (31, gains 21), C (40, gains 26) and D (9, gains 4), one of each. The
+greedy choice takes A, B and then breaks on C, as only 39 is left: profit 43, room 39, and no choice exceeds 43 + 39 *
+26/40 = 68. Adding D makes 47. The moves are: add C, add D; remove B, remove A, the nearest to the density of C first.
+Deciding "add C" leaves (-39, 0) and (1, 26) as weight above the capacity and profit; "remove B" adds (-30, 5), which
+fits and is worth 43 + 5 = 48; "add D" lifts that to (-21, 9), worth 52: A, C and D for 79. With "remove A" undecided
+nothing can be lifted above that, so it is proven.
 """
 
 from collections.abc import Iterator, Sequence
