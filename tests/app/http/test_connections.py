@@ -18,36 +18,17 @@ import pytest
 from app.commands.stack import free_port
 from integrations.simulator import Delay, Service
 from tests.app.api import Api
-from tests.app.conftest import Environment, running_service
+from tests.app.conftest import Environment
 from tests.app.examples import created, path, position
+from tests.app.http.conftest import HAS_IPV6, REQUEST_SECONDS, UNREAD_SECONDS, Log
 from tests.app.http.raw_http import RawConnection, head
 from tests.app.neighbours import Neighbours
 
-REQUEST_SECONDS = 1.0
-UNREAD_SECONDS = 1.5
-LATE = 0.8
+LATE = 3.0
 """How much later than its limit a connection may be closed on a busy machine."""
+WELL_OVER = 1.0
+"""How much longer than its limit a client waits that expects to be closed."""
 MODELS = "/api/v1/models"
-HAS_IPV6 = Path("/proc/net/if_inet6").exists()
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The log of the impatient service."""
-    return tmp_path_factory.mktemp("impatient") / "log"
-
-
-@pytest.fixture(scope="module")
-def impatient(environment: Environment, log: Path) -> Iterator[Api]:
-    """A service that waits about a second for clients."""
-    settings = {
-        "HOST": "::" if HAS_IPV6 else "0.0.0.0",
-        "REQUEST_TIMEOUT_SECONDS": str(REQUEST_SECONDS),
-        "UNREAD_TIMEOUT_SECONDS": str(UNREAD_SECONDS),
-        "PRICING_SERVICE_TIMEOUT_SECONDS": "10",
-    }
-    with running_service(environment, log, **settings) as api:
-        yield api
 
 
 def in_time(seconds: float, limit: float = REQUEST_SECONDS) -> bool:
@@ -119,7 +100,7 @@ def test_a_client_that_reads_nothing_is_closed(impatient: Api) -> None:
     """A connection is closed when its client reads nothing of a response for the time limit."""
     with RawConnection(impatient.url, receive_buffer=4096) as connection:
         connection.request("GET", "/static/redoc/redoc.standalone.js")
-        time.sleep(UNREAD_SECONDS + LATE)
+        time.sleep(UNREAD_SECONDS + WELL_OVER)
         assert connection.read_to_end() < 100_000
 
 
@@ -130,7 +111,7 @@ def test_a_client_that_reads_slowly_is_served(impatient: Api) -> None:
         whole = int(impatient.raw("GET", "/static/swagger-ui/swagger-ui.css").headers["content-length"])
         read = 0
         started = time.monotonic()
-        while time.monotonic() - started < UNREAD_SECONDS + LATE:
+        while time.monotonic() - started < UNREAD_SECONDS + WELL_OVER:
             read += len(connection._socket.recv(2000))
             time.sleep(0.1)
         assert read + connection.read_to_end() > whole
@@ -167,18 +148,16 @@ def test_http2_is_not_spoken(impatient: Api) -> None:
         (head("GET", "/static//etc/passwd"), 404),
     ],
 )
-def test_a_malformed_request_is_the_callers_error(impatient: Api, log: Path, request_bytes: bytes, status: int) -> None:
+def test_a_malformed_request_is_the_callers_error(impatient: Api, log: Log, request_bytes: bytes, status: int) -> None:
     """A request that cannot be understood is a 4xx, and nothing about it is logged as an error."""
-    logged = len(log.read_text())
     with RawConnection(impatient.url) as connection:
         connection.send(request_bytes)
         assert connection.response().status == status
-    assert log.read_text()[logged:] == ""
+    assert log.problems() == []
 
 
-def test_a_caller_who_hangs_up_within_a_body_is_the_callers_error(impatient: Api, log: Path) -> None:
+def test_a_caller_who_hangs_up_within_a_body_is_the_callers_error(impatient: Api, log: Log) -> None:
     """A body that ends before its announced length is a 400; if nobody can read that, still no error is logged."""
-    logged = len(log.read_text())
     unfinished = head("POST", MODELS, Content_Type="application/json", Content_Length="10") + b"{"
     with RawConnection(impatient.url) as connection:
         connection.send(unfinished).half_close()
@@ -188,7 +167,7 @@ def test_a_caller_who_hangs_up_within_a_body_is_the_callers_error(impatient: Api
         with RawConnection(impatient.url) as connection:
             connection.send(unfinished)
     assert impatient.raw("GET", "/health/live").status == 200
-    assert log.read_text()[logged:] == ""
+    assert log.problems() == []
 
 
 @pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
@@ -224,8 +203,8 @@ def test_idle_connections_disturb_nobody(standard: Api) -> None:
             connection.send(head("POST", MODELS, Content_Type="application/json", Content_Length="10"), b"{")
         beside_unfinished = median(standard)
     after = median(standard)
-    # Another task of this machine may take a few milliseconds from any of them.
-    assert max(beside_idle, beside_unfinished, after) < 2 * alone + 0.005
+    # Other tasks of this machine take their time from any of them; without limits, nothing is served at all.
+    assert max(beside_idle, beside_unfinished, after) < 4 * alone + 0.02
 
 
 @contextmanager
@@ -246,7 +225,7 @@ def running_with_descriptors(count: int, environment: Environment, log: Path) ->
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        until = time.monotonic() + 60
+        until = time.monotonic() + 150
         while True:
             with suppress(httpx.TransportError):
                 if httpx.get(f"{url}/health/ready").status_code == 200:
@@ -295,19 +274,19 @@ def test_bodies_in_memory_are_bounded_in_total(impatient: Api) -> None:
         assert int(response.headers["retry-after"]) > 0
 
 
-def test_unread_responses_are_bounded_in_total(environment: Environment, tmp_path: Path) -> None:
+def test_unread_responses_are_bounded_in_total(standard: Api) -> None:
     """When clients read nothing of many large responses, further requests are rejected, except those of probes."""
-    with running_service(environment, tmp_path / "log") as api, ExitStack() as stack:
+    with ExitStack() as stack:
         for _ in range(150):
-            connection = stack.enter_context(RawConnection(api.url, receive_buffer=4096))
+            connection = stack.enter_context(RawConnection(standard.url, receive_buffer=4096))
             connection.request("GET", "/static/redoc/redoc.standalone.js")
         until = time.monotonic() + 20
-        while (response := api.get("/models", limit=1)).status != 503:
+        while (response := standard.get("/models", limit=1)).status != 503:
             assert time.monotonic() < until
         response.expect(503, "OVERLOADED")
         assert int(response.headers["Retry-After"]) > 0
-        api.raw("GET", "/health/live").expect(200)
-        api.raw("GET", "/health/ready").expect(200)
+        standard.raw("GET", "/health/live").expect(200)
+        standard.raw("GET", "/health/ready").expect(200)
         stack.close()
-        while api.get("/models", limit=1).status != 200:
+        while standard.get("/models", limit=1).status != 200:
             assert time.monotonic() < until

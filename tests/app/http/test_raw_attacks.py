@@ -4,30 +4,15 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.app.api import INTERNAL, Api
-from tests.app.conftest import Environment, running_service
+from tests.app.http.conftest import Log
 from tests.app.http.raw_http import RawConnection, head
 
 LIVE = head("GET", "/health/live")
 MODELS = "/api/v1/models"
-
-
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The log of the service that is attacked, with a line for each request."""
-    return tmp_path_factory.mktemp("attacked") / "log"
-
-
-@pytest.fixture(scope="module")
-def attacked(environment: Environment, log: Path) -> Iterator[Api]:
-    """A service that logs every request."""
-    with running_service(environment, log, LOG_LEVEL="INFO", REQUEST_TIMEOUT_SECONDS="2") as api:
-        yield api
 
 
 def statuses(api: Api, *sent: bytes) -> list[int]:
@@ -58,10 +43,10 @@ SMUGGLED = b"GET /health/live HTTP/1.1\r\nHost: smuggled\r\n\r\n"
         b"Content-Length: 99999999999999999999",
     ],
 )
-def test_no_framing_smuggles_a_request(attacked: Api, framing: bytes) -> None:
+def test_no_framing_smuggles_a_request(impatient: Api, framing: bytes) -> None:
     """However the length of a body is stated, what follows a request that may be misread is never served as another."""
     start = b"POST /api/v1/models HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n" + framing + b"\r\n\r\n"
-    seen = statuses(attacked, start, b"0\r\n\r\n", SMUGGLED)
+    seen = statuses(impatient, start, b"0\r\n\r\n", SMUGGLED)
     assert len(seen) == 1, seen
     assert 400 <= seen[0] < 500
 
@@ -77,25 +62,25 @@ def test_no_framing_smuggles_a_request(attacked: Api, framing: bytes) -> None:
         b"2\r\n{}X\r\n0\r\n\r\n",
     ],
 )
-def test_malformed_chunks_are_a_callers_error(attacked: Api, chunks: bytes) -> None:
+def test_malformed_chunks_are_a_callers_error(impatient: Api, chunks: bytes) -> None:
     """Chunks that are not as the standard has them end the connection with a 4xx."""
     seen = statuses(
-        attacked, head("POST", MODELS, Content_Type="application/json", Transfer_Encoding="chunked"), chunks
+        impatient, head("POST", MODELS, Content_Type="application/json", Transfer_Encoding="chunked"), chunks
     )
     assert len(seen) == 1, seen
     assert 400 <= seen[0] < 500
 
 
 @pytest.mark.parametrize("host", ["a:b", ":a", "a:99999", "[::1", "a@b", "a/b", "", "\xff"])
-def test_a_host_of_any_form_is_served(attacked: Api, host: str) -> None:
+def test_a_host_of_any_form_is_served(impatient: Api, host: str) -> None:
     """The service is not told apart by its name, so a malformed one is at most the caller's error."""
     start = f"GET {MODELS}?limit=1 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("latin-1")
-    assert set(statuses(attacked, start)) <= {200, 400}
+    assert set(statuses(impatient, start)) <= {200, 400}
 
 
-def test_pipelined_requests_are_served_in_order(attacked: Api) -> None:
+def test_pipelined_requests_are_served_in_order(impatient: Api) -> None:
     """Requests that arrive together on one connection each get their own response."""
-    with RawConnection(attacked.url) as connection:
+    with RawConnection(impatient.url) as connection:
         for number in range(20):
             connection.send(head("GET", "/health/live", X_Correlation_ID=f"number-{number}"))
         for number in range(20):
@@ -123,9 +108,9 @@ def test_pipelined_requests_are_served_in_order(attacked: Api) -> None:
         "/static/" + "%ff" * 300,
     ],
 )
-def test_no_path_leaves_the_directory_of_static_files(attacked: Api, path: str) -> None:
+def test_no_path_leaves_the_directory_of_static_files(impatient: Api, path: str) -> None:
     """A path that climbs out of the directory, or that no file can have, is an unknown one."""
-    with RawConnection(attacked.url) as connection:
+    with RawConnection(impatient.url) as connection:
         response = connection.request("GET", path).response()
     assert (response.status, response.error["code"]) == (404, "NOT_FOUND")
     assert not INTERNAL.search(response.body)
@@ -134,11 +119,10 @@ def test_no_path_leaves_the_directory_of_static_files(attacked: Api, path: str) 
 FORGED = '{"level":"error","event":"forged"}'
 
 
-def test_nothing_that_a_caller_sends_forges_a_line_of_the_log(attacked: Api, log: Path) -> None:
+def test_nothing_that_a_caller_sends_forges_a_line_of_the_log(impatient: Api, log: Log) -> None:
     """Line breaks and JSON in every part of a request stay within strings of the log's own lines."""
-    logged = len(log.read_bytes())
     escaped = FORGED.replace('"', "%22").replace("{", "%7b").replace("}", "%7d")
-    with RawConnection(attacked.url) as connection:
+    with RawConnection(impatient.url) as connection:
         connection.request("GET", f"/%0a{escaped}%0a").response()
         connection.request("GET", f"{MODELS}?sort_by=%0a{escaped}").response()
         connection.request("GET", f"{MODELS}?%0a{escaped}=1").response()
@@ -148,9 +132,9 @@ def test_nothing_that_a_caller_sends_forges_a_line_of_the_log(attacked: Api, log
         body = json.dumps({"name": f"\n{FORGED}\n", f"\n{FORGED}": 1}).encode()
         connection.request("POST", MODELS, body, Content_Type="application/json").response()
     for sent in (f"FORGED\n{FORGED} / HTTP/1.1\r\n\r\n", f"GET /\r\n{FORGED}\r\n\r\n"):
-        statuses(attacked, sent.encode())
-    attacked.raw("GET", "/health/live")
-    lines = [json.loads(line) for line in log.read_bytes()[logged:].decode().splitlines()]
+        statuses(impatient, sent.encode())
+    impatient.raw("GET", "/health/live")
+    lines = log.lines()
     assert len(lines) >= 6
     assert {line["event"] for line in lines} == {"request"}
     assert {line["level"] for line in lines} == {"info"}
@@ -159,17 +143,17 @@ def test_nothing_that_a_caller_sends_forges_a_line_of_the_log(attacked: Api, log
 @pytest.mark.parametrize(
     "value", ["a\tb", "a" * 129, "\x80", "a b", 'a"b', "{}", "../..", "a;b", "\N{LATIN SMALL LETTER E WITH ACUTE}"]
 )
-def test_an_id_that_is_not_well_formed_is_replaced(attacked: Api, value: str) -> None:
+def test_an_id_that_is_not_well_formed_is_replaced(impatient: Api, value: str) -> None:
     """Nothing but a well-formed correlation id is echoed, in headers and in errors."""
-    with RawConnection(attacked.url) as connection:
+    with RawConnection(impatient.url) as connection:
         response = connection.request("GET", "/nothing", X_Correlation_ID=value).response()
     assert re.fullmatch("[0-9a-f]{32}", response.headers["x-correlation-id"])
     assert response.error["code"] == "NOT_FOUND"
 
 
-def test_no_value_of_a_caller_becomes_a_header(attacked: Api) -> None:
+def test_no_value_of_a_caller_becomes_a_header(impatient: Api) -> None:
     """A line break in a value that a response repeats, such as a list's links and a preflight, adds no header."""
-    with RawConnection(attacked.url) as connection:
+    with RawConnection(impatient.url) as connection:
         for path in (f"{MODELS}?limit=1&offset=1%0d%0aX-Injected:%201", f"{MODELS}?sort_by=%0d%0aX-Injected:%201"):
             assert "x-injected" not in connection.request("GET", path).response().headers
         response = connection.request(
@@ -196,10 +180,9 @@ PIECES = [
 ]
 
 
-def check_noise(api: Api, log: Path, seed: int, count: int) -> None:
+def check_noise(api: Api, log: Log, seed: int, count: int) -> None:
     """Send requests put together by chance."""
     chance = random.Random(seed)
-    logged = len(log.read_bytes())
     seen: Counter[int] = Counter()
     for _ in range(count):
         sent = b"".join(chance.choices(PIECES, k=chance.randint(1, 25)))
@@ -213,19 +196,18 @@ def check_noise(api: Api, log: Path, seed: int, count: int) -> None:
     assert seen[400] > count / 4, seen
     assert max(seen) < 500, (seed, seen)
     assert api.raw("GET", "/health/ready").status == 200
-    lines = [json.loads(line) for line in log.read_bytes()[logged:].decode().splitlines()]
-    assert {line["level"] for line in lines} <= {"info", "debug"}
+    assert log.problems() == []
     print(f"seed {seed}: {count} requests, responses {dict(sorted(seen.items()))}")
 
 
-def test_noise_is_the_callers_error(attacked: Api, log: Path) -> None:
+def test_noise_is_the_callers_error(impatient: Api, log: Log) -> None:
     """Whatever bytes arrive, no response is a 5xx, nothing is logged as an error, and the service stays ready."""
-    check_noise(attacked, log, seed=1, count=300)
+    check_noise(impatient, log, seed=1, count=300)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(2, 7))
-def test_noise_for_long(attacked: Api, log: Path, seed: int) -> None:
+def test_noise_for_long(impatient: Api, log: Log, seed: int) -> None:
     """The same with other seeds and 4,000 requests each."""
-    check_noise(attacked, log, seed=seed, count=4000)
+    check_noise(impatient, log, seed=seed, count=4000)
