@@ -1,4 +1,4 @@
-"""The command line: `order-generation serve`, `demo`, `simulator` and `plan`."""
+"""The command line: `order-generation serve`, `demo`, `simulator`, `plan`, `backup` and `restore`."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import click
 
+from app.commands.backup import backup, restore
 from app.errors.codes import CannotListen, InvalidSetting, InvalidSettings
 from app.plan.command import plan
 from app.settings import EMBEDDED
@@ -93,6 +94,8 @@ def simulator(
 
 
 cli.add_command(plan)
+cli.add_command(backup)
+cli.add_command(restore)
 
 
 def main() -> None:

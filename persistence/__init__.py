@@ -55,6 +55,7 @@ from persistence.rebalances.record import PortfolioRecord, record_of
 from persistence.sorting import ModelField, RebalanceField, SortKey
 
 if TYPE_CHECKING:
+    from persistence.backup import BackupFailed, back_up, restore_backup
     from persistence.connection_string import is_connection_string, unreadable_file
     from persistence.database import Database, open_database
     from persistence.idempotency import Answered, Claimed
@@ -64,6 +65,7 @@ __all__ = [
     "UNFINISHED_ORDER_STATES",
     "Answered",
     "Backlog",
+    "BackupFailed",
     "Change",
     "Claim",
     "Claimed",
@@ -105,13 +107,18 @@ __all__ = [
     "SortKey",
     "StorageLost",
     "VersionConflict",
+    "back_up",
     "is_connection_string",
     "open_database",
     "record_of",
+    "restore_backup",
     "unreadable_file",
 ]
 
 _NEEDS_CLIENT: Final = {
+    "BackupFailed": "persistence.backup",
+    "back_up": "persistence.backup",
+    "restore_backup": "persistence.backup",
     "Answered": "persistence.idempotency",
     "Claimed": "persistence.idempotency",
     "Database": "persistence.database",

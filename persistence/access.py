@@ -12,7 +12,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, Write
 
 from persistence.causes import no_response, unavailable
 from persistence.codec import Document
-from persistence.errors import DuplicatesFound, IndexConflict
+from persistence.errors import DatabaseUnavailable, DuplicatesFound, IndexConflict
 from persistence.indexes import INDEXES
 
 # Building an index of a large collection takes its time, and would start again from nothing if interrupted.
@@ -33,6 +33,7 @@ class Access:
         self._patience = patience
         self._applying: asyncio.Task[None] | None = None
         self._applied = False
+        self._index_fault: DatabaseUnavailable | None = None
         self._background: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -66,11 +67,14 @@ class Access:
         # Before every caller that waits for an attempt learns of its end, another may have begun the next attempt.
         done, _ = await asyncio.wait({applying}, timeout=seconds)
         if not done:
-            raise no_response(self.database.client, default="its indexes are not ready yet")
-        try:
-            applying.result()
-        except PyMongoError as error:
-            raise unavailable(error, self.database.client) from error
+            # A repeated attempt most likely fails like the last one.
+            raise self._index_fault or no_response(self.database.client, default="its indexes are not ready yet")
+        applying.result()
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether the driver knows of a server that accepts reads and writes."""
+        return self.database.client.topology_description.has_writable_server()
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start work that outlives the call that happens to start it, and therefore has no time limit of that call."""
@@ -86,18 +90,28 @@ class Access:
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _apply_indexes(self) -> None:
-        """Create the missing indexes; safe in many processes at once, and one round trip for each collection."""
-        with pymongo.timeout(_INDEX_SECONDS):
-            for collection, indexes in INDEXES.items():
-                try:
-                    await self.database[collection].create_indexes(list(indexes))
-                except OperationFailure as error:
-                    if error.code in _INDEX_CONFLICTS:
-                        raise IndexConflict(collection) from error
-                    if error.code == _DUPLICATE_KEY:
-                        raise DuplicatesFound(collection, _duplicate(error)) from error
-                    raise
+        try:
+            with pymongo.timeout(_INDEX_SECONDS):
+                await self._create_indexes()
+        except PyMongoError as error:
+            self._index_fault = unavailable(error, self.database.client)
+            raise self._index_fault from error
+        except DatabaseUnavailable as fault:
+            self._index_fault = fault
+            raise
         self._applied = True
+
+    async def _create_indexes(self) -> None:
+        """Create the missing indexes; safe in many processes at once, and one round trip for each collection."""
+        for collection, indexes in INDEXES.items():
+            try:
+                await self.database[collection].create_indexes(list(indexes))
+            except OperationFailure as error:
+                if error.code in _INDEX_CONFLICTS:
+                    raise IndexConflict(collection) from error
+                if error.code == _DUPLICATE_KEY:
+                    raise DuplicatesFound(collection, _duplicate(error)) from error
+                raise
 
 
 async def confirmed(error: PyMongoError | AttributeError, is_made: Callable[[], Awaitable[bool]]) -> bool:

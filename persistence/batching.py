@@ -1,4 +1,4 @@
-"""Calls that arrive while one is under way travel together in the next: one round trip for many requests."""
+"""Share one round trip between the calls that arrive while another is under way."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,26 +21,27 @@ class _Waiting[Item, Result](Struct, frozen=True):
 
 
 class Batching[Item, Result]:
-    """A function of one item, made of a function of many.
+    """A function of one item, built from a function of many items.
 
-    Alone, a call is made at once. Calls that come while one is under way wait for it, and are made together. No call
-    joins a round trip that began before it, so a read sees every write that was acknowledged before it was asked for.
-    A call that is cancelled before its turn is not made; one that is under way goes on to its end.
+    A single call is made at once. Calls that arrive while one is under way wait for it and are then made together. No
+    call joins a round trip that began before it, so a read sees every write that was acknowledged before the read was
+    requested. A call that is cancelled before its turn is not made; one that is under way runs to its end.
     """
 
     def __init__(self, together: Callable[[list[Item]], Awaitable[Sequence[Result | Exception]]]) -> None:
-        """Make it.
+        """Build the function of one item.
 
         Args:
-            together: makes up to 50 calls at once and gives the result of each, or what it raises, in their order. What
-                it raises itself, each of the calls raises; and DatabaseUnavailable, those that wait as well.
+            together: makes up to 50 calls at once and returns, in their order, the result of each or the exception it
+                raises. An exception of `together` itself is raised by each of the calls; DatabaseUnavailable also by
+                those that wait.
         """
         self._together = together
         self._waiting: list[_Waiting[Item, Result]] = []
         self._running: asyncio.Task[None] | None = None
 
     async def __call__(self, item: Item) -> Result:
-        """The result for one item."""
+        """Return the result for one item."""
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(item, answer, copy_context()))
         if self._running is None:

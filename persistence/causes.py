@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pymongo import AsyncMongoClient
-from pymongo.errors import ConfigurationError, ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.errors import ConfigurationError, ConnectionFailure, NotPrimaryError, OperationFailure, PyMongoError
 
 from persistence.errors import DatabaseUnavailable
 
@@ -18,12 +18,15 @@ _KINDS: Final = (
     (re.compile(r"No route|unreachable|Errno 113|Errno 101", re.IGNORECASE), "host unreachable"),
     (re.compile(r"timed out|timeout", re.IGNORECASE), "no response in time"),
 )
+_LONGEST: Final = 300
 _CONFIGURED: Final = re.compile(r" \(configured timeouts: [^)]*\)")
 
 
 def unavailable(error: PyMongoError, client: AsyncMongoClient[Any]) -> DatabaseUnavailable:
     """Describe a failure of the driver: a reason for callers, and a cause with hosts for the log."""
     match error:
+        case NotPrimaryError():
+            return DatabaseUnavailable("the server is not the primary", f"{_hosts(client)}: not the primary")
         case ConnectionFailure():
             return no_response(client, default=_kind(str(error)) or "connection lost")
         case OperationFailure(code=code) if code in _AUTHENTICATION_CODES:
@@ -32,7 +35,9 @@ def unavailable(error: PyMongoError, client: AsyncMongoClient[Any]) -> DatabaseU
         case OperationFailure() if error.timeout:
             return DatabaseUnavailable("no response in time", f"{_hosts(client)}: no response in time")
         case OperationFailure():
-            return DatabaseUnavailable(f"error {_named(error)}", f"{_hosts(client)}: error {_named(error)}: {error}")
+            return DatabaseUnavailable(
+                f"error {_named(error)}", f"{_hosts(client)}: error {_named(error)}: {str(error)[:_LONGEST]}"
+            )
         case ConfigurationError():
             return DatabaseUnavailable(_kind(str(error)) or "invalid configuration", str(error))
         case _:

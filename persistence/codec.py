@@ -1,4 +1,4 @@
-"""Between the service's values and BSON: the one place that knows Decimal128 and how a Struct becomes a document."""
+"""Conversion between the service's values and BSON: the only place that knows Decimal128 and the form of documents."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,7 +10,7 @@ from bson import CodecOptions, Decimal128, ObjectId
 from bson.codec_options import DatetimeConversion, TypeCodec, TypeRegistry
 
 type Document = dict[str, Any]
-"""A document as PyMongo takes and gives it; it does not leave this package."""
+"""A document as PyMongo accepts and returns it; it does not leave this package."""
 
 
 # Prices and targets repeat within and across rebalances, and PyMongo's conversions, in Python, cost more than all else
@@ -37,7 +37,7 @@ class _DecimalCodec(TypeCodec):
 
 
 def decimal_bytes(text: str) -> bytes:
-    """The 16 bytes of a Decimal128, exact to the last trailing zero.
+    """Return the 16 bytes of a Decimal128, exact to the last trailing zero.
 
     Args:
         text: a decimal as `str` writes it.
@@ -80,7 +80,7 @@ CODEC_OPTIONS: Final[CodecOptions[Document]] = CodecOptions(
 
 
 def to_document(value: msgspec.Struct) -> Document:
-    """The document that holds a Struct, under the Struct's encoded field names."""
+    """Return the document that holds a Struct, under the Struct's encoded field names."""
     return cast("Document", msgspec.to_builtins(value, builtin_types=(Decimal, datetime, ObjectId)))
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 
 class Position(Struct, frozen=True, rename="camel"):
-    """A security's place in a model; shares of the market value."""
+    """The target and drift band of a security in a model, as fractions of the market value."""
 
     security_id: str
     target: Decimal
@@ -30,7 +30,7 @@ class Model(Struct, frozen=True, rename="camel"):
 
 
 class ModelAction(StrEnum):
-    """What was done to a model."""
+    """The kind of change that was made to a model."""
 
     CREATED = "CREATED"
     REPLACED = "REPLACED"
@@ -43,7 +43,7 @@ class ModelAction(StrEnum):
 
 
 class Change(Struct, frozen=True):
-    """Who changes a model, what they do, and when."""
+    """Who changes a model, what the change is, and when it is made."""
 
     action: ModelAction
     at: datetime
@@ -51,7 +51,7 @@ class Change(Struct, frozen=True):
 
 
 class ModelContent(Struct, frozen=True, rename="camel"):
-    """What a model said at one version."""
+    """The content of a model at one version."""
 
     name: str
     positions: tuple[Position, ...]

@@ -1,8 +1,8 @@
-"""Idempotency keys: which request owns a key, and which rebalance answers it.
+"""Idempotency keys: which request owns a key, and which rebalance is its result.
 
-The owner's token is the id of the rebalance it is going to store. So a key whose owner died can be judged by what is
-in the database: if that rebalance is there, it is the answer; if not, it is given up for good before another request
-may start.
+The owner's token is the id of the rebalance that it will store. A key whose owner died is therefore resolved by what is
+in the database: if that rebalance exists, it is the result; if not, it is abandoned for good before another request may
+start.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ class Claimed(Struct, frozen=True):
 
 
 class Answered(Struct, frozen=True):
-    """The work was done before: this rebalance is the answer."""
+    """The work was done before, and this rebalance is its result."""
 
     rebalance_id: ObjectId
 
@@ -35,7 +35,7 @@ class Answered(Struct, frozen=True):
 class IdempotencyRepository:
     """Collection `idempotency_keys`; a key is forgotten 24 hours after its first use.
 
-    Every method raises DatabaseUnavailable where the database cannot be reached or does not answer in time.
+    Every method raises DatabaseUnavailable if the database fails.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class IdempotencyRepository:
         self._lease = lease
 
     async def claim(self, key: str, target: str, rebalance_id: ObjectId) -> Claimed | Answered:
-        """Takes the key for one request on one target; of many at once exactly one gets it.
+        """Claim the key for one request on one target; of many concurrent requests exactly one succeeds.
 
         Args:
             key: the client's.
@@ -84,19 +84,19 @@ class IdempotencyRepository:
         return Claimed(key, rebalance_id)
 
     async def complete(self, claim: Claimed) -> None:
-        """Makes the stored rebalance the key's answer."""
+        """Record the stored rebalance as the result of the key."""
         async with self._access():
             await self._keys.update_one(
                 {"_id": claim.key, "rebalanceId": claim.rebalance_id}, {"$unset": {"leaseUntil": ""}}
             )
 
     async def release(self, claim: Claimed) -> None:
-        """Frees the key: nothing was stored, and a retry may start at once."""
+        """Release the key: nothing was stored, and a retry may start at once."""
         async with self._access():
             await self._keys.delete_one({"_id": claim.key, "rebalanceId": claim.rebalance_id})
 
     async def _judge(self, key: str, target: str, rebalance_id: ObjectId) -> Claimed | Answered:
-        """What to make of a key that exists."""
+        """Decide about a key that exists."""
         found = await self._keys.find_one({"_id": key})
         if found is None:  # released or forgotten in this very moment
             return await self.claim(key, target, rebalance_id)

@@ -46,7 +46,7 @@ _LONGEST_WAIT_SECONDS: Final = 0.05
 class ModelRepository:
     """Collections `models` and `model_history`.
 
-    Every method raises DatabaseUnavailable where the database cannot be reached or does not answer in time.
+    Every method raises DatabaseUnavailable if the database fails.
     """
 
     def __init__(self, access: Access, unreadable: UnreadableDocuments) -> None:
@@ -58,7 +58,7 @@ class ModelRepository:
         self._touch: Batching[tuple[ObjectId, datetime], None] = Batching(self._touch_together)
 
     async def insert(self, model: Model, change: Change) -> None:
-        """Adds a model at its first version.
+        """Insert a model at its first version.
 
         Raises:
             DuplicateName: another model has its name.
@@ -80,7 +80,7 @@ class ModelRepository:
         await self._settle_if_possible(document)
 
     async def get(self, model_id: ObjectId) -> Model:
-        """The model.
+        """Return the model.
 
         Raises:
             ModelNotFound: there is none, or it was deleted.
@@ -131,7 +131,7 @@ class ModelRepository:
         return models
 
     async def replace(self, model: Model, change: Change) -> Model:
-        """Gives the model a new content if `model.version` is still its version.
+        """Replace the content of the model if `model.version` is still its version.
 
         A `last_rebalance_date` of None leaves the stored one; so does one before it, unless the stored one lies in the
         future, which cannot be true.
@@ -141,7 +141,7 @@ class ModelRepository:
 
         Raises:
             ModelNotFound: there is none, or it was deleted.
-            VersionConflict: somebody changed it first.
+            VersionConflict: another request changed it first.
             DuplicateName: another model has the new name.
         """
 
@@ -156,7 +156,7 @@ class ModelRepository:
         return await self._write(model.id, replaced, change, always=True)
 
     async def change(self, model_id: ObjectId, alter: Callable[[Model], Model], change: Change) -> Model:
-        """Changes the model as it is now, whatever its version, again and again until nobody came in between.
+        """Change the model as it is now, whatever its version; repeat until no other change came in between.
 
         Args:
             model_id: which.
@@ -169,7 +169,7 @@ class ModelRepository:
 
         Raises:
             ModelNotFound: there is none, or it was deleted.
-            VersionConflict: others came in between every time.
+            VersionConflict: other changes came in between every time.
             DuplicateName: another model has the new name.
         """
         return await self._write(model_id, alter, change, always=False)
@@ -179,7 +179,7 @@ class ModelRepository:
 
         Raises:
             ModelNotFound: there is none, or it was deleted.
-            VersionConflict: somebody changed it first.
+            VersionConflict: another request changed it first.
         """
         for attempt in count():
             try:
@@ -196,7 +196,7 @@ class ModelRepository:
         raise AssertionError
 
     async def touch_last_rebalance_date(self, model_id: ObjectId, date: datetime) -> None:
-        """Moves `last_rebalance_date` up to `date`, never back; not a change of version. A deleted model is left."""
+        """Move `last_rebalance_date` up to `date`, never back; the version stays. A deleted model is ignored."""
         await self._touch((model_id, date))
 
     async def history(self, model_id: ObjectId, *, offset: int = 0, limit: int) -> list[ModelHistoryEntry]:
@@ -269,7 +269,7 @@ class ModelRepository:
         raise AssertionError
 
     async def _compare_and_set(self, current: Model, fields: Document, entry: ModelHistoryEntry) -> Document | None:
-        """Sets `fields` and the audit entry if the model is still `current`; else None."""
+        """Set `fields` and the audit entry if the model is still `current`; otherwise return None."""
         unchanged = {
             "_id": current.id,
             "version": current.version,

@@ -1,4 +1,4 @@
-"""The orders a listing can be asked for, and their translation to ones that an index serves."""
+"""The orders of listings, and their translation to orders that an index serves."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -39,9 +39,9 @@ _UNIQUE: Final = frozenset({ModelField.MODEL_ID, ModelField.NAME})
 
 
 def sort_specification[Field: StrEnum](keys: Sequence[SortKey[Field]]) -> list[tuple[str, int]]:
-    """The total order that `keys` ask for, as short as it can be said.
+    """Return the total order that `keys` specify, without redundant fields.
 
-    Nothing after a unique field or a repeated one can matter. Ties are broken by `_id` in the direction of the last
+    A field after a unique one, or a repeated one, has no effect. Ties are broken by `_id` in the direction of the last
     key, so that one index serves an order and its reverse.
     """
     specification: dict[str, int] = {}

@@ -94,7 +94,7 @@ class Inspection:
         """Return the ids of unreadable documents."""
         if self._searching is None and time.monotonic() >= self._not_before:
             self._searching = self._access.in_background(self._search())
-        if self._searching is not None:
+        if self._searching is not None and self._access.is_reachable:
             await asyncio.wait({self._searching}, timeout=_WAIT_SECONDS)
         return self._found | self._noticed
 

@@ -45,7 +45,7 @@ def _end(mongod: subprocess.Popen[bytes], *, abruptly: bool) -> None:
 
 
 def keep(parent: int, doomed_directory: str, command: Sequence[str]) -> int:
-    """Runs `command` until it ends or `parent` does.
+    """Run `command` until it ends or `parent` does.
 
     Args:
         parent: process id of the one that mongod is for.

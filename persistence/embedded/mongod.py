@@ -54,7 +54,7 @@ class EmbeddedMongod(Struct, frozen=True):
     def start(
         data_directory: Path | None = None, *, replica_set: bool = True, parameters: Sequence[str] = ()
     ) -> Iterator["EmbeddedMongod"]:
-        """Runs a mongod for as long as the block lasts; it also ends when this process does, however that ends.
+        """Run a mongod until the block ends; it also ends when this process does, however that ends.
 
         Args:
             data_directory: keeps the data under it, a folder for each major version of mongod, since one cannot always
@@ -88,7 +88,7 @@ class EmbeddedMongod(Struct, frozen=True):
 
 
 def find_mongod(environment: Mapping[str, str]) -> Path:
-    """The mongod that EMBEDDED_MONGOD names, else one on the PATH, else the bundled one.
+    """Return the mongod that EMBEDDED_MONGOD names, else one on the PATH, else the bundled one.
 
     Raises:
         MongodUnavailable: there is none; the message says how to get one.
@@ -142,7 +142,7 @@ def _launch(
 
 
 def _free_port() -> int:
-    """A port that is free now; it may be lost to another program before mongod binds it, hence the attempts."""
+    """Return a port that is free now; it may be lost to another program before mongod binds it, hence the attempts."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -171,7 +171,7 @@ def _spawn(
 
 
 def _await_primary(keeper: subprocess.Popen[bytes], directory: Path, port: int, *, replica_set: bool) -> int | None:
-    """Waits until this mongod takes writes.
+    """Wait until this mongod accepts writes.
 
     Returns:
         None, or the exit status of a mongod that ended instead.
@@ -212,7 +212,7 @@ def _takes_writes(client: MongoClient[dict[str, object]], address: str, *, repli
 
 
 def _configure(client: MongoClient[dict[str, object]], address: str) -> None:
-    """Makes the server the only member of its replica set, at the address it has this time."""
+    """Make the server the only member of its replica set, at the address it has this time."""
     try:
         config = client.admin.command("replSetGetConfig")["config"]
     except OperationFailure as error:
@@ -237,7 +237,7 @@ def _stop(keeper: subprocess.Popen[bytes]) -> None:
 
 
 def _last_words(directory: Path) -> str:
-    """The first errors of mongod's last run in its log, whose lines are JSON with a severity."""
+    """Return the first errors of mongod's last run in its log, whose lines are JSON with a severity."""
     log = directory / "mongod.log"
     text = log.read_text(errors="replace") if log.exists() else ""
     last_run = text.rpartition("SERVER RESTARTED")[2].splitlines()

@@ -39,13 +39,13 @@ class RebalanceRemoval:
         self._sweeps = access.database[SWEEPS]
 
     async def remove_hidden(self, rebalance_id: ObjectId) -> None:
-        """Removes a rebalance whose header was hidden for that; the header last, so that it can be found until then."""
+        """Remove a rebalance whose header was hidden; the header last, so that it can be found until then."""
         async with self._access():
             await self._rebalances.delete_many({"_id": every_place(rebalance_id)})
             await self._rebalances.delete_one({"_id": rebalance_id, "hiddenSince": {"$exists": True}})
 
     async def abandon(self, rebalance_id: ObjectId) -> None:
-        """Gives up a rebalance that has no header, for good; one that has a header is left."""
+        """Abandon a rebalance that has no header, for good; one that has a header is not changed."""
         async with self._access():
             try:
                 # In the header's place, so that a writer that still lives cannot insert the header any more.
@@ -56,7 +56,7 @@ class RebalanceRemoval:
             await self._rebalances.delete_many({"_id": every_place(rebalance_id)})
 
     async def sweep(self, lease: timedelta) -> None:
-        """Removes what crashed processes left; nothing that is younger than `lease`."""
+        """Remove what crashed processes left; nothing that is younger than `lease`."""
         async with self._access():
             now = await server_time(self._access.database)
             before = now - lease
@@ -73,7 +73,7 @@ class RebalanceRemoval:
             await self._abandon_orphans(now + _FAR_AHEAD, _END_OF_TIME)
 
     async def _remove_marked(self) -> None:
-        """Removes what slow writers inserted after they were given up, or what whoever gave them up did not get to."""
+        """Remove portfolios of abandoned rebalances that were inserted later or that a removal did not reach."""
         async with self._access():
             found = self._rebalances.find(_MARKED, _ONLY_ID)
             removals = [DeleteMany({"_id": every_place(document["_id"])}) async for document in found]
@@ -155,7 +155,7 @@ class RebalanceRemoval:
 
 
 def every_place(rebalance_id: ObjectId, *, after: int = -1) -> Document:
-    """The range of `_id` that the portfolios of a rebalance lie in, so that the one index serves and orders them.
+    """Return the range of `_id` of the portfolios of a rebalance, which the index on `_id` serves and orders.
 
     Args:
         rebalance_id: of the rebalance.

@@ -54,7 +54,7 @@ _PAGE_ATTEMPTS: Final = 10
 class RebalanceRepository:
     """Collection `rebalances`.
 
-    Every method raises DatabaseUnavailable where the database cannot be reached or does not answer in time.
+    Every method raises DatabaseUnavailable if the database fails.
     """
 
     def __init__(self, access: Access, unreadable: UnreadableDocuments) -> None:
@@ -70,15 +70,15 @@ class RebalanceRepository:
 
     @asynccontextmanager
     async def storing(self, rebalance_id: ObjectId) -> AsyncIterator[RebalanceStorage]:
-        """Stores a rebalance: `add` every portfolio, then `finish`; a block left before that stores nothing.
+        """Store a rebalance: `add` every portfolio, then `finish`; a block left before that stores nothing.
 
-        `finish` raises StorageLost where the rebalance was given up meanwhile, or its id is in use.
+        `finish` raises StorageLost if the rebalance was abandoned meanwhile, or its id is in use.
         """
         storage = RebalanceStorage(self._inserts, rebalance_id)
         try:
             yield storage
         except DatabaseUnavailable:
-            # The caller is told without waiting for another time-out; the sweep removes what there is to remove.
+            # The caller learns of it without waiting for another timeout; the sweep removes what was stored.
             await storage.settle()
             raise
         except BaseException:
@@ -106,14 +106,14 @@ class RebalanceRepository:
     async def page(
         self, *, offset: int = 0, limit: int, sort: Sequence[SortKey[RebalanceField]] = _NEWEST_FIRST
     ) -> list[Rebalance]:
-        """Headers in the order of `sort`, ties by id."""
+        """Return headers in the order of `sort`, ties by id; unreadable ones are left out."""
         order = sort_specification(sort)
         one_direction = len({direction for _, direction in order}) == 1
         own = HEADERS_BY.get(order[0][0]) if one_direction and len(order) <= 2 else None
         return await self._headers({}, offset, limit, order, own or WHOLE_HEADERS)
 
     async def with_portfolios(self, portfolio_ids: Sequence[str], *, offset: int = 0, limit: int) -> list[Rebalance]:
-        """Headers of the rebalances that any of these portfolios was part of, newest first."""
+        """Return the headers of rebalances that included any of these portfolios, newest first."""
         chosen = {"portfolioIds": {"$in": list(portfolio_ids)}}
         return await self._headers(chosen, offset, limit, sort_specification(_NEWEST_FIRST), HEADERS_BY_PORTFOLIO)
 
@@ -305,14 +305,14 @@ class RebalanceRepository:
             return None
 
     async def abandon(self, rebalance_id: ObjectId) -> None:
-        """Gives up a rebalance that is not stored, for good; its writer, if it still lives, cannot store it any more.
+        """Abandon a rebalance that is not stored, for good; its writer, if still alive, can no longer store it.
 
-        A rebalance that is stored, or being deleted, is left as it is.
+        A rebalance that is stored, or being deleted, is not changed.
         """
         await self._removal.abandon(rebalance_id)
 
     async def sweep(self, lease: timedelta) -> None:
-        """Removes what crashed processes left half stored or half deleted; nothing that is younger than `lease`."""
+        """Remove what crashed processes left half stored or half deleted; nothing that is younger than `lease`."""
         await self._removal.sweep(lease)
 
     async def _headers(
@@ -347,7 +347,7 @@ class RebalanceRepository:
                 sort=order,
                 skip=offset,
                 limit=limit,
-                # To find the index out the server would try each of them, as far as to the page.
+                # Without a hint the server would try several indexes, each as far as the page.
                 hint=index,
             )
             documents = [document async for document in found]

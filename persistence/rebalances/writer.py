@@ -35,11 +35,11 @@ class Batch(Struct, frozen=True):
 
 
 class RebalanceInserts:
-    """The inserts that every rebalance takes.
+    """The inserts that all rebalances share.
 
     Attributes:
-        one: inserts a small batch, together with those of other rebalances; raises StorageLost where a document of it
-            is there already.
+        one: inserts a small batch, together with those of other rebalances; raises StorageLost if a document of it
+            exists already.
     """
 
     def __init__(self, access: Access) -> None:
@@ -48,7 +48,7 @@ class RebalanceInserts:
         self.one: Batching[Batch, None] = Batching(self.together)
 
     async def together(self, batches: Sequence[Batch]) -> list[StorageLost | None]:
-        """Inserts batches one after the other; gives for each what became of it.
+        """Insert batches one after the other, and return the outcome of each.
 
         The server stops at the first document that is there already. Batches before it are stored then, its own is
         lost, and those after it are sent again.
@@ -94,7 +94,7 @@ class RebalanceStorage:
         self.finished = False
 
     async def add(self, record: PortfolioRecord) -> None:
-        """Takes one portfolio, in any order of places; several tasks may add at once.
+        """Add one portfolio, in any order of places; several tasks may add at once.
 
         Raises:
             DatabaseUnavailable: as everywhere.
@@ -107,10 +107,10 @@ class RebalanceStorage:
             await self._insert()
 
     async def finish(self, header: Rebalance) -> None:
-        """Stores what is left and then the header, with which readers see the whole rebalance; after every `add`.
+        """Store the rest and then the header, with which readers see the whole rebalance; call it after every `add`.
 
         Raises:
-            StorageLost: it took so long that it was given up as abandoned, or the id is in use.
+            StorageLost: it took so long that it was abandoned, or the id is in use.
             ValueError: the header counts other portfolios than were added.
         """
         if sorted(self._portfolio_ids) != list(range(header.number_of_portfolios)):
@@ -123,7 +123,7 @@ class RebalanceStorage:
         self.finished = True
 
     async def settle(self) -> None:
-        """Waits until nothing is being inserted any more, which outlives a caller that was cancelled."""
+        """Wait for inserts that are still running, which outlive a cancelled caller."""
         await asyncio.gather(*self._inserting, return_exceptions=True)
 
     def _take(self, document: bytes) -> None:

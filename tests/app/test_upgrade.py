@@ -27,35 +27,35 @@ def upgraded(mongodb_url: str, environment: Environment, tmp_path: Path) -> Iter
 def test_every_response_has_the_values_that_the_earlier_release_returned(upgraded: Api) -> None:
     """Fields may be new; every field that the earlier release returned has the same value."""
     recorded = earlier_release.responses()
-    _assert_contains(upgraded.get("/models", sort_by="name").expect(200).body, recorded["models"])
+    assert_contains(upgraded.get("/models", sort_by="name").expect(200).body, recorded["models"])
     for model_id, history in recorded["histories"].items():
-        _assert_contains(upgraded.get(f"/model/{model_id}/history", limit=100).expect(200).body, history)
+        assert_contains(upgraded.get(f"/model/{model_id}/history", limit=100).expect(200).body, history)
     listing = upgraded.get("/rebalances", limit=100).expect(200).body
-    _assert_contains(listing, recorded["rebalances"])
+    assert_contains(listing, recorded["rebalances"])
     for rebalance in recorded["rebalances"]:
         rebalance_id = rebalance["rebalanceId"]
-        _assert_contains(upgraded.get(f"/rebalance/{rebalance_id}").expect(200).body, rebalance)
+        assert_contains(upgraded.get(f"/rebalance/{rebalance_id}").expect(200).body, rebalance)
     for path, proof in recorded["proofs"].items():
         rebalance_id, portfolio_id = path.split("/")
         shown = upgraded.get(f"/rebalance/{rebalance_id}/portfolio/{portfolio_id}/proof").expect(200).body
-        _assert_contains(shown, proof)
+        assert_contains(shown, proof)
     replayed = upgraded.call(
         "POST",
         f"/model/{recorded['idempotent']['target']}/rebalance",
         headers={"Idempotency-Key": recorded["idempotent"]["key"]},
     )
-    _assert_contains(replayed.expect(200).body, recorded["idempotent"]["body"])
+    assert_contains(replayed.expect(200).body, recorded["idempotent"]["body"])
 
 
-def _assert_contains(shown: Any, recorded: Any, path: str = "$") -> None:
+def assert_contains(shown: Any, recorded: Any, path: str = "$") -> None:
     """Compare recursively; objects may have more fields than were recorded."""
     if isinstance(recorded, dict):
         for name, value in recorded.items():
             assert name in shown, f"{path}.{name} is missing"
-            _assert_contains(shown[name], value, f"{path}.{name}")
+            assert_contains(shown[name], value, f"{path}.{name}")
     elif isinstance(recorded, list):
         assert len(shown) == len(recorded), path
         for index, (inner, value) in enumerate(zip(shown, recorded, strict=True)):
-            _assert_contains(inner, value, f"{path}[{index}]")
+            assert_contains(inner, value, f"{path}[{index}]")
     else:
         assert shown == recorded, path

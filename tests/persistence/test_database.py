@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -14,11 +15,13 @@ from msgspec.structs import replace
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from persistence import Database, DatabaseUnavailable, IndexConflict, PersistenceError, open_database, record_of
 from persistence.codec import Document
 from persistence.embedded import EmbeddedMongod
 from persistence.indexes import INDEXES
+from tests.conftest import wipe
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, change, model, models_of, portfolio, rebalance, security
 from tests.persistence.pod import Pod, ping
@@ -98,6 +101,38 @@ async def test_a_write_is_acknowledged_by_a_majority_and_its_journal(
     concerns = [command["writeConcern"] for command in commands if "writeConcern" in command]
     assert concerns
     assert all((concern["w"], concern["j"]) == ("majority", True) for concern in concerns)
+
+
+class Reads(CommandListener):
+    """Records the commands that read, with the read concern of each."""
+
+    def __init__(self) -> None:
+        self.concerns: list[tuple[str, object]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name in {"find", "aggregate", "distinct", "count"}:
+            self.concerns.append((event.command_name, event.command.get("readConcern", {}).get("level")))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Count for nothing."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Count for nothing."""
+
+
+async def test_every_read_sees_only_what_a_majority_has(server_url: str, database_name: str) -> None:
+    """Whatever the URL says, on a replica set and on a standalone server."""
+    reads = Reads()
+    url = f"{server_url}&readConcernLevel=local"
+    async with open_database(url, database_name, listeners=[reads]) as opened:
+        for call in _every_call(opened):
+            with suppress(PersistenceError):
+                await call()
+        await opened.sweep()
+    assert {command for command, _ in reads.concerns} == {"find", "aggregate"}
+    assert len(reads.concerns) > 20
+    assert {level for _, level in reads.concerns} == {"majority"}
+    await wipe(server_url, database_name)
 
 
 @pytest.mark.parametrize("url", ["", "http://localhost", "mongodb://", "mongodb://host:port"])
