@@ -181,7 +181,7 @@ class RebalanceHistoryController(Controller):
         trades = _trades(rebalance, database)
         if format == "csv" or (format is None and _prefers_csv(request)):
             response = await streamed(trades_as_csv(trades, dialect))
-            response.media_type = "text/csv; charset=utf-8"
+            response.media_type = "text/csv"
             response.headers["Content-Disposition"] = f'attachment; filename="trades-{rebalance.id}.csv"'
             return response
         return await streamed(array(encode(dialect.spell(trade)) async for block in trades for trade in block))

@@ -303,12 +303,14 @@ def _response_headers(status: str) -> Json:
 
 
 def _add_headers(operation: Json) -> None:
-    """Describe the headers of what was created, and of lists."""
+    """Describe the headers of what was created and of lists, and the file of trades."""
     responses = operation["responses"]
     if "201" in responses:
         responses["201"]["headers"]["Location"] = _ADDED_HEADERS["Location"]
     if operation["operationId"] in _LISTS:
         responses["200"]["headers"] |= {name: _ADDED_HEADERS[name] for name in ("X-Total-Count", "Link")}
+    if operation["operationId"] == "getRebalanceTrades":
+        responses["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
 
 
 def _show_answer(example: Json | None, operation: Json, dialect: Dialect) -> None:

@@ -293,3 +293,15 @@ def test_all_faults_of_an_optimization_are_named_at_once(api: Api) -> None:
         f"portfolios[2].{api.name('portfolioId')}",
         f"rules.{api.name('lotSize')}",
     }
+
+
+def test_trades_are_one_file_in_csv(api: Api, neighbours: Neighbours) -> None:
+    """The file of trades has its media type once, as documented, and a name."""
+    made = created(api, portfolios=[neighbours.portfolio()])
+    rebalance_id = api.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
+    response = api.get(f"/rebalance/{rebalance_id}/trades", format="csv").expect(200)
+    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert response.headers["Content-Disposition"] == f'attachment; filename="trades-{rebalance_id}.csv"'
+    described = api.raw("GET", "/docs/openapi.json").exact["paths"]
+    (operation,) = [item["get"] for name, item in described.items() if name.endswith("/trades")]
+    assert set(operation["responses"]["200"]["content"]) == {"application/json", "text/csv"}
