@@ -128,14 +128,6 @@ class ServiceClient:
             identify,
         )
 
-    async def post[T](self, path: str, body: bytes, *, expect: type[T], deadline: float | None) -> T:
-        """Return the response to a POST of JSON, which is repeated only if no connection could be established.
-
-        Raises:
-            ServiceError: no usable response; if `sent` is true, the service may have acted on the request.
-        """
-        return await self._call(Request("POST", path, {}, body, forwarded_headers.get()), expect, deadline)
-
     def count_as_failed(self, reason: str) -> None:
         """Count a failure for the circuit breaker that no call reports, such as a response that was not waited for."""
         error = ServiceError(self.name, Cause.TIMEOUT, reason)
@@ -156,6 +148,8 @@ class ServiceClient:
         before_body: Callable[[], None] | None = None,
     ) -> T:
         """Send a request that is never repeated, and return its response, decoded from JSON as `expect`.
+
+        It has a connection of its own, so no response to another request can be taken for its response.
 
         Args:
             method, path, params, body, expect: of the request.
@@ -192,7 +186,7 @@ class ServiceClient:
             wait = attempt.next_wait if error.retry_after is None else max(error.retry_after, SHORTEST_WAIT_SECONDS)
             if (
                 attempt.num > self._retries
-                or not _may_repeat(request, error)
+                or not error.retryable
                 or wait > min(LONGEST_WAIT_SECONDS, _left(deadline) - SHORTEST_ATTEMPT_SECONDS)
             ):
                 return False
@@ -297,12 +291,6 @@ def _raise(error: ServiceError) -> None:
 
 def _left(deadline: float | None) -> float:
     return math.inf if deadline is None else deadline - time.monotonic()
-
-
-def _may_repeat(request: Request, error: ServiceError) -> bool:
-    if request.method != "GET":
-        return error.retryable and not error.sent
-    return error.retryable
 
 
 def _circuit_reason(rejection: CircuitOpenError) -> str:

@@ -246,7 +246,7 @@ type Post = Callable[[str], Coroutine[Any, Any, ServiceError]]
 def post(make_client: MakeClient, no_waits: None) -> Post:
     async def failing(url: str) -> ServiceError:
         with pytest.raises(ServiceError) as raised:
-            await make_client(url, timeout_seconds=0.2).post("/orders", b"[]", expect=list[int], deadline=None)
+            await make_client(url, timeout_seconds=0.2).send_once("POST", "/orders", body=b"[]", expect=list[int])
         return raised.value
 
     return failing
@@ -273,20 +273,23 @@ async def test_a_post_that_timed_out_or_broke_off_is_not_repeated_because_it_may
         assert len(server.requests) == 1
 
 
-async def test_a_post_that_was_refused_a_connection_is_repeated_because_it_cannot_have_arrived(
+async def test_a_post_without_a_connection_was_certainly_not_sent(
     post: Post, notebook: Notebook, closed_port: str
 ) -> None:
+    """The caller decides when to send it again."""
     error = await post(closed_port)
     assert (error.cause, error.sent) == (Cause.CONNECTION, False)
-    assert notebook.outcomes == ["connection"] * 4
+    assert notebook.outcomes == ["connection"]
 
 
-async def test_a_post_is_not_repeated_against_an_open_breaker(
-    make_client: MakeClient, notebook: Notebook, closed_port: str, no_waits: None
+async def test_a_post_is_not_sent_while_the_circuit_is_open(
+    make_client: MakeClient, notebook: Notebook, closed_port: str
 ) -> None:
+    """Failed posts open the circuit like any request; then a post was certainly not sent."""
     client = make_client(closed_port, breaker_failures=2)
-    with pytest.raises(ServiceError) as raised:
-        await client.post("/orders", b"[]", expect=list[int], deadline=None)
-    assert (raised.value.cause, raised.value.sent) == (Cause.CIRCUIT_OPEN, False)
+    for cause in (Cause.CONNECTION, Cause.CONNECTION, Cause.CIRCUIT_OPEN):
+        with pytest.raises(ServiceError) as raised:
+            await client.send_once("POST", "/orders", body=b"[]", expect=list[int])
+        assert (raised.value.cause, raised.value.sent) == (cause, False)
     assert notebook.outcomes == ["connection"] * 2
     assert notebook.rejections == ["pricing"]
