@@ -10,7 +10,7 @@ from solver.files.problems import InvalidFile, shown
 from solver.files.records import is_footer
 from solver.files.table import HOLDINGS, Row, Table, find_table
 from solver.files.text import Text
-from solver.planning.columns import IDENTIFIERS, Role
+from solver.planning.columns import IDENTIFIERS, Role, unit_of
 from solver.planning.exact import EXACT, plain
 from solver.planning.labels import is_cash, is_certain_total, is_pending, is_total
 
@@ -209,7 +209,7 @@ def _holding(table: Table, row: Row, amounts: _Amounts, quantity: int) -> Holdin
         identified(table, row),
         shares,
         None if price is None else price.value(None),
-        _currency(table, row, price),
+        currency_in(table, row, price, table.column(Role.PRICE)),
         _account(table, row),
         _mismatch(shares, price, amounts.values.get(row.line)),
     )
@@ -223,7 +223,11 @@ def _check_price(table: Table, row: Row, price: Numeral) -> None:
         raise table.problem(f"the price must be above 0, is {shown(price.text)}", row, index)
 
 
-def _currency(table: Table, row: Row, numeral: Numeral | None) -> str | None:
+def currency_in(table: Table, row: Row, numeral: Numeral | None, index: int | None) -> str | None:
+    """Return the currency of an amount: that of the header of its column, of the row, or of the cell."""
+    unit = None if index is None else unit_of(table.headers[index])
+    if unit is not None:
+        return currency_of(unit)
     for index in table.roles.get(Role.CURRENCY, [])[:1]:
         if cell := row.record.cell(index):
             return currency_of(cell) or cell.upper()
@@ -268,7 +272,8 @@ def _cash(table: Table, row: Row, amounts: _Amounts) -> CashRow | None:
         raise table.problem(
             f"the cash is either {plain(quantity.value(None))} or {plain(price.value(None))}: state one amount", row
         )
-    return CashRow(amount, _currency(table, row, numeral), row.line, _account(table, row))
+    index = amounts.value_column(table) if numeral is value else table.column(Role.PRICE)
+    return CashRow(amount, currency_in(table, row, numeral, index), row.line, _account(table, row))
 
 
 def reject(table: Table, problem: str, line: int) -> InvalidFile:

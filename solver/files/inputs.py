@@ -80,6 +80,7 @@ class _Combination:
         self._note_unmatched(wanted, held)
         found = self._prices(held, wanted, hold_unpriced=hold_unpriced)
         money = self._cash(cash)
+        self._check_currencies()
         return Inputs(
             quantities={name: total(row.quantity for row in rows) for name, rows in held.items()},
             targets=wanted,
@@ -245,6 +246,18 @@ class _Combination:
                               " --prices, which apply")  # fmt: skip
         _require_one_currency(file, [*used, *((row.currency, row.line) for row in self.holdings.cash if row.amount)])
         return found
+
+    def _check_currencies(self) -> None:
+        """Compare the currency of the file of prices with that of the cash in the holdings."""
+        quoted = next((row.currency for row in self.prices.prices if row.currency), None) if self.prices else None
+        for row in self.holdings.cash:
+            if quoted and row.currency and row.amount and row.currency != quoted:
+                raise InvalidFile(
+                    self.holdings.table.file,
+                    f"the cash is in {shown(row.currency)}, but the prices are in {shown(quoted)}: state both in one"
+                    " currency",
+                    line=row.line,
+                )
 
     def _cash(self, stated: Decimal | None) -> Decimal:
         rows = self.holdings.cash

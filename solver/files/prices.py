@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from solver.files.holdings import _currency as currency_in
+from solver.files.holdings import currency_in
 from solver.files.identity import Identified, identified
 from solver.files.problems import shown
 from solver.files.records import is_footer
@@ -55,7 +55,7 @@ def read_prices(text: Text) -> Prices:
             raise table.problem(f'"{shown(numeral.text)}" is a percentage, not a price', row, index)
         if numeral.value(None) <= 0:
             raise table.problem(f"the price must be above 0, is {shown(numeral.text)}", row, index)
-        found.append(PriceRow(identified(table, row), numeral.value(None), currency_in(table, row, numeral)))
+        found.append(PriceRow(identified(table, row), numeral.value(None), currency_in(table, row, numeral, index)))
     if without:
         table.notes.append(f"{without} row{'s' if without > 1 else ''} without a price are left out")
     return Prices(table, tuple(found))

@@ -57,7 +57,8 @@ _HEADERS: dict[Role, str] = {
     Role.COST: "average cost, avg cost, average price, avg price, avg. price, cost price, purchase price, unit cost,"
     " cost basis per share, average cost basis, cost basis price, book price, open price, einstandskurs,"
     " average cost per share, avgcost, averagecost, avg cost/share, cost/share, cost per share, buy price, prix moyen,"
-    " pru, cost basis, cost basis total, costbasis, einstand, kaufkurs, average buy price, averageprice, avg unit cost,"
+    " pru, price paid, cost basis, cost basis total, costbasis, einstand, kaufkurs, average buy price, averageprice,"
+    " avg unit cost,"
     " avg. cost, cost, total cost, book cost, purchase cost, purchased price, average purchase price,"
     " cost basis money",
     Role.VALUE: "value, market value, mkt val, mkt val (market value), current value, total value, position value,"
@@ -117,9 +118,26 @@ def _known() -> dict[str, Role]:
 _KNOWN = _known()
 
 
+_UNIT = re.compile(r"(?<=\S)\s*(?:\bin )?[(\[]?(?P<unit>[$€£]|us\$|\b(?:usd|eur|gbp|chf|cad|aud|sek|jpy))[)\]]?$")
+
+
 def role_of(header: str) -> Role | None:
     """Return what a column means, by its header; None if it is not one of those known."""
     spelled = normalized(header)
+    return next((role for name in (spelled, _UNIT.sub("", spelled)) if (role := _role(name))), None)
+
+
+def unit_of(header: str) -> str | None:
+    """Return the currency that a header names, as it is written there; None if it names none.
+
+    >>> unit_of("Last Price $"), unit_of("Value in EUR"), unit_of("Price")
+    ('$', 'eur', None)
+    """
+    found = _UNIT.search(normalized(header))
+    return found["unit"] if found else None
+
+
+def _role(spelled: str) -> Role | None:
     return _KNOWN.get(spelled) or _KNOWN.get(spelled.replace(" ", ""))
 
 
@@ -143,7 +161,9 @@ def is_transactions(roles: Mapping[Role, list[int]]) -> bool:
     """Whether columns describe trades: each row has a direction, or a date and what only a trade has."""
     if Role.ACTION in roles:
         return True
-    return Role.DATE in roles and Role.TRADE_DETAIL in roles
+    # A position may have the date of its purchase, next to what it cost and what it is worth now.
+    is_position = Role.COST in roles and Role.PRICE in roles
+    return Role.DATE in roles and Role.TRADE_DETAIL in roles and not is_position
 
 
 def has_percent_sign(header: str) -> bool:

@@ -221,3 +221,20 @@ def write(path: Path, content: str) -> Path:
     """Write a file and return its path."""
     path.write_text(content)
     return path
+
+
+def test_units_in_headers_are_currencies(tmp_path: Path) -> None:
+    """A header with a currency has the same meaning as one without, and its prices are in that currency."""
+    held = "Symbol,Last Price $,Quantity,Price Paid $,Value $\nAAA,10.00,100,8.00,1000.00\nBBB,20.00,50,9.00,1000.00\n"
+    assert trades(tmp_path, held, TARGETS) == {"BBB": "-10"}
+    held = "symbol,quantity,price (EUR),currency\nAAA,100,10,USD\nBBB,50,20,EUR\n"
+    assert trades(tmp_path, held, TARGETS) == {"BBB": "-10"}
+    error = rejection(tmp_path, held + "Cash,500,,\n", TARGETS, prices="symbol,price USD\nAAA,10\nBBB,20\n")
+    assert "the prices are in USD" in error
+
+
+def test_positions_with_a_date_of_purchase_are_holdings(tmp_path: Path) -> None:
+    """A list that has what each position cost and what it is worth is no list of transactions."""
+    held = "Symbol,Current Price,Date,Time,Trade Date,Purchase Price,Quantity,Commission\n"
+    held += "AAA,10,2026/11/20,16:00,20250102,8,100,0\nBBB,20,2026/11/20,16:00,20250102,9,50,0\n"
+    assert trades(tmp_path, held, TARGETS) == {"BBB": "-10"}
