@@ -47,7 +47,7 @@ class Result(Struct, frozen=True):
 
 
 class Relaxed(Struct, frozen=True):
-    """What is known if cash can be moved freely within chains.
+    """What is known if cash can be freed in any amount within chains.
 
     Attributes:
         bound: no choice costs less, unless it is no better than the ceiling.
@@ -150,15 +150,14 @@ class Programme:
         return Result(self._trades, self._base - self._best, complete, self._work)
 
     def relax_lots(self, deadline: float, max_states: int, max_work: int) -> "Relaxed | None":
-        """Decide only the chains, as if cash could be moved within any chain in any amount at its best slope.
+        """Decide chains and further lots, as if cash could be freed within any chain in any amount at the best slope.
 
         With a fee per order this is far sharper than the relaxation that takes parts of orders. Use a programme once.
 
         Returns:
             The least cost by this relaxation, and the chains that reach it or come close; None at a limit.
         """
-        ups, downs = self._lot_slopes()
-        self._ups = [_extreme([one for one in (slope, ups) if one is not None], steepest=True) for slope in self._ups]
+        downs = self._least_steep_lot()
         self._downs = [
             _extreme([one for one in (slope, downs) if one is not None], steepest=False) for slope in self._downs
         ]
@@ -176,15 +175,14 @@ class Programme:
             self._base - int(hopes[order[0]]), [self._chains(index) for index in order[:CANDIDATES]], self._work
         )
 
-    def _lot_slopes(self) -> tuple[Slope | None, Slope | None]:
-        """The steepest step to more cash and the least steep to less within any chain."""
-        ups, downs = [], []
+    def _least_steep_lot(self) -> Slope | None:
+        """The least steep step to less cash within any chain."""
+        downs = []
         for offer in self._offers:
             for chain in offer.chains:
-                at = chain.nearest
-                ups += [(one.cost - two.cost, two.cash - one.cash) for one, two in pairwise(chain.points[at:])]
-                downs += [(one.cost - two.cost, two.cash - one.cash) for one, two in pairwise(chain.points[: at + 1])]
-        return _extreme(ups, steepest=True), _extreme(downs, steepest=False)
+                points = chain.points[: chain.nearest + 1]
+                downs += [(one.cost - two.cost, two.cash - one.cash) for one, two in pairwise(points)]
+        return _extreme(downs, steepest=False)
 
     def _chains(self, index: int) -> list[int]:
         """The chains of all menus in a partial choice."""
@@ -192,7 +190,7 @@ class Programme:
         chains = [0] * len(self._offers)
         for offer in self._offers:
             for chain in offer.chains:
-                if chain.points[chain.nearest].trade == trades[offer.owner]:
+                if chain.points[0].trade <= trades[offer.owner] <= chain.points[-1].trade:
                     chains[offer.owner] = chain.number
         return chains
 
@@ -211,7 +209,8 @@ class Programme:
         for _, _, at, some in chains:
             slopes += [(one.cost - two.cost, two.cash - one.cash) for one, two in pairwise(some[at:])]
             slopes += [(two.cost - one.cost, one.cash - two.cash) for one, two in pairwise(some[: at + 1])]
-        ups = [slope for slope in slopes if slope[1] > 0]
+        # Room does not have to be used: a step that saves nothing is no bound.
+        ups = [(saving, cash) for saving, cash in slopes if cash > 0 and saving > 0]
         downs = [(-saving, -cash) for saving, cash in slopes if cash < 0]
         up, down = _extreme(ups, steepest=True), _extreme(downs, steepest=False)
         return _Offer(
@@ -255,7 +254,9 @@ class Programme:
                 np.arange(count),
                 np.full(count, point.trade, dtype=np.int64 if abs(point.trade) < INT64_LIMIT else object),
             )
-            for count_of_lots, cash, saving in self._moves(chain, spare - chain.loss) if lots else ():
+            for count_of_lots, cash, saving in self._moves(chain, spare - chain.loss):
+                if count_of_lots < 0 and not lots:
+                    continue
                 part = self._doubled(part, count_of_lots, cash, saving, position)
                 if len(part[0]) > max_states:
                     return False
