@@ -1,6 +1,5 @@
 """Compares what the solver returns for a book with rules with the one right outcome that a judge found."""
 
-from decimal import Decimal
 from fractions import Fraction
 
 from solver import (
@@ -60,9 +59,9 @@ def assert_reasons(outcome: Infeasible, rules: Rules, right: NoOutcome) -> None:
         (shortfall,) = outcome.reasons
         assert isinstance(shortfall, CashShortfall)
         assert Fraction(shortfall.missing) == right.missing
-        used = shortfall.minimum_cash + shortfall.withdrawal + shortfall.fees
-        used += sum((minimum.value for minimum in shortfall.minimums), Decimal(0))
+        values = [minimum.value for minimum in shortfall.minimums]
+        used = sum(map(Fraction, (shortfall.minimum_cash, shortfall.withdrawal, shortfall.fees, *values)), Fraction(0))
         assert shortfall.withdrawal == rules.withdrawal
-        assert used - outcome.market_value - rules.withdrawal == shortfall.missing
+        assert used - Fraction(outcome.market_value) - Fraction(rules.withdrawal) == right.missing
         assert {locked.security_id: locked.restraint for locked in shortfall.locked} == right.locked
     assert ("PREFERRED" in outcome.message) == right.preferred_helps, outcome.message
