@@ -1,10 +1,11 @@
 """Liveness and readiness, as a cluster's probes ask for them."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from litestar import Controller, Response, get
+from litestar import Controller, Request, Response, get
 from msgspec import Struct
 
+from app.http.framework import ExactResponse
 from app.http.responses import answers
 from app.operations.readiness import Readiness
 
@@ -46,7 +47,7 @@ class HealthController(Controller):
         summary="Can the service take requests?",
         responses=answers(ReadyDTO, 503, "The database or the solvers are unavailable."),
     )
-    async def ready(self, readiness: Readiness) -> Response[ReadyDTO]:
+    async def ready(self, readiness: Readiness, request: Request[Any, Any, Any]) -> Response[ReadyDTO]:
         """Return 503 while the database or the solver processes are unavailable."""
         state = readiness.state()
         body = ReadyDTO(
@@ -56,7 +57,9 @@ class HealthController(Controller):
             solvers=_word(state.solvers),
             upstreams=dict(state.upstreams),
         )
-        return Response(body, status_code=200 if body.status == "UP" else 503)
+        # The class of the dialect, as a response that a handler builds is not converted.
+        response_class = request.app.response_class or ExactResponse
+        return response_class(body, status_code=200 if body.status == "UP" else 503)
 
 
 def _word(up: bool) -> Literal["UP", "DOWN"]:

@@ -305,3 +305,12 @@ def test_trades_are_one_file_in_csv(api: Api, neighbours: Neighbours) -> None:
     described = api.raw("GET", "/docs/openapi.json").exact["paths"]
     (operation,) = [item["get"] for name, item in described.items() if name.endswith("/trades")]
     assert set(operation["responses"]["200"]["content"]) == {"application/json", "text/csv"}
+
+
+@pytest.mark.parametrize("route", ["/health/live", "/health/ready", "/version"])
+def test_service_endpoints_spell_names_in_the_dialect(api: Api, route: str) -> None:
+    """Names of every response are those of the dialect, and the keys are those that the API document has."""
+    body = api.raw("GET", route).expect(200).exact
+    document = api.raw("GET", "/docs/openapi.json").exact
+    reference = document["paths"][route]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    assert list(body) == list(document["components"]["schemas"][reference.rpartition("/")[2]]["properties"])
