@@ -24,7 +24,7 @@ from app.orders.schemas import OrdersRequest, OrderSubmissionDTO, PortfolioOrder
 from app.orders.sweep import OrderSweep
 from app.orders.telemetry import OrderObserver
 from app.orders.trades import Costs, planned_orders
-from persistence import Claim, Database, OrderPlan, Rebalance, RebalancedPortfolio
+from persistence import Claim, Database, DatabaseUnavailable, OrderPlan, Rebalance, RebalancedPortfolio
 
 INSERTED_ORDERS: Final = 2000
 """Orders of one insert: half a megabyte, which the database stores well within its time limit."""
@@ -107,9 +107,19 @@ class OrderSubmission:
         if request.submit:
             await self._database.orders.request_submission(rebalance_id, requested)
         self._observer.requested(str(rebalance_id), len(requested), user, submit=request.submit)
-        await self._wait(rebalance_id)
+        recorded = await self._requested_state(rebalance_id, requested)
+        if not recorded.unfinished and not request.submit:
+            return recorded
+        try:
+            await self._wait(rebalance_id)
+            return await self._requested_state(rebalance_id, requested)
+        except DatabaseUnavailable:
+            # The plan is stored and continues by itself, so the call has succeeded.
+            return recorded
+
+    async def _requested_state(self, rebalance_id: ObjectId, requested: Sequence[str]) -> OrderState:
         state = await self.state(rebalance_id, requested)
-        assert state is not None
+        assert state is not None, "a requested portfolio is always shown"
         return state
 
     async def get(self, rebalance_id: ObjectId) -> OrderState:

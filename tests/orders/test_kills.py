@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -124,6 +125,31 @@ def test_a_process_that_stands_still_while_it_sends_does_not_repeat_what_another
         frozen.resume()
     check_created(state, control.orders(portfolio))
     assert control.calls(POST) == 1
+
+
+def test_a_database_that_fails_after_the_plan_was_stored_does_not_fail_the_call(
+    around: Surroundings, service: KillableService
+) -> None:
+    """The call returns the orders as they were recorded, and they continue when the database is back."""
+    control = around.order_service
+    control.heal()
+    control.forget_calls()
+    portfolio = control.portfolio(sells=SELLS)
+    with around.service(ORDER_RESPONSE_SECONDS="20") as patient:
+        rebalance_id = patient.api.rebalance([portfolio], control.world)
+        control.inject(OrderFault(delay_seconds=HELD_SECONDS))
+        with ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(patient.api.send, rebalance_id)
+            until = time.monotonic() + 20
+            while not control.orders(portfolio):
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            around.mongod.kill()
+            response = sending.result()
+            around.mongod.restart()
+        assert (response.status_code, response.json()["total"]) == (202, SELLS + BOUGHT)
+        control.heal()
+        check_created(patient.api.finished(rebalance_id, 40), control.orders(portfolio))
 
 
 def test_many_callers_and_a_killed_worker_send_each_order_once(around: Surroundings, service: KillableService) -> None:
