@@ -159,10 +159,12 @@ class OrderRepository:
         return found is not None
 
     async def due(self, limit: int) -> tuple[list[str], float | None]:
-        """Return the ids of plans that are due, and in how many seconds the next one will be; None for never."""
+        """Return the ids of due plans that nobody works on, and the seconds until the next is due; None for never."""
         async with self._access():
             now = await self._now()
-            found = self._plans.find({"due": {"$lte": now}, **_NO_DRAFT}, {"_id": True}, sort=[("due", 1)], limit=limit)
+            # A plan that another process works on would be found, and refused, again and again.
+            free = {"due": {"$lte": now}, **_NO_DRAFT, "$expr": _LEASE_EXPIRED}
+            found = self._plans.find(free, {"_id": True}, sort=[("due", 1)], limit=limit)
             ids = [document["_id"] async for document in found]
             following = await self._plans.find_one({"due": {"$gt": now}, **_NO_DRAFT}, {"due": True}, sort=[("due", 1)])
         return ids, None if following is None else (following["due"] - now).total_seconds()

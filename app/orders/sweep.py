@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 _CLOSING_SECONDS: Final = 15.0
 _PAUSE_SECONDS: Final = 1.0
+_SHORTEST_WAIT_SECONDS: Final = 0.01
+_FOUND: Final = 50
+"""Due plans that are found by one query and then worked on one after the other."""
 
 
 class OrderSweep:
@@ -55,6 +58,7 @@ class OrderSweep:
         self._sweep_seconds = limits.sweep.total_seconds()
         self._woken = asyncio.Event()
         self._working: dict[str, asyncio.Task[None]] = {}
+        self._found: list[str] = []
         self._next_probe = 0.0
         self._next_report = 0.0
 
@@ -97,15 +101,15 @@ class OrderSweep:
             self._observer.backlog(await self._repository.backlog())
             self._next_report = time.monotonic() + self._sweep_seconds
         free = self._free()
-        if free > 0:
-            due, following = await self._repository.due(limit=4 * self._limits.concurrency + len(self._working))
-            waiting = [plan_id for plan_id in due if plan_id not in self._working]
+        if free > 0 and not self._found:
+            due, following = await self._repository.due(limit=_FOUND + len(self._working))
+            self._found = [plan_id for plan_id in due if plan_id not in self._working]
             # Processes that look at the same time would otherwise compete for the same plans.
-            random.shuffle(waiting)
-            for plan_id in waiting[:free]:
-                self._start(plan_id)
+            random.shuffle(self._found)
             if following is not None:
-                wait = min(wait, max(following, 0.01))
+                wait = min(wait, max(following, _SHORTEST_WAIT_SECONDS))
+        for _ in range(min(free, len(self._found))):
+            self._start(self._found.pop())
         with suppress(TimeoutError):
             async with asyncio.timeout(wait):
                 await self._woken.wait()

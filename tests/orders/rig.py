@@ -145,9 +145,10 @@ class OrderingService:
         """Request the orders of a rebalance."""
         return self.call("POST", f"/rebalance/{rebalance_id}/orders", body, **headers)
 
-    def metrics(self) -> str:
-        """Return the service's metrics."""
-        return httpx.get(f"{self.url}/metrics").raise_for_status().text
+    def metric(self, name: str) -> float:
+        """Return the value of one of the service's metrics, by its name with labels."""
+        lines = httpx.get(f"{self.url}/metrics").raise_for_status().text.splitlines()
+        return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")))
 
     def state(self, rebalance_id: str) -> Json:
         """Return the state of the orders of a rebalance."""

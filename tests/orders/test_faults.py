@@ -93,7 +93,13 @@ FAILING_QUERIES: dict[str, Fault] = {
 }
 
 
-@pytest.mark.parametrize("query", FAILING_QUERIES.values(), ids=FAILING_QUERIES)
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param(query, id=name, marks=[pytest.mark.slow] if name in {"500", "empty"} else [])
+        for name, query in FAILING_QUERIES.items()
+    ],
+)
 def test_nothing_is_sent_again_while_the_query_fails(
     service: OrderingService, order_service: OrderServiceControl, query: Fault
 ) -> None:
@@ -110,7 +116,7 @@ def test_nothing_is_sent_again_while_the_query_hangs(
 
 
 def test_an_order_that_appears_after_its_replacement_is_shown_as_a_duplicate(
-    service: OrderingService, order_service: OrderServiceControl
+    service: OrderingService, portal: OrderingService, order_service: OrderServiceControl
 ) -> None:
     """The Order Service's late order is not counted as created again; it is counted, and its id is shown."""
     portfolio = order_service.portfolio()
@@ -124,9 +130,13 @@ def test_an_order_that_appears_after_its_replacement_is_shown_as_a_duplicate(
     for order in state["portfolios"][0]["orders"]:
         assert order["orderId"] in late
         assert "Duplicated in the Order Service as" in order["message"]
-    assert 'order_generation_orders_total{outcome="duplicate"} 4.0' in service.metrics()
+    # Either service may have found them.
+    assert (
+        sum(each.metric('order_generation_orders_total{outcome="duplicate"}') for each in (service, portal)) == BOUGHT
+    )
 
 
+@pytest.mark.slow
 def test_an_order_that_is_proven_absent_five_times_is_refused(
     service: OrderingService, order_service: OrderServiceControl
 ) -> None:
