@@ -7,8 +7,8 @@ from typing import ClassVar, Self
 
 from app.errors.codes import ErrorCode, OrderGenerationError
 
-MEMORY_BYTES = 16 * 1024 * 1024
-"""Of one body, a thousand portfolios of 50 positions; a larger one is kept in a temporary file."""
+MEMORY_BYTES = 20 * 1024 * 1024
+"""Of one body, a thousand portfolios of 50 positions (17.5 MB); a larger one is kept in a temporary file."""
 TOTAL_MEMORY_BYTES = 32 * 1024 * 1024
 """Of all bodies; those that follow are kept in temporary files."""
 TOTAL_DISK_BYTES = 512 * 1024 * 1024
