@@ -27,7 +27,7 @@ QUERY_SECONDS: Final = 10.0
 """A query is repeated anyway; a silent Order Service must not hold it up for as long as a post may take."""
 
 _ORDERS: Final = "/api/v1/orders"
-_NEW: Final = 1
+_NEW: Final = (1, "NEW")
 _OVERLOAD: Final = "temporarily overloaded"
 _NO_RESULTS: Final = "No orders to process"
 _NOTHING_CREATED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
@@ -109,18 +109,29 @@ class PostResult(Struct, frozen=True):
 
 
 class FoundOrder(Struct, frozen=True):
-    """An order that exists in the Order Service; `submitted` if it is past NEW or has a trade order."""
+    """An order that exists in the Order Service; `submitted` if it is past NEW or has a trade order.
+
+    Attributes:
+        order_type: None for a type that this service does not send.
+    """
 
     order_id: int
     portfolio_id: str
-    order_type_id: int
+    order_type: OrderType | None
     security_id: str
     quantity: Decimal
     submitted: bool
 
 
-class _Id(Struct, frozen=True):
-    id: int
+class _Reference(Struct, frozen=True):
+    """A nested status or order type."""
+
+    id: int | None = None
+    abbreviation: str | None = None
+
+    def is_(self, number: int, abbreviation: str) -> bool:
+        """Return whether this is the row with this number, which may be named by its abbreviation alone."""
+        return self.abbreviation == abbreviation if self.id is None else self.id == number
 
 
 class _SecurityId(Struct, frozen=True, rename="camel"):
@@ -133,9 +144,9 @@ class _PortfolioId(Struct, frozen=True, rename="camel"):
 
 class _Details(Struct, frozen=True, rename="camel"):
     id: int
-    status: _Id
+    status: _Reference
     portfolio: _PortfolioId
-    order_type: _Id
+    order_type: _Reference
     security: _SecurityId
     quantity: Decimal
     order_timestamp: Moment
@@ -253,10 +264,10 @@ def _found(row: _Details) -> FoundOrder:
     return FoundOrder(
         order_id=row.id,
         portfolio_id=row.portfolio.portfolio_id,
-        order_type_id=row.order_type.id,
+        order_type=next((each for each in OrderType if row.order_type.is_(each, each.name)), None),
         security_id=row.security.security_id,
         quantity=row.quantity,
-        submitted=row.status.id != _NEW or row.trade_order_id is not None,
+        submitted=not row.status.is_(*_NEW) or row.trade_order_id is not None,
     )
 
 
@@ -330,7 +341,7 @@ def _is_about(row: _Details, order: Order, order_id: int) -> bool:
         row.id == order_id
         and row.portfolio.portfolio_id == order.portfolio_id
         and row.security.security_id == order.security_id
-        and row.order_type.id == order.order_type
+        and row.order_type.is_(order.order_type, order.order_type.name)
         and row.quantity == order.quantity
         and row.order_timestamp == order.order_timestamp
     )

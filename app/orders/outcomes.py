@@ -58,7 +58,7 @@ def _matching(plan: OrderPlan, order: PlannedOrder, found: Sequence[FoundOrder])
         for row in found
         if row.portfolio_id == plan.portfolio_id
         and row.security_id == order.security_id
-        and row.order_type_id == OrderType[order.side]
+        and row.order_type == OrderType[order.side]
         and row.quantity == order.quantity
     )
 

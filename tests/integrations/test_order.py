@@ -221,12 +221,27 @@ async def test_the_orders_of_a_post_are_found_by_its_timestamp(make_client: Make
         await orders.post([other], before_body=send)
         await orders.submit([2], before_body=send)
         assert await orders.find(TIMESTAMP) == (
-            FoundOrder(1, PORTFOLIO, 1, APPLE, Decimal("12.5"), submitted=False),
-            FoundOrder(2, PORTFOLIO, 2, APPLE, Decimal("12.5"), submitted=True),
+            FoundOrder(1, PORTFOLIO, OrderType.BUY, APPLE, Decimal("12.5"), submitted=False),
+            FoundOrder(2, PORTFOLIO, OrderType.SELL, APPLE, Decimal("12.5"), submitted=True),
         )
         assert await orders.find(TIMESTAMP.replace(microsecond=123459)) == ()
 
     await simulated(make_client, check)
+
+
+async def test_status_and_type_may_be_named_by_their_abbreviation(make_client: MakeClient) -> None:
+    """A nested row without an id is recognised by its abbreviation; a type that is not sent here is not one of ours."""
+    row = {
+        "id": 7, "portfolio": {"portfolioId": PORTFOLIO}, "security": {"securityId": APPLE}, "quantity": "12.5",
+        "orderTimestamp": "2026-11-27T13:23:37.123457Z",
+    }  # fmt: skip
+    rows = [
+        row | {"status": {"abbreviation": "NEW"}, "orderType": {"abbreviation": "SELL"}},
+        row | {"status": {"abbreviation": "SENT"}, "orderType": {"id": 3, "abbreviation": "SHORT"}},
+    ]
+    async with serving(responding(200, {"content": rows, "pagination": {"totalElements": 2}})) as server:
+        found = await Orders(make_client(server.url)).find(TIMESTAMP)
+    assert [(each.order_type, each.submitted) for each in found] == [(OrderType.SELL, False), (None, True)]
 
 
 @pytest.mark.parametrize(
