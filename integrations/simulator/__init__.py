@@ -29,6 +29,7 @@ from integrations.simulator.faults.kinds import (
     OrderFault,
     OrderResponse,
     Refuse,
+    Repeat,
     Reset,
     SlowBody,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "OrderFault",
     "OrderResponse",
     "Refuse",
+    "Repeat",
     "Reset",
     "Service",
     "Simulator",

@@ -43,6 +43,7 @@ Faults, tried in order; delays add to what follows, of the others the first that
   {"fault":"hang"}                                     never reply
   {"fault":"hang-mid-body"}                            never send the second half of the body
   {"fault":"slow-body","bytes_per_second":100}
+  {"fault":"repeat","seconds":0.1}                     send the response, and its bytes once more after 0.1 s
   {"fault":"reset","mid_body":true}                    reset the connection, before the reply or in its middle
   {"fault":"refuse"}                                   close the port and every connection
   {"fault":"garbage","kind":KIND}                      empty, html, truncated-json, wrong-types, wrong-shape, deep,

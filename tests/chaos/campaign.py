@@ -20,6 +20,7 @@ from integrations.simulator import (
     Hang,
     HangMidBody,
     Refuse,
+    Repeat,
     Reset,
     Service,
     SlowBody,
@@ -181,7 +182,9 @@ class Campaign:
         chance = self._chance
         rate = chance.choice((0.05, 0.2, 0.5, 1.0))
         calls, pause = chance.choice(((None, 0), (None, 0), (1, 3), (3, 10), (6, 6)))
-        match chance.choice(("delay", "status", "hang", "half", "slow", "reset", "half reset", "garbage", "refuse")):
+        match chance.choice(
+            ("delay", "status", "hang", "half", "slow", "repeat", "reset", "half reset", "garbage", "refuse")
+        ):
             case "delay":
                 return Delay(seconds=0, up_to=chance.choice((0.1, 0.5, 2.0)), rate=rate)
             case "status":
@@ -198,6 +201,8 @@ class Campaign:
                 return Reset(rate=rate, calls=calls, pause=pause)
             case "half reset":
                 return Reset(mid_body=True, rate=rate, calls=calls, pause=pause)
+            case "repeat":
+                return Repeat(seconds=chance.choice((0.001, 0.05, 0.5)), rate=rate)
             case "refuse":
                 return Refuse()
             case _:

@@ -14,6 +14,7 @@ from integrations.simulator import (
     Hang,
     HangMidBody,
     Refuse,
+    Repeat,
     Reset,
     Service,
     SlowBody,
@@ -58,6 +59,8 @@ ANY_SERVICE = (
     Scenario("wrong types", Garbage(kind=GarbageKind.WRONG_TYPES), "bad_payload"),
     Scenario("wrong shape", Garbage(kind=GarbageKind.WRONG_SHAPE), "bad_payload"),
     Scenario("deep nesting", Garbage(kind=GarbageKind.DEEP), "bad_payload"),
+    Scenario("every response twice, at once", Repeat(seconds=0.001), None),
+    Scenario("every response twice, later", Repeat(seconds=0.05), None),
     Scenario("a million rows", Garbage(kind=GarbageKind.MILLION_ROWS), "bad_payload"),
 )
 NOT_A_NUMBER = Scenario("NaN", Garbage(kind=GarbageKind.NAN), "bad_payload")

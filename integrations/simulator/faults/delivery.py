@@ -5,6 +5,7 @@ import random
 import socket
 import struct
 from contextlib import suppress
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -20,6 +21,7 @@ from integrations.simulator.faults.kinds import (
     LostStatus,
     OrderFault,
     OrderResponse,
+    Repeat,
     Reset,
     SlowBody,
 )
@@ -85,6 +87,8 @@ async def _send_under(request: web.Request, reply: Reply, fault: CallFault) -> w
             await _lost_connection()
         case OrderFault():
             return await _respond_to_orders(request, reply, fault.responds)
+        case Repeat():
+            _repeat_later(request, reply, fault.seconds)
         case SlowBody():
             return await _send_slowly(request, reply, fault.bytes_per_second)
     return deliver(reply)
@@ -109,6 +113,17 @@ async def _respond_to_orders(request: web.Request, reply: Reply, responds: Order
 async def _lost_connection() -> None:
     """Wait for the connection to be lost, which cancels every handler that waits."""
     await asyncio.Event().wait()
+
+
+def _repeat_later(request: web.Request, reply: Reply, seconds: float) -> None:
+    head = f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\nContent-Type: {reply.content_type}\r\n"
+    copy = f"{head}Content-Length: {len(reply.body)}\r\n\r\n".encode() + reply.body
+
+    def write() -> None:
+        if request.transport is not None and not request.transport.is_closing():
+            request.transport.write(copy)
+
+    asyncio.get_running_loop().call_later(seconds, write)
 
 
 def _reset(request: web.Request) -> None:

@@ -94,6 +94,18 @@ class SlowBody(CallFault, frozen=True, kw_only=True):
     bytes_per_second: Annotated[float, Meta(gt=0)]
 
 
+class Repeat(CallFault, frozen=True, kw_only=True):
+    """Send the response, and the same bytes once more after a time, as a faulty proxy does.
+
+    On a connection that the client reuses, the copy arrives as the response to its next request.
+
+    Attributes:
+        seconds: from the response to its copy.
+    """
+
+    seconds: Seconds
+
+
 class Garbage(CallFault, frozen=True, kw_only=True):
     """Carry out the call, and replace any JSON by garbage with the status of success."""
 
@@ -176,4 +188,6 @@ class Refuse(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     """Close the listening port and every connection, so that connecting is refused until the fault is removed."""
 
 
-type Fault = Delay | ErrorStatus | Hang | HangMidBody | SlowBody | Garbage | Reset | OrderFault | LostStatus | Refuse
+type Fault = (
+    Delay | ErrorStatus | Hang | HangMidBody | SlowBody | Repeat | Garbage | Reset | OrderFault | LostStatus | Refuse
+)

@@ -53,7 +53,9 @@ class Transaction(Wire, frozen=True):
 
     transaction_type: Literal["BUY", "SELL"]
     security_id: str
+    ticker: str | None
     quantity: int
+    price: Decimal
     trade_date: date
 
 
@@ -61,12 +63,23 @@ class Drift(Wire, frozen=True):
     """A security before and after."""
 
     security_id: str
+    ticker: str | None
     original_quantity: Decimal
     adjusted_quantity: Decimal
     target: Decimal
     high_drift: Decimal
     low_drift: Decimal
+    original_actual: Decimal
     actual: Decimal
+    restraint: str | None
+
+
+class Warned(Wire, frozen=True):
+    """A warning of a portfolio."""
+
+    code: Literal["NO_BALANCES", "OUTSIDE_BAND", "NOT_PRICED"]
+    message: str
+    security_ids: list[str]
 
 
 class Answer(Wire, frozen=True):
@@ -79,8 +92,13 @@ class Answer(Wire, frozen=True):
     market_value: Decimal | None
     cash_before_rebalance: Decimal | None
     cash_after_rebalance: Decimal | None
+    drift_before: Decimal | None
+    drift_after: Decimal | None
+    turnover: Decimal | None
+    fees: Decimal | None
     transactions: list[Transaction]
     drifts: list[Drift]
+    warnings: list[Warned]
     error: Failure | None
 
 
@@ -124,6 +142,7 @@ class StoredRebalance(Wire, frozen=True):
     model_name: str
     rebalance_date: datetime
     number_of_portfolios: int
+    rules: dict[str, Any] | None
     version: int
     created_at: datetime
     portfolios: list[StoredPortfolio]
@@ -143,6 +162,7 @@ class RebalanceSummary(Wire, frozen=True):
     model_name: str
     rebalance_date: datetime
     number_of_portfolios: int
+    rules: dict[str, Any] | None
     version: int
     created_at: datetime
     portfolios: list[dict[str, Any]]

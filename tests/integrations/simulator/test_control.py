@@ -81,7 +81,17 @@ async def test_the_help_names_every_route_and_every_fault(simulator: Simulator, 
         assert kind in CONTROL_HELP
     for service in Service:
         assert service in CONTROL_HELP
-    for fault in ("delay", "error-status", "hang", "hang-mid-body", "slow-body", "reset", "refuse", "garbage"):
+    for fault in (
+        "delay",
+        "error-status",
+        "hang",
+        "hang-mid-body",
+        "slow-body",
+        "repeat",
+        "reset",
+        "refuse",
+        "garbage",
+    ):
         assert f'"fault":"{fault}"' in CONTROL_HELP
 
 

@@ -1,6 +1,7 @@
 """Every fault of the simulator does to a real client what its name says."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -19,6 +20,7 @@ from integrations.simulator import (
     Hang,
     HangMidBody,
     Refuse,
+    Repeat,
     Reset,
     Service,
     Simulator,
@@ -332,3 +334,23 @@ async def test_stopping_does_not_wait_for_calls_that_hang(http: aiohttp.ClientSe
     assert time.monotonic() - began < 5
     with pytest.raises(aiohttp.ClientError):
         await hanging
+
+
+async def test_a_repeated_response_arrives_once_more_on_the_same_connection(simulator: Simulator) -> None:
+    """The copy has the same status and body, and follows after the time."""
+    await simulator.inject(Service.PRICING, Repeat(seconds=0.02, calls=1))
+    host, port = simulator.urls.pricing.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(b"GET /api/v1/price/nobody HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(5):
+            heads, bodies = [], []
+            for _ in range(2):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                length = int(re.search(r"(?i)content-length: (\d+)", head)[1])  # type: ignore[index] # always sent
+                heads.append(head.splitlines()[0])
+                bodies.append(await reader.readexactly(length))
+    finally:
+        writer.close()
+    assert heads == ["HTTP/1.1 404 Not Found"] * 2
+    assert bodies[0] == bodies[1] != b""
