@@ -7,6 +7,8 @@ import sys
 
 import httpx
 import pytest
+from bson import ObjectId
+from pymongo import MongoClient
 
 from app.commands.stack import free_port
 from app.observability.logs import LEADING
@@ -168,3 +170,52 @@ def test_lines_for_a_person_are_text() -> None:
     assert not own.startswith("{")
     assert not library.startswith("{")
     assert "ZeroDivisionError: division by zero" in failure
+
+
+def _reported_alike(url: str) -> str:
+    """Return why the database cannot be used, which a request and readiness report in the same words."""
+    failed = httpx.get(f"{url}/api/v1/models")
+    ready = httpx.get(f"{url}/health/ready")
+    assert failed.status_code == ready.status_code == 503
+    error = failed.json()["error"]
+    assert error["code"] == "DATABASE_UNAVAILABLE"
+    assert ready.json()["databaseFault"] == error["details"]["reason"]
+    assert error["details"]["reason"] in error["message"]
+    return str(error["details"]["reason"])
+
+
+def test_a_start_without_a_database_logs_host_and_cause_without_credentials() -> None:
+    """Refused here; the response has the reason without the host."""
+    port = free_port()
+    environment = {"MONGODB_URL": "mongodb://clerk:hunter2@127.0.0.1:1/?authSource=admin", "PORT": str(port)}
+    with running("serve", environment=environment | {"HOST": "127.0.0.1"}) as command:
+        command.read_until("database unreachable")
+        command.read_until("Started worker")
+        assert _reported_alike(f"http://127.0.0.1:{port}") == "connection refused"
+        command.process.terminate()
+        command.finish()
+    assert "hunter2" not in command.output
+    [line] = [line for line in command.output.splitlines() if "database unreachable" in line]
+    assert json.loads(line)["reason"] == "connection refused"
+    assert "127.0.0.1:1: connection refused" in json.loads(line)["cause"]
+
+
+def test_duplicate_names_found_by_an_upgrade_are_reported_until_they_are_resolved(mongodb_url: str) -> None:
+    """Requests and readiness name them; no restart is needed when they are gone."""
+    port = free_port()
+    name = f"test_{ObjectId()}"
+    environment = {"MONGODB_URL": mongodb_url, "DATABASE_NAME": name, "HOST": "127.0.0.1", "PORT": str(port)}
+    with MongoClient[dict[str, object]](mongodb_url) as client:
+        client[name]["models"].insert_many([{"name": "Growth"}, {"name": "Growth"}])
+        try:
+            with running("serve", environment=environment) as command:
+                command.read_until("Started worker")
+                reason = _reported_alike(f"http://127.0.0.1:{port}")
+                assert "collection models has more than one document with name 'Growth'" in reason
+                client[name]["models"].delete_one({"name": "Growth"})
+                command.read_until("database reachable")
+                assert httpx.get(f"http://127.0.0.1:{port}/api/v1/models").json() == []
+                command.process.terminate()
+                command.finish()
+        finally:
+            client.drop_database(name)
