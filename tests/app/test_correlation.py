@@ -23,7 +23,7 @@ ROUTES = [
     ("GET", "/nothing", 404),
     ("PATCH", "/api/v1/models", 405),
     ("OPTIONS", "/api/v1/models", 204),
-    ("HEAD", "/api/v1/models", 405),
+    ("HEAD", "/api/v1/models", 200),
 ]
 
 
