@@ -36,6 +36,9 @@ from app.operations.openapi.document import NumberSchemaPlugin
 from app.operations.version import get_version
 from app.optimizations.endpoints import OptimizationController
 from app.orders.endpoints import OrderController
+from app.pages.endpoints import PageController, optimizer_home, report_css
+from app.pages.rendering import TEMPLATES
+from app.pages.rendering import static_files as page_files
 from app.parts import Observability, open_parts
 from app.rebalancing.endpoints import RebalanceController
 from app.settings import Settings, load_settings
@@ -50,10 +53,12 @@ STATELESS_ROUTES = (
     prometheus,
     pages.redoc,
     pages.static_files,
+    page_files,
+    report_css,
 )
 """What needs neither a database nor upstream services."""
 
-STORED_ROUTES = (ModelController, RebalanceController, RebalanceHistoryController, OrderController)
+STORED_ROUTES = (PageController, ModelController, RebalanceController, RebalanceHistoryController, OrderController)
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
@@ -71,7 +76,8 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     observability = Observability(metrics, tracing, collector)
     connections = _connections(settings)
     app = Litestar(
-        route_handlers=[*STATELESS_ROUTES, *(() if settings.stateless else STORED_ROUTES)],
+        route_handlers=[*STATELESS_ROUTES, *((optimizer_home,) if settings.stateless else STORED_ROUTES)],
+        template_config=TEMPLATES,
         lifespan=[lambda app: _parts(app, settings, observability, connections)],
         dependencies={
             name: _from_state(name)

@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 from bson import ObjectId
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.errors.codes import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
@@ -107,6 +108,7 @@ async def open_books(
     trade_date: date,
     dialect: Dialect,
     deadline: float,
+    with_proof: bool = False,
 ) -> AsyncIterator[Books]:
     """Take the price snapshot, and load the portfolios' names in the background for as long as the block lasts.
 
@@ -119,6 +121,7 @@ async def open_books(
         trade_date: day of the trades.
         dialect: of the response.
         deadline: on `time.monotonic()`.
+        with_proof: whether the response contains the proofs.
     """
     security_ids = [position.security_id for position in model.positions]
     names = asyncio.create_task(upstreams.portfolio_names.names(portfolio_ids))
@@ -127,9 +130,9 @@ async def open_books(
         try:
             snapshot = await upstreams.market_data.snapshot(deadline=deadline)
             quote = await snapshot.quote(security_ids, deadline=deadline)
-            priced = PricedModel(
-                snapshot, quote, _encoded_terms(model, quote, rules, rebalance_id, trade_date, dialect)
-            )
+            day = trade_date.isoformat()
+            terms = Terms(_hexadecimal(rebalance_id), day, dialect, (), (), rules, with_proof)
+            priced = PricedModel(snapshot, quote, _encoded_terms(model, quote, terms))
         except (BooksInvalid, ServiceError) as error:
             priced = error
         holds_unpriced = rules is not None and rules.unpriced is Unpriced.HOLD
@@ -173,10 +176,8 @@ def require_prices(*quotes: Quote) -> None:
         )
 
 
-def _encoded_terms(
-    model: Model, quote: Quote, rules: Rules | None, rebalance_id: ObjectId | None, trade_date: date, dialect: Dialect
-) -> bytes:
-    """Encode the terms of a rebalance; empty if a security of the model has no price."""
+def _encoded_terms(model: Model, quote: Quote, terms: Terms) -> bytes:
+    """Encode the terms of a rebalance with the model's securities; empty if one of them has no price."""
     if quote.unknown or quote.unpriced:
         return b""
     securities = tuple(
@@ -190,13 +191,9 @@ def _encoded_terms(
         )
         for position in model.positions
     )
-    return msgspec.msgpack.encode(
-        Terms(
-            None if rebalance_id is None else str(rebalance_id),
-            trade_date.isoformat(),
-            dialect,
-            securities,
-            tuple(quote.tickers.get(position.security_id) for position in model.positions),
-            rules,
-        )
-    )
+    tickers = tuple(quote.tickers.get(position.security_id) for position in model.positions)
+    return msgspec.msgpack.encode(replace(terms, securities=securities, tickers=tickers))
+
+
+def _hexadecimal(rebalance_id: ObjectId | None) -> str | None:
+    return None if rebalance_id is None else str(rebalance_id)

@@ -1,6 +1,6 @@
 """The rebalance path: price the model once, rebalance each portfolio, store everything, then respond."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from typing import Protocol
@@ -103,7 +103,14 @@ class Rebalancer:
         self._observer = observer
 
     async def rebalance(
-        self, model: Model, portfolio_ids: Sequence[str], request: RebalanceRequest, rebalance_id: ObjectId
+        self,
+        model: Model,
+        portfolio_ids: Sequence[str],
+        request: RebalanceRequest,
+        rebalance_id: ObjectId,
+        *,
+        with_proof: bool = False,
+        on_result: Callable[[], None] | None = None,
     ) -> Rebalanced:
         """Rebalance portfolios at the prices of one moment, and store every result before it is returned.
 
@@ -114,6 +121,8 @@ class Rebalancer:
             portfolio_ids: portfolios to rebalance, in the order of the response.
             request: the rules, and whether it is a preview.
             rebalance_id: the id to store under.
+            with_proof: whether the response contains the proofs.
+            on_result: called after each portfolio.
 
         Raises:
             DatabaseUnavailable: nothing was stored.
@@ -136,11 +145,12 @@ class Rebalancer:
                 trade_date=trade_date,
                 dialect=self._dialect,
                 deadline=deadline,
+                with_proof=with_proof,
             ) as books:
                 context = RebalanceContext(
                     id=rebalance_id,
                     stored=stored,
-                    with_proof=False,
+                    with_proof=with_proof,
                     requested_at=requested_at,
                     trade_date=trade_date,
                     deadline=deadline,
@@ -156,6 +166,8 @@ class Rebalancer:
                         if isinstance(result, Failed):
                             failures[index] = portfolio_id, result.failure
                         body.add(index, result.body)
+                        if on_result is not None:
+                            on_result()
                         if result.record is not None:
                             await storage.add(result.record)
 

@@ -1,5 +1,6 @@
 """Rebalancing as the endpoints request it: find the model, rebalance once per idempotency key, raise if all failed."""
 
+from collections.abc import Callable
 from hashlib import sha256
 
 from bson import ObjectId
@@ -67,6 +68,24 @@ class RebalanceService:
             rebalanced = await idempotency.once(self._database, key, target, self._dialect, work)
         assert rebalanced is not None, "there is always one portfolio to rebalance"
         return _body(rebalanced)
+
+    async def preview(self, model: Model, request: RebalanceRequest, on_result: Callable[[], None]) -> list[bytes]:
+        """Compute what a rebalance of a model would do now, with the proofs; nothing is stored.
+
+        Args:
+            model: whose portfolios.
+            request: a preview with its rules.
+            on_result: called after each portfolio.
+
+        Returns:
+            The JSON of each portfolio, also of those that failed, in the order of the model.
+        """
+        rebalanced = await self._rebalancer.rebalance(
+            model, model.portfolios, request, ObjectId(), with_proof=True, on_result=on_result
+        )
+        parts = list(rebalanced.body.parts())
+        rebalanced.body.close()
+        return parts
 
     async def _model_with(self, portfolio_id: str, model_id: ObjectId | None) -> Model:
         if model_id is not None:

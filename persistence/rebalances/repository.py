@@ -129,6 +129,12 @@ class RebalanceRepository:
         async with self._access():
             return await self._rebalances.count_documents(wanted, hint=HEADERS_BY_PORTFOLIO)
 
+    async def of_model_at(self, model_id: ObjectId, rebalance_date: datetime) -> Rebalance | None:
+        """Return the header of a model's rebalance of that moment; None if there is none, or it was deleted."""
+        chosen = {"rebalanceDate": rebalance_date, "modelId": model_id}
+        found = await self._headers(chosen, 0, 1, sort_specification(_NEWEST_FIRST), WHOLE_HEADERS)
+        return found[0] if found else None
+
     async def portfolios(
         self, header: Rebalance, *, positions: bool = True, skip_unreadable: bool = False
     ) -> AsyncIterator[RebalancedPortfolio]:

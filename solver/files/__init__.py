@@ -13,6 +13,7 @@ from solver.files.document import (
 )
 from solver.files.problems import InvalidFile
 from solver.files.report import REPORT_STYLE, render_page, render_report
+from solver.planning import proof_sentence, reason_of
 
 __all__ = [
     "ARGUMENTS",
@@ -28,6 +29,8 @@ __all__ = [
     "WarningDocument",
     "document_of",
     "main",
+    "proof_sentence",
+    "reason_of",
     "render_page",
     "render_report",
     "run",

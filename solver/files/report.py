@@ -116,6 +116,7 @@ def _trades(document: PortfolioDocument) -> str:
             "Reason",
         ),
         (_trade(transaction, weights.get(transaction.security_id)) for transaction in document.transactions),
+        "Trades",
     )
 
 
@@ -161,6 +162,7 @@ def _weights(drifts: Sequence[DriftDocument]) -> str:
             )
             for drift in drifts
         ),
+        "Weights",
     )
 
 
@@ -195,8 +197,8 @@ def _drawing(drift: DriftDocument, scale: Decimal) -> str:
     )
 
 
-def _table(headers: Sequence[str | tuple[str]], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; a header in a tuple is of a column of numbers."""
+def _table(headers: Sequence[str | tuple[str]], rows: Iterable[Sequence[str]], name: str) -> str:
+    """Return a table that can be scrolled by keyboard; a header in a tuple is of a column of numbers."""
     classes = [' class="number"' if isinstance(header, tuple) else "" for header in headers]
     names = [header[0] if isinstance(header, tuple) else header for header in headers]
     head = "".join(f'<th scope="col"{style}>{name}</th>' for name, style in zip(names, classes, strict=True))
@@ -204,7 +206,10 @@ def _table(headers: Sequence[str | tuple[str]], rows: Iterable[Sequence[str]]) -
         "<tr>" + "".join(f"<td{style}>{cell}</td>" for cell, style in zip(row, classes, strict=True)) + "</tr>"
         for row in rows
     )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{name}"><table class="{name.lower()}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def _money(amount: Decimal | None) -> str:

@@ -1,7 +1,17 @@
 """From holdings, targets, prices and cash to a plan, whatever form they have."""
 
 from solver.planning.exact import InvalidInput
-from solver.planning.plan import InfeasiblePlan, NoPlan, Plan, PlannedSecurity, PlanWarning, Proof, UnprovenPlan
+from solver.planning.plan import (
+    InfeasiblePlan,
+    NoPlan,
+    Plan,
+    PlannedSecurity,
+    PlanWarning,
+    Proof,
+    UnprovenPlan,
+    proof_sentence,
+)
+from solver.planning.reasons import reason_of
 from solver.planning.rebalancing import rebalance
 
 __all__ = [
@@ -13,5 +23,7 @@ __all__ = [
     "PlannedSecurity",
     "Proof",
     "UnprovenPlan",
+    "proof_sentence",
+    "reason_of",
     "rebalance",
 ]

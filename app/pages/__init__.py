@@ -1,0 +1,1 @@
+"""Pages for the portfolio manager, rendered on the server from the data of the API."""
