@@ -210,7 +210,9 @@ async def _model_page(
                 log.exception("preview failed unexpectedly")
         finally:
             work.cancel()
-    yield render(request, "model_rest.html", error=error, **shared, **_preview(request, previewed, rules, fields))
+    yield render(
+        request, "model_rest.html", **{**shared, "error": error, **_preview(request, previewed, rules, fields)}
+    )
 
 
 def _preview(
