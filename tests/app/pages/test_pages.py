@@ -1,0 +1,206 @@
+"""What a portfolio manager sees and does."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from tests.app.api import Api
+from tests.app.examples import created, path, position
+from tests.app.neighbours import Neighbours, fresh_id
+
+HOSTILE = '<script>document.title="owned"</script> "\'> \u05d0\u05d1'
+
+
+def funded(api: Api, neighbours: Neighbours, portfolios: int = 3, name: str | None = None) -> Any:
+    """Create a model of three securities whose portfolios have cash, one of them too little for a band."""
+    securities = neighbours.securities(3)
+    positions = [position(each) | {"target": 0.3, "highDrift": 0.02, "lowDrift": 0.02} for each in securities]
+    ids = [neighbours.portfolio(str(100_000 * (index + 1)), name=f"Fund {index}") for index in range(portfolios)]
+    return created(api, positions=positions, portfolios=ids, **({"name": name} if name else {}))
+
+
+def address(api: Api, where: str) -> str:
+    """Return the address of a page."""
+    return f"{api.url}{where}"
+
+
+def test_the_first_page_lists_models_with_their_latest_drift(api: Api, neighbours: Neighbours, page: Page) -> None:
+    """A model is shown with its last rebalance and the drift that it left, and leads to its page."""
+    made = funded(api, neighbours, name=f"A first model {fresh_id()}")
+    page.goto(address(api, "/"))
+    row = page.locator("tr", has_text=made["name"])
+    assert "never" in row.inner_text()
+    api.post(path(made, "/rebalance")).expect(200)
+    page.reload()
+    assert re.search(r"\d\.\d\d%", row.inner_text())
+    row.get_by_role("link", name=made["name"]).click()
+    assert page.get_by_role("heading", level=1).inner_text() == made["name"]
+
+
+def test_a_model_shows_what_a_rebalance_would_do_and_stores_nothing(
+    api: Api, neighbours: Neighbours, page: Page
+) -> None:
+    """The preview shows trades, reasons and the proof; no rebalance exists afterwards."""
+    made = funded(api, neighbours)
+    page.goto(address(api, f"/pages/model/{made['modelId']}"))
+    assert page.locator("table.portfolios tbody tr").count() == 3
+    assert "BUY" in page.locator("table.trades").inner_text()
+    assert page.locator("table.weights svg").count() == 3
+    assert "Proven in exact arithmetic" in page.locator(".report").inner_text()
+    assert api.post("/rebalances/portfolios", {"portfolios": made["portfolios"]}).expect(200).body == []
+
+
+def test_portfolios_are_sorted_by_drift_worst_first(api: Api, neighbours: Neighbours, page: Page) -> None:
+    """A portfolio far from its model comes before one that is close to it."""
+    security = neighbours.securities(1)[0]
+    price = neighbours.price(security)
+    close = neighbours.portfolio("100000", {security: str(int(100_000 / price))}, name="Close")
+    far = neighbours.portfolio("100000", name="Far")
+    positions = [position(security) | {"target": 0.5, "highDrift": 0.2, "lowDrift": 0.2}]
+    made = created(api, positions=positions, portfolios=[close, far])
+    page.goto(address(api, f"/pages/model/{made['modelId']}"))
+    names = page.locator("table.portfolios tbody th").all_inner_texts()
+    assert names == ["Far", "Close"]
+
+
+def test_rules_change_the_preview_and_wrong_ones_are_explained(api: Api, neighbours: Neighbours, page: Page) -> None:
+    """The form of rules leads to another preview; a rule that is invalid is named."""
+    made = funded(api, neighbours)
+    page.goto(address(api, f"/pages/model/{made['modelId']}"))
+    page.get_by_text("Rules", exact=True).click()
+    page.get_by_label("Direction").select_option("SELL_ONLY")
+    page.get_by_label("Drift bands").select_option("PREFERRED")
+    page.get_by_role("button", name="Preview with these rules").click()
+    assert "No trades" in page.locator(".report").inner_text()
+    assert "sell only" in page.locator("main").inner_text()
+    page.goto(address(api, f"/pages/model/{made['modelId']}?feeRate=2"))
+    assert "must be" in page.get_by_role("alert").inner_text()
+
+
+def test_a_rebalance_asks_first_and_its_report_shows_what_is_stored(
+    api: Api, neighbours: Neighbours, page: Page
+) -> None:
+    """After the confirmation the rebalance is stored once, and the report has its trades, its proof and its CSV."""
+    made = funded(api, neighbours)
+    page.goto(address(api, f"/pages/model/{made['modelId']}"))
+    page.get_by_role("button", name="Rebalance", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    assert re.search(r"\d+ orders", dialog.inner_text())
+    dialog.get_by_role("button", name="Rebalance now").dblclick()
+    page.wait_for_url("**/pages/rebalance/*")
+    stored = api.post("/rebalances/portfolios", {"portfolios": made["portfolios"]}).expect(200).body
+    assert [each["rebalanceId"] for each in stored] == [page.url.rpartition("/")[2]]
+    text = page.locator("main").inner_text()
+    assert "BUY" in text
+    assert "Proven in exact arithmetic" in text
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Trades as CSV").click()
+    assert download.value.suggested_filename.endswith(".csv")
+
+
+def test_orders_are_sent_after_a_confirmation_and_never_twice(desk: Api, neighbours: Neighbours, page: Page) -> None:
+    """The report sends the orders once; a repeated form sends nothing more."""
+    made = funded(desk, neighbours)
+    rebalance_id = desk.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
+    page.goto(address(desk, f"/pages/rebalance/{rebalance_id}"))
+    page.get_by_role("button", name="Send orders").click()
+    page.get_by_role("dialog").get_by_role("button", name=re.compile("Send 9 orders")).click()
+    page.get_by_text("Created").wait_for()
+    httpx.post(address(desk, f"/pages/rebalance/{rebalance_id}/orders"), timeout=60)
+    state = desk.get(f"/rebalance/{rebalance_id}/orders").expect(200).body
+    assert (state["total"], state["created"], state["duplicates"]) == (9, 9, 0)
+
+
+def test_a_service_that_sends_no_orders_says_so(api: Api, neighbours: Neighbours, page: Page) -> None:
+    """Without ORDERS_ENABLED the report has no button to send orders, and says why."""
+    made = funded(api, neighbours, portfolios=1)
+    rebalance_id = api.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
+    page.goto(address(api, f"/pages/rebalance/{rebalance_id}"))
+    assert "ORDERS_ENABLED" in page.locator(".orders").inner_text()
+    assert page.get_by_role("button", name="Send orders").count() == 0
+
+
+def test_a_hostile_name_is_only_text(api: Api, neighbours: Neighbours, page: Page) -> None:
+    """Markup and right-to-left text in names are shown and change nothing."""
+    made = funded(api, neighbours, name=f"{HOSTILE} {fresh_id()}")
+    page.goto(address(api, f"/pages/model/{made['modelId']}"))
+    assert page.get_by_role("heading", level=1).inner_text() == made["name"]
+    assert "owned" not in page.title().split(" ", maxsplit=1)[0]
+
+
+@pytest.mark.parametrize("where", ["/pages/model/{}", "/pages/rebalance/{}"])
+@pytest.mark.parametrize("identifier", ["0" * 24, "nothing"])
+def test_an_unknown_id_is_a_page_that_says_so(api: Api, where: str, identifier: str) -> None:
+    """An id that does not exist, or cannot exist, returns a 404 page."""
+    response = httpx.get(address(api, where.format(identifier)))
+    assert response.status_code == 404
+    assert response.headers["Content-Type"].startswith("text/html")
+    assert "All models" in response.text
+
+
+def test_pages_load_nothing_from_elsewhere_and_run_no_inline_script(
+    api: Api, neighbours: Neighbours, page: Page
+) -> None:
+    """The policy forbids inline scripts and styles, and every request goes to the service."""
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    made = funded(api, neighbours, portfolios=1)
+    rebalance_id = api.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
+    for where in ("/", f"/pages/model/{made['modelId']}", f"/pages/rebalance/{rebalance_id}"):
+        response = page.goto(address(api, where))
+        assert response is not None
+        assert "unsafe" not in response.headers["content-security-policy"]
+        assert "script-src 'self'" in response.headers["content-security-policy"]
+    assert requests
+    assert [url for url in requests if not url.startswith(api.url)] == []
+
+
+def test_links_keep_the_prefix_of_a_gateway(api: Api, neighbours: Neighbours) -> None:
+    """Behind a gateway that publishes the service below a path, every link has that path."""
+    made = funded(api, neighbours, portfolios=1)
+    page = httpx.get(
+        address(api, f"/pages/model/{made['modelId']}"), headers={"X-Forwarded-Prefix": "/order-gen"}, timeout=60
+    ).text
+    links = re.findall(r'(?:href|src|action)="([^"#?]+)', page)
+    assert links
+    assert [link for link in links if not link.startswith("/order-gen/")] == []
+    hostile = httpx.get(address(api, "/"), headers={"X-Forwarded-Prefix": '"><script>'}).text
+    assert "<script>" not in hostile
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_accessible_and_fit_a_phone(
+    standard: Api, neighbours: Neighbours, page: Page, scheme: str, pictures: Path
+) -> None:
+    """Axe finds nothing serious in either colour scheme, and at 390 pixels nothing makes the page scroll sideways."""
+    made = funded(standard, neighbours)
+    rebalance_id = standard.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    places = {"models": "/", "model": f"/pages/model/{made['modelId']}", "report": f"/pages/rebalance/{rebalance_id}"}
+    for name, where in places.items():
+        page.set_viewport_size({"width": 1200, "height": 900})
+        page.goto(address(standard, where))
+        results = Axe().run(page)
+        found = [each["id"] for each in results.response["violations"] if each["impact"] in {"serious", "critical"}]
+        assert found == [], name
+        page.screenshot(path=pictures / f"{name}-{scheme}.png")
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
+
+
+def test_the_keyboard_reaches_the_rebalance_and_its_confirmation(
+    standard: Api, neighbours: Neighbours, page: Page
+) -> None:
+    """Without a mouse, the button opens the confirmation and Escape closes it."""
+    made = funded(standard, neighbours, portfolios=1)
+    page.goto(address(standard, f"/pages/model/{made['modelId']}"))
+    page.get_by_role("button", name="Rebalance", exact=True).focus()
+    page.keyboard.press("Enter")
+    assert page.get_by_role("dialog").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.get_by_role("dialog").is_visible()
