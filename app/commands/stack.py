@@ -22,7 +22,7 @@ from msgspec import json as msgspec_json
 from integrations.simulator import SimulatorUrls
 from persistence.embedded import EmbeddedMongod
 
-READY_SECONDS = 60
+READY_SECONDS = 180
 STOP_SECONDS = 40
 LOOK_SECONDS = 0.05
 
