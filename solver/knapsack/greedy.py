@@ -11,6 +11,7 @@ from math import gcd
 
 from msgspec import Struct
 
+from solver.knapsack.exact_fill import fill
 from solver.knapsack.moves import Move, Side
 from solver.knapsack.reduction import Item
 from solver.knapsack.search import UNLIMITED, Core
@@ -84,6 +85,19 @@ def pack(
         found, best = None, floor
     if best >= bound:
         return Packing(found, best, best, 0)
+
+    dense = [index for index in order if profits[index] * weights[broken] == profits[broken] * weights[index]]
+    filling = fill(
+        [weights[index] for index in dense],
+        [-taken[index] for index in dense],
+        [limits[index] - taken[index] for index in dense],
+        room,
+    )
+    if filling is not None:
+        first, second, more, other = filling
+        taken[dense[first]] += more
+        taken[dense[second]] += other
+        return Packing(tuple(taken), bound, bound, 0)
 
     # A better choice cannot take more of an item, or leave more, than its loss against the linear bound allows.
     spare = (profit - best - 1) * weights[broken] + room * profits[broken]

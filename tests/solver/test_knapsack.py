@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from solver.knapsack.exact_fill import fill
 from solver.knapsack.greedy import Packing, pack
 from solver.knapsack.reduction import Item
 from solver.knapsack.subset_sum import greatest_sum
@@ -125,3 +126,31 @@ def test_the_greatest_sum_is_the_one_found_by_trying_all(weights: list[int], cap
         sum(w for w, taken in zip(weights, some, strict=True) if taken) for some in product((0, 1), repeat=len(weights))
     )
     assert sum(weights[index] for index in chosen) == max(one for one in sums if one <= capacity)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(0, 30), st.integers(0, 30)), min_size=2, max_size=4),
+    st.integers(0, 200),
+)
+def test_room_is_filled_exactly_by_two_items_or_reported_as_not_fillable(
+    items: list[tuple[int, int, int]], room: int
+) -> None:
+    """Changes stay within their limits and use the room; with enough copies a multiple of the divisor is filled."""
+    weights, fewer, more = (list(column) for column in zip(*items, strict=True))
+    found = fill(weights, [-count for count in fewer], more, room)
+    if found is None:
+        enough = [index for index, weight in enumerate(weights) if fewer[index] > 2 * room + 40 < more[index]]
+        assert len(enough) < 2
+        return
+    one, two, change, other = found
+    assert weights[one] * change + weights[two] * other == room
+    assert -fewer[one] <= change <= more[one]
+    assert -fewer[two] <= other <= more[two]
+
+
+@pytest.mark.parametrize("room", range(1, 12))
+def test_cheap_shares_in_abundance_fill_any_room(room: int) -> None:
+    """Two weights without a common divisor, with thousands of copies both ways, make every sum."""
+    found = fill([83, 388], [-5000, -5000], [5000, 5000], room)
+    assert found is not None
+    assert 83 * found[2] + 388 * found[3] == room or 388 * found[2] + 83 * found[3] == room
