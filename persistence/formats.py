@@ -6,12 +6,12 @@ agree.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from bson import Decimal128, ObjectId
+from bson import Decimal128
 
 from persistence.codec import Document, from_document
 from persistence.documents import Model, Rebalance
@@ -46,32 +46,48 @@ _MODEL: Final = {
     },
 }
 
-WRONG_MODEL: Final[Mapping[str, Any]] = {
-    "deletedAt": {"$exists": False},
-    "$or": [
-        {"$nor": [{"$jsonSchema": _MODEL}]},
-        {"lastRebalanceDate": {"$gt": _LAST_DATE}},
-        {"lastRebalanceDate": {"$lt": _FIRST_DATE}},
-    ],
-}
-"""Matches models that `read_model` rejects. The schema takes 5 microseconds for each position of each model."""
+WRONG_MODELS: Final[Sequence[Mapping[str, Any]]] = (
+    {
+        "$match": {
+            "deletedAt": {"$exists": False},
+            "$or": [
+                {"$nor": [{"$jsonSchema": _MODEL}]},
+                {"lastRebalanceDate": {"$gt": _LAST_DATE}},
+                {"lastRebalanceDate": {"$lt": _FIRST_DATE}},
+            ],
+        }
+    },
+)
+"""Finds models that `read_model` rejects. The schema takes 5 microseconds for each position of each model."""
 
-WRONG_HEADER: Final[Mapping[str, Any]] = {
-    "visible": True,
-    "$or": [
-        # A comparison matches only values of its own type.
-        *({name: {"$not": {"$gte": ObjectId(bytes(12))}}} for name in ("_id", "modelId")),
-        {"modelName": {"$not": {"$gte": ""}}},
-        {"numberOfPortfolios": {"$not": {"$gte": 0}}},
-        {"version": {"$not": {"$gte": 1}}},
-        *({name: {"$not": {"$gte": _FIRST_DATE}}} for name in ("rebalanceDate", "createdAt")),
-        *({name: {"$gt": _LAST_DATE}} for name in ("rebalanceDate", "createdAt", "pricedAt")),
-        *({"pricedAt": {"$gte": least}} for least in ("", 0)),
-        {"pricedAt": {"$lt": _FIRST_DATE}},
-    ],
+_DATE: Final = {"$type": "date", "$gte": _FIRST_DATE, "$lte": _LAST_DATE}
+_HEADER: Final[Mapping[str, Mapping[str, Any]]] = {
+    "_id": {"$type": "objectId"},
+    "modelId": {"$type": "objectId"},
+    "modelName": {"$type": "string"},
+    "rebalanceDate": _DATE,
+    "createdAt": _DATE,
+    "numberOfPortfolios": {"$type": _INTEGER, "$gte": 0},
+    "version": {"$type": _INTEGER, "$gte": 1},
 }
-"""Matches headers of rebalances that `read_header` rejects, as far as the index of headers shows without reading a
-document: a version that is a double, for example, is noticed when the header is read."""
+
+WRONG_HEADERS: Final[Sequence[Mapping[str, Any]]] = (
+    {"$match": {"visible": True}},
+    {"$project": dict.fromkeys([*_HEADER, "pricedAt"], True)},
+    # Keeps the server from moving the condition before the projection, which the index of headers serves alone: it
+    # would read the document of every header.
+    {"$limit": 2**31 - 1},
+    {
+        "$match": {
+            "$or": [
+                *({name: {"$not": right}} for name, right in _HEADER.items()),
+                {"$nor": [{"pricedAt": None}, {"pricedAt": _DATE}]},
+            ]
+        }
+    },
+)
+"""Finds headers of rebalances that `read_header` rejects, without reading a document. Wrong rules, which the index does
+not hold, are noticed when the header is read."""
 
 
 def read_model(document: Document) -> Model:

@@ -31,7 +31,7 @@ from persistence.errors import (
     ModelNotFound,
     VersionConflict,
 )
-from persistence.formats import WRONG_MODEL, read_model
+from persistence.formats import WRONG_MODELS, read_model
 from persistence.indexes import MODELS
 from persistence.sorting import ModelField, SortKey, sort_specification
 from persistence.unreadable import Inspection, UnreadableDocuments
@@ -52,7 +52,7 @@ class ModelRepository:
     def __init__(self, access: Access, unreadable: UnreadableDocuments) -> None:
         self._access = access
         self._models = access.database[MODELS]
-        self._inspection = Inspection(access, self._models, WRONG_MODEL, read_model, unreadable)
+        self._inspection = Inspection(access, self._models, WRONG_MODELS, read_model, unreadable)
         self._audit = AuditTrail(access, unreadable)
         self._find: Batching[ObjectId, Model] = Batching(self._find_together)
         self._touch: Batching[tuple[ObjectId, datetime], None] = Batching(self._touch_together)
@@ -123,7 +123,9 @@ class ModelRepository:
             DocumentUnreadable: none of the models that it follows is readable.
         """
         async with self._access():
-            found = self._models.find({"portfolios": portfolio_id, **_ALIVE}, sort=[("_id", 1)])
+            found = self._models.find(
+                {"portfolios": portfolio_id, **_ALIVE}, sort=[("_id", 1)], hint=[("portfolios", 1)]
+            )
             documents = [document async for document in found]
         models = [model for document in documents if (model := self._read(document)) is not None]
         if documents and not models:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -63,7 +63,7 @@ class Inspection:
         self,
         access: Access,
         collection: AsyncCollection[Document],
-        wrong: Mapping[str, Any],
+        wrong: Sequence[Mapping[str, Any]],
         read: Callable[[Document], object],
         unreadable: UnreadableDocuments,
         *,
@@ -74,17 +74,17 @@ class Inspection:
         Args:
             access: to the database.
             collection: to inspect.
-            wrong: matches unreadable documents, as far as the server can tell.
+            wrong: stages of an aggregation that find unreadable documents, as far as the server can tell.
             read: raises ValueError for an unreadable document.
             unreadable: reports what is found.
-            index: that serves the filter.
+            index: that serves the first stage.
         """
         self._access = access
         self._collection = collection
         self._wrong = wrong
         self._read = read
         self._unreadable = unreadable
-        self._index = index
+        self._options: dict[str, Any] = {"hint": dict(index)} if index else {}
         self._found: frozenset[Any] = frozenset()
         self._noticed: set[Any] = set()
         self._not_before = 0.0
@@ -114,8 +114,10 @@ class Inspection:
         try:
             with suppress(DatabaseUnavailable), pymongo.timeout(_SEARCH_SECONDS):
                 async with self._access():
-                    found = self._collection.find(
-                        self._wrong, {"_id": True}, limit=_MOST_EXCLUDED, hint=self._index, comment=INSPECTION
+                    found = await self._collection.aggregate(
+                        [*self._wrong, {"$limit": _MOST_EXCLUDED}, {"$project": {"_id": True}}],
+                        comment=INSPECTION,
+                        **self._options,
                     )
                     self._found = frozenset([document["_id"] async for document in found])
                     noticed = {"_id": {"$in": list(self._noticed)}}

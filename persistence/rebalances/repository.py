@@ -29,7 +29,7 @@ from persistence.errors import (
     RebalanceNotFound,
     VersionConflict,
 )
-from persistence.formats import WRONG_HEADER, read_header
+from persistence.formats import WRONG_HEADERS, read_header
 from persistence.indexes import HEADERS_BY, HEADERS_BY_PORTFOLIO, ORDER_PLANS, REBALANCES, WHOLE_HEADERS, Keys
 from persistence.rebalances.record import portfolio_of
 from persistence.rebalances.removal import RebalanceRemoval, every_place
@@ -63,7 +63,7 @@ class RebalanceRepository:
         self._plans = access.database[ORDER_PLANS]
         self._unreadable = unreadable
         self._inspection = Inspection(
-            access, self._rebalances, WRONG_HEADER, read_header, unreadable, index=WHOLE_HEADERS
+            access, self._rebalances, WRONG_HEADERS, read_header, unreadable, index=WHOLE_HEADERS
         )
         self._inserts = RebalanceInserts(access)
         self._removal = RebalanceRemoval(access)
