@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from persistence.documents import (
-    Change,
+    AuditNote,
     Failure,
     Model,
     ModelAction,
@@ -58,15 +58,15 @@ if TYPE_CHECKING:
     from persistence.backup import BackupFailed, back_up, restore_backup
     from persistence.connection_string import is_connection_string, unreadable_file
     from persistence.database import Database, open_database
-    from persistence.idempotency import Answered, Claimed
+    from persistence.idempotency import AlreadyStored, Claimed
     from persistence.orders import OrderRepository
 
 __all__ = [
     "UNFINISHED_ORDER_STATES",
-    "Answered",
+    "AlreadyStored",
+    "AuditNote",
     "Backlog",
     "BackupFailed",
-    "Change",
     "Claim",
     "Claimed",
     "Database",
@@ -119,7 +119,7 @@ _NEEDS_CLIENT: Final = {
     "BackupFailed": "persistence.backup",
     "back_up": "persistence.backup",
     "restore_backup": "persistence.backup",
-    "Answered": "persistence.idempotency",
+    "AlreadyStored": "persistence.idempotency",
     "Claimed": "persistence.idempotency",
     "Database": "persistence.database",
     "OrderRepository": "persistence.orders",

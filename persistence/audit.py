@@ -18,7 +18,7 @@ from pymongo.errors import BulkWriteError
 from persistence.access import Access, duplicates
 from persistence.clocks import server_time
 from persistence.codec import Document, from_document
-from persistence.documents import Change, Model, ModelContent, ModelHistoryEntry
+from persistence.documents import AuditNote, Model, ModelContent, ModelHistoryEntry
 from persistence.errors import ModelNotFound
 from persistence.indexes import MODEL_HISTORY, MODELS
 from persistence.unreadable import UnreadableDocuments
@@ -110,7 +110,7 @@ class AuditTrail:
 
 
 def new_entry(
-    model_id: ObjectId, version: int, change: Change, *, before: ModelContent | None, after: ModelContent | None
+    model_id: ObjectId, version: int, change: AuditNote, *, before: ModelContent | None, after: ModelContent | None
 ) -> ModelHistoryEntry:
     """Return the audit entry of the change that leads to `version`."""
     return ModelHistoryEntry(

@@ -42,7 +42,7 @@ class ModelAction(StrEnum):
     DELETED = "DELETED"
 
 
-class Change(Struct, frozen=True):
+class AuditNote(Struct, frozen=True):
     """Who changes a model, what the change is, and when it is made."""
 
     action: ModelAction

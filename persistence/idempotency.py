@@ -26,7 +26,7 @@ class Claimed(Struct, frozen=True):
     rebalance_id: ObjectId
 
 
-class Answered(Struct, frozen=True):
+class AlreadyStored(Struct, frozen=True):
     """The work was done before, and this rebalance is its result."""
 
     rebalance_id: ObjectId
@@ -47,7 +47,7 @@ class IdempotencyRepository:
         self._rebalances = rebalances
         self._lease = lease
 
-    async def claim(self, key: str, target: str, rebalance_id: ObjectId) -> Claimed | Answered:
+    async def claim(self, key: str, target: str, rebalance_id: ObjectId) -> Claimed | AlreadyStored:
         """Claim the key for one request on one target; of many concurrent requests exactly one succeeds.
 
         Args:
@@ -95,7 +95,7 @@ class IdempotencyRepository:
         async with self._access():
             await self._keys.delete_one({"_id": claim.key, "rebalanceId": claim.rebalance_id})
 
-    async def _judge(self, key: str, target: str, rebalance_id: ObjectId) -> Claimed | Answered:
+    async def _judge(self, key: str, target: str, rebalance_id: ObjectId) -> Claimed | AlreadyStored:
         """Decide about a key that exists."""
         found = await self._keys.find_one({"_id": key})
         if found is None:  # released or forgotten in this very moment
@@ -107,14 +107,16 @@ class IdempotencyRepository:
         if found.get("target") != target:
             raise KeyReused(str(found.get("target")))
         if lease_until is None:
-            return Answered(former)
+            return AlreadyStored(former)
         now = datetime.now(UTC)
         # A lease that ends later than one that begins now was written by a clock that was ahead, and says nothing.
         if now < lease_until <= now + self._lease + CLOCK_TOLERANCE:
             raise KeyInProgress(lease_until)
         return await self._take_over(key, target, rebalance_id, former)
 
-    async def _take_over(self, key: str, target: str, rebalance_id: ObjectId, former: ObjectId) -> Claimed | Answered:
+    async def _take_over(
+        self, key: str, target: str, rebalance_id: ObjectId, former: ObjectId
+    ) -> Claimed | AlreadyStored:
         await self._rebalances.abandon(former)
         try:
             await self._rebalances.get(former)
@@ -122,7 +124,7 @@ class IdempotencyRepository:
             pass
         else:
             await self.complete(Claimed(key, former))
-            return Answered(former)
+            return AlreadyStored(former)
         taken = await self._keys.update_one(
             {"_id": key, "rebalanceId": former, "leaseUntil": {"$exists": True}},
             {"$set": {"rebalanceId": rebalance_id, "leaseUntil": datetime.now(UTC) + self._lease}},

@@ -23,7 +23,7 @@ from persistence.audit import AuditTrail, content_of, new_entry
 from persistence.batching import Batching
 from persistence.clocks import CLOCK_TOLERANCE, is_possible
 from persistence.codec import Document, to_document
-from persistence.documents import Change, Model, ModelHistoryEntry
+from persistence.documents import AuditNote, Model, ModelHistoryEntry
 from persistence.errors import (
     DatabaseUnavailable,
     DocumentUnreadable,
@@ -57,7 +57,7 @@ class ModelRepository:
         self._find: Batching[ObjectId, Model] = Batching(self._find_together)
         self._touch: Batching[tuple[ObjectId, datetime], None] = Batching(self._touch_together)
 
-    async def insert(self, model: Model, change: Change) -> None:
+    async def insert(self, model: Model, change: AuditNote) -> None:
         """Insert a model at its first version.
 
         Raises:
@@ -132,7 +132,7 @@ class ModelRepository:
             raise DocumentUnreadable(_KIND, str(documents[0]["_id"]))
         return models
 
-    async def replace(self, model: Model, change: Change) -> Model:
+    async def replace(self, model: Model, change: AuditNote) -> Model:
         """Replace the content of the model if `model.version` is still its version.
 
         A `last_rebalance_date` of None leaves the stored one; so does one before it, unless the stored one lies in the
@@ -157,7 +157,7 @@ class ModelRepository:
 
         return await self._write(model.id, replaced, change, always=True)
 
-    async def change(self, model_id: ObjectId, alter: Callable[[Model], Model], change: Change) -> Model:
+    async def change(self, model_id: ObjectId, alter: Callable[[Model], Model], change: AuditNote) -> Model:
         """Change the model as it is now, whatever its version; repeat until no other change came in between.
 
         Args:
@@ -176,7 +176,7 @@ class ModelRepository:
         """
         return await self._write(model_id, alter, change, always=False)
 
-    async def delete(self, model_id: ObjectId, version: int, change: Change) -> None:
+    async def delete(self, model_id: ObjectId, version: int, change: AuditNote) -> None:
         """Delete the model if `version` is still its version; its history stays. Any version deletes an unreadable one.
 
         Raises:
@@ -245,7 +245,7 @@ class ModelRepository:
             await self._models.bulk_write(updates, ordered=False)
         return [None] * len(touches)
 
-    async def _delete_unreadable(self, model_id: ObjectId, change: Change) -> None:
+    async def _delete_unreadable(self, model_id: ObjectId, change: AuditNote) -> None:
         """Replace whatever is stored by a hidden document with the audit entry of the deletion, and settle that."""
         entry = new_entry(model_id, await self._audit.latest_version(model_id) + 1, change, before=None, after=None)
         hidden = _tombstone(model_id) | {"pending": [to_document(entry)]}
@@ -256,7 +256,7 @@ class ModelRepository:
         await self._settle_if_possible({"_id": model_id, **hidden})
 
     async def _write(
-        self, model_id: ObjectId, alter: Callable[[Model], Model], change: Change, *, always: bool
+        self, model_id: ObjectId, alter: Callable[[Model], Model], change: AuditNote, *, always: bool
     ) -> Model:
         for attempt in count():
             current = await self.get(model_id)

@@ -33,7 +33,7 @@ from app.models.schemas import (
     ModelPostDTO,
     ModelPutDTO,
 )
-from persistence import Change, Database, Model, ModelAction, ModelField
+from persistence import AuditNote, Database, Model, ModelAction, ModelField
 
 ModelId = Annotated[
     str, PathParameter(description="24 hexadecimal characters.", schema_extra={"pattern": OBJECT_ID_PATTERN})
@@ -241,9 +241,9 @@ class ModelController(Controller):
         return await _changed(database, model_id, alter, ModelAction.PORTFOLIOS_REMOVED)
 
 
-def change(action: ModelAction) -> Change:
+def change(action: ModelAction) -> AuditNote:
     """Make the audit trail's note of a change."""
-    return Change(action, now(), correlation_id())
+    return AuditNote(action, now(), correlation_id())
 
 
 async def _changed(database: Database, model_id: str, alter: Alteration, action: ModelAction) -> ModelDTO:

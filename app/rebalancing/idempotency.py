@@ -14,7 +14,7 @@ from app.http.headers import IDEMPOTENCY_KEY
 from app.rebalancing.body import ResponseBody
 from app.rebalancing.rebalance import Rebalanced
 from app.solver_task.schemas import portfolio_json
-from persistence import Answered, Claimed, Database, DatabaseUnavailable, RebalanceNotFound
+from persistence import AlreadyStored, Claimed, Database, DatabaseUnavailable, RebalanceNotFound
 
 KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 _WELL_FORMED = re.compile(KEY_PATTERN[1:-1])
@@ -45,7 +45,7 @@ async def once(database: Database, key: str | None, target: str, dialect: Dialec
     if not _WELL_FORMED.fullmatch(key):
         raise InvalidField(IDEMPOTENCY_KEY, "must be 1 to 255 visible ASCII characters")
     claim = await database.idempotency.claim(key, target, ObjectId())
-    if isinstance(claim, Answered):
+    if isinstance(claim, AlreadyStored):
         stored = await _stored(database, claim.rebalance_id, dialect)
         if not _retryable(stored):
             return stored

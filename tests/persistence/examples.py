@@ -8,7 +8,7 @@ from bson import ObjectId
 from pymongo.asynchronous.database import AsyncDatabase
 
 from persistence import (
-    Change,
+    AuditNote,
     Database,
     Model,
     ModelAction,
@@ -49,9 +49,9 @@ def model(name: str = "Growth", **fields: object) -> Model:
     return Model(**(content | fields))  # type: ignore[arg-type]
 
 
-def change(action: ModelAction = ModelAction.REPLACED, correlation_id: str = "test") -> Change:
+def change(action: ModelAction = ModelAction.REPLACED, correlation_id: str = "test") -> AuditNote:
     """Somebody doing something now."""
-    return Change(action, datetime.now(UTC), correlation_id)
+    return AuditNote(action, datetime.now(UTC), correlation_id)
 
 
 def id_made(ago: timedelta) -> ObjectId:

@@ -9,7 +9,7 @@ from bson import ObjectId
 from msgspec.structs import replace
 from pymongo.asynchronous.database import AsyncDatabase
 
-from persistence import Answered, Claimed, Database, KeyInProgress, KeyReused, StorageLost, record_of
+from persistence import AlreadyStored, Claimed, Database, KeyInProgress, KeyReused, StorageLost, record_of
 from persistence.codec import Document
 from tests.persistence.examples import NOON, portfolio, rebalance
 from tests.persistence.pod import Pod, ten_claims
@@ -37,7 +37,7 @@ async def test_the_first_request_gets_the_key_and_the_next_its_answer(database: 
     assert running.value.lease_until > datetime.now(UTC)
     await _store(database, claim.rebalance_id)
     await database.idempotency.complete(claim)
-    assert await database.idempotency.claim("key", TARGET, ObjectId()) == Answered(claim.rebalance_id)
+    assert await database.idempotency.claim("key", TARGET, ObjectId()) == AlreadyStored(claim.rebalance_id)
 
 
 async def test_a_key_belongs_to_one_target(database: Database) -> None:
@@ -92,7 +92,7 @@ async def test_a_crash_after_storing_and_before_completing_is_still_answered(
     assert isinstance(claim, Claimed)
     await _store(database, claim.rebalance_id)
     await _expire(stored)
-    assert await database.idempotency.claim("key", TARGET, ObjectId()) == Answered(claim.rebalance_id)
+    assert await database.idempotency.claim("key", TARGET, ObjectId()) == AlreadyStored(claim.rebalance_id)
 
 
 @pytest.mark.parametrize("begun", [False, True], ids=["before it began to store", "while it stored"])
@@ -129,7 +129,7 @@ async def test_a_request_that_lost_its_key_cannot_store_a_second_rebalance(
     await database.idempotency.release(former)
     assert len(await database.rebalances.page(limit=10)) == 1
     [answer] = await database.rebalances.page(limit=10)
-    assert await database.idempotency.claim("key", TARGET, ObjectId()) == Answered(answer.id)
+    assert await database.idempotency.claim("key", TARGET, ObjectId()) == AlreadyStored(answer.id)
 
 
 async def test_a_key_is_forgotten_a_day_after_its_first_use(

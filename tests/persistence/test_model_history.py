@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from pymongo.asynchronous.database import AsyncDatabase
 
 from persistence import (
-    Change,
+    AuditNote,
     Database,
     Model,
     ModelAction,
@@ -31,14 +31,14 @@ def _content(of: Model) -> ModelContent:
 
 async def test_every_change_is_told_with_who_when_what_before_and_after(database: Database) -> None:
     first = model()
-    await database.models.insert(first, Change(ModelAction.CREATED, NOON, "alice"))
+    await database.models.insert(first, AuditNote(ModelAction.CREATED, NOON, "alice"))
     later = NOON + timedelta(minutes=1)
-    second = await database.models.replace(replace(first, name="Value"), Change(ModelAction.REPLACED, later, "bob"))
+    second = await database.models.replace(replace(first, name="Value"), AuditNote(ModelAction.REPLACED, later, "bob"))
     await database.models.touch_last_rebalance_date(first.id, NOON)
     third = await database.models.change(
-        first.id, lambda now: replace(now, portfolios=()), Change(ModelAction.PORTFOLIOS_REMOVED, later, "carol")
+        first.id, lambda now: replace(now, portfolios=()), AuditNote(ModelAction.PORTFOLIOS_REMOVED, later, "carol")
     )
-    await database.models.delete(first.id, 3, Change(ModelAction.DELETED, later, "dave"))
+    await database.models.delete(first.id, 3, AuditNote(ModelAction.DELETED, later, "dave"))
 
     told = [
         (entry.version, entry.action, entry.at, entry.correlation_id, entry.before, entry.after)

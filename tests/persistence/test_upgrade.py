@@ -9,7 +9,7 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
-from persistence import Answered, KeyInProgress, ModelAction, ModelNotFound, RebalanceNotFound, open_database
+from persistence import AlreadyStored, KeyInProgress, ModelAction, ModelNotFound, RebalanceNotFound, open_database
 from persistence.codec import Document
 from tests.persistence import earlier_release
 
@@ -87,7 +87,7 @@ async def test_the_idempotency_keys_of_the_earlier_release_are_honoured(server_u
     target = f"model/{recorded['target']}"
     async with open_database(server_url, restored) as database:
         replayed = await database.idempotency.claim(recorded["key"], target, ObjectId())
-        assert isinstance(replayed, Answered)
+        assert isinstance(replayed, AlreadyStored)
         assert str(replayed.rebalance_id) == recorded["body"][0]["rebalanceId"]
         await database.idempotency.claim("owner-died", target, ObjectId())
         with pytest.raises(KeyInProgress):
