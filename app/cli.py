@@ -27,7 +27,7 @@ def cli() -> None:
 @cli.command()
 @EXIT_WITH_STDIN
 def serve(*, exit_with_stdin: bool) -> None:
-    """Run the service. Settings come from the environment; see the README."""
+    """Run the service. Settings come from the environment; docs/settings.md lists them."""
     from app.commands.parent_watch import end_with_stdin  # noqa: PLC0415 - each command loads only what it needs
     from app.commands.server import read_environment, run  # noqa: PLC0415
 
@@ -47,10 +47,13 @@ def serve(*, exit_with_stdin: bool) -> None:
 @click.option("--once", is_flag=True, help="Exit when the rebalance is shown instead of staying up.")
 @click.option("--orders", is_flag=True, help="Also send the orders, twice, to show that the second call sends nothing.")
 def demo(*, once: bool, orders: bool) -> None:
-    """Run the whole thing here: an embedded MongoDB, a simulator of the neighbours and the service; and rebalance."""
-    from app.commands.demo import run  # noqa: PLC0415
+    """Run everything here, an embedded MongoDB, a simulator of the other services and the service, and rebalance."""
+    try:
+        from app.commands.demo import run  # noqa: PLC0415
 
-    run(once=once, orders=orders)
+        run(once=once, orders=orders)
+    except KeyboardInterrupt:  # before there was anything to stop
+        click.echo("Stopped.")
 
 
 @cli.command()

@@ -1,24 +1,26 @@
 """The demo: the whole stack on this machine, one model on three portfolios, and its rebalance shown as tables."""
 
 import asyncio
+import os
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from decimal import Decimal
 from pathlib import Path
 
 import aiohttp
 import msgspec
 from bson import ObjectId
+from dotenv import dotenv_values
 from msgspec import Struct
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from app.commands.demo_orders import send_twice, show_orders
-from app.commands.stack import Stack, StackFailed, running_stack
+from app.commands.stack import LOOPBACK, Stack, StackFailed, running_stack
 from app.history.schemas import PortfolioResultDTO, RebalanceResultDTO
 from app.http.dialect import Dialect
 from app.settings import load_settings
@@ -30,6 +32,8 @@ TARGETS = ("0.15", "0.125", "0.12", "0.105", "0.1", "0.095", "0.08", "0.075", "0
 """Ten positions that leave the 5% in cash that every model must."""
 DRIFT = "0.02"
 DATABASE_NAME = "order_generation"
+NARROW = 74
+"""Columns that the tables need."""
 
 
 class Shown(Struct, frozen=True):
@@ -48,19 +52,26 @@ def run(*, once: bool, orders: bool = False) -> None:
         InvalidSetting: an environment variable is wrong.
         SystemExit: a part of it did not start.
     """
-    dialect = load_settings().api_dialect
+    chosen = load_settings()
+    dialect = chosen.api_dialect
     console = Console(highlight=False)
-    # A request to stop is an interrupt like Ctrl-C, so that every part is stopped in order.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A request to stop, and a terminal that closes, are interrupts like Ctrl-C, so that every part is stopped in order.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     world = World(SimulatorSettings())
     try:
         with tempfile.TemporaryDirectory(prefix="order-generation-demo-") as directory, _progress(console) as step:
             log = Path(directory) / "service.log"
             settings = {"DATABASE_NAME": DATABASE_NAME, **({"ORDERS_ENABLED": "true"} if orders else {})}
-            with running_stack(log=log, settings=settings, on_step=step) as stack:
+            # The demo needs no free port; whoever names one receives it.
+            named = dotenv_values(".env").keys() | os.environ.keys()
+            host = chosen.host if "HOST" in named else LOOPBACK
+            port = chosen.port if "PORT" in named else None
+            with running_stack(log=log, settings=settings, host=host, port=port, on_step=step) as stack:
                 step("Creating a model and rebalancing its portfolios")
                 shown = asyncio.run(_rebalance(stack, world, dialect))
                 step("")
+                console.print(f"\nOpen         {stack.service_url}/pages/model/{shown.model_id}", soft_wrap=True)
                 _show(console, shown, world)
                 if orders and shown.answer[0].rebalance_id is not None:
                     step("Sending the orders, and sending them again")
@@ -75,7 +86,9 @@ def run(*, once: bool, orders: bool = False) -> None:
                     signal.pause()
                 step("Stopping")
     except KeyboardInterrupt:
-        console.print("Stopped.")
+        # The terminal may be gone.
+        with suppress(OSError):
+            console.print("Stopped.")
     except StackFailed as failure:
         console.print(str(failure), style="red", markup=False)
         raise SystemExit(1) from None
@@ -85,13 +98,17 @@ def run(*, once: bool, orders: bool = False) -> None:
 def _progress(console: Console) -> Iterator[Callable[[str], None]]:
     """Show what is going on now, and for what is done how long it took; an empty step shows nothing."""
     doing, since = "", time.monotonic()
-    with console.status("") as status:
+    # A spinner that does not fit into its line leaves every one of its pictures behind.
+    animated = console.is_terminal and console.width >= NARROW
+    with console.status("") if animated else nullcontext() as status:
 
         def step(name: str) -> None:
             nonlocal doing, since
             if doing:
                 console.print(f"[green]✓[/green] {doing} [dim]{time.monotonic() - since:.1f} s[/dim]")
             doing, since = name, time.monotonic()
+            if status is None:
+                return
             if name:
                 status.update(name)
                 status.start()
@@ -148,10 +165,20 @@ def _show(console: Console, shown: Shown, world: World) -> None:
             f"cash before [bold]{answered.cash_before_rebalance:,.2f}[/bold]   "
             f"cash after [bold]{answered.cash_after_rebalance:,.2f}[/bold]"
         )
-        console.print(_trades(answered, read_back, world))
+        if console.width < NARROW:
+            _list_trades(console, answered, world)
+        else:
+            console.print(_trades(answered, read_back, world))
     console.print()
     console.rule("[bold]How it was solved[/bold]", align="left")
     console.print(_solves(shown))
+
+
+def _list_trades(console: Console, answered: RebalanceDTO, world: World) -> None:
+    """Print a line for each trade, for a terminal that is too narrow for a table."""
+    for trade in answered.transactions:
+        ticker = world.by_id[trade.security_id].ticker
+        console.print(f"{trade.transaction_type} {trade.quantity:,} {ticker} at {trade.price:,.2f}")
 
 
 def _trades(answered: RebalanceDTO, read_back: PortfolioResultDTO, world: World) -> Table:
@@ -198,10 +225,13 @@ def _solves(shown: Shown) -> Table:
 
 def _show_links(console: Console, stack: Stack, shown: Shown, log: Path) -> None:
     url = stack.service_url
+    console.print(f"Pages        {url}/")
     console.print(f"Swagger UI   {url}/docs")
     console.print(f"Redoc        {url}/redoc")
     console.print(f"Service log  {log}")
     what = "[dim](faults, holdings and prices, under /control)[/dim]"
     console.print(f"Simulator    {stack.simulator.control}  {what}", soft_wrap=True)
+    console.print("\nTo paste, for the commands of the README:")
+    console.print(f"  export SERVICE={url}", soft_wrap=True)
     console.print("\nThe same rebalance again, at the prices of that moment:")
     console.print(f"  curl -X POST {url}/api/v1/model/{shown.model_id}/rebalance", soft_wrap=True)

@@ -22,6 +22,7 @@ from msgspec import json as msgspec_json
 from integrations.simulator import SimulatorUrls
 from persistence.embedded import EmbeddedMongod
 
+LOOPBACK = "127.0.0.1"
 READY_SECONDS = 180
 STOP_SECONDS = 40
 LOOK_SECONDS = 0.05
@@ -53,6 +54,8 @@ def running_stack(
     log: Path,
     settings: Mapping[str, str] | None = None,
     mongodb_url: str | None = None,
+    host: str = LOOPBACK,
+    port: int | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Stack]:
     """Run the stack for as long as the block lasts.
@@ -61,6 +64,8 @@ def running_stack(
         log: file that takes the service's log.
         settings: environment variables for the service, over those that connect the parts.
         mongodb_url: a running MongoDB to use in place of an embedded one.
+        host: address that the service listens on.
+        port: its port; a free one by default.
         on_step: told what starts next, for a progress display.
 
     Raises:
@@ -83,7 +88,7 @@ def running_stack(
             "ORDER_SERVICE_URL": simulator.order,
             **(settings or {}),
         }
-        service_url, service = parts.enter_context(running_service_process(environment, log))
+        service_url, service = parts.enter_context(running_service_process(environment, log, host, port))
         yield Stack(service_url, mongodb_url, simulator, service)
 
 
@@ -102,17 +107,21 @@ def running_simulator_process(*options: str) -> Iterator[SimulatorUrls]:
 
 
 @contextmanager
-def running_service_process(environment: Mapping[str, str], log: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run `order-generation serve` on a free port until the block ends; give its URL, once it is ready, and process."""
-    port = free_port()
+def running_service_process(
+    environment: Mapping[str, str], log: Path, host: str = LOOPBACK, port: int | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run `order-generation serve` until the block ends, on a free port by default; yield its URL and process."""
+    port = port or free_port()
     with log.open("ab") as output:
         process = _start(
             "serve",
             output=output,
-            environment={**os.environ, "HOST": "127.0.0.1", "PORT": str(port), **environment},
+            environment={**os.environ, "HOST": host, "PORT": str(port), **environment},
         )
     try:
-        url = f"http://127.0.0.1:{port}"
+        # An address that stands for all of them is reached by the loopback one.
+        reached = {"0.0.0.0": LOOPBACK, "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+        url = f"http://{reached}:{port}"
         _await_ready(process, url, log)
         yield url, process
     finally:

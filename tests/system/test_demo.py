@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.commands.stack import free_port
 from tests.system.processes import Command, running
 
 STAYS_UP = "The service stays up"
@@ -45,7 +46,23 @@ def test_what_it_prints_works_while_it_stays_up() -> None:
         assert "Stopped." in command.output
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["terminated", "killed"])
+def test_it_listens_where_it_is_told_to_and_fits_a_narrow_terminal() -> None:
+    """PORT reaches the service, the line to paste names it, and no trade is cut at 40 columns."""
+    port = free_port()
+    with running("demo", environment={"PORT": str(port), "COLUMNS": "40"}) as command:
+        output = command.read_until(STAYS_UP)
+        assert f"export SERVICE=http://127.0.0.1:{port}" in output
+        model = re.search(rf"http://127.0.0.1:{port}/pages/model/\w+", output)
+        assert model is not None
+        assert httpx.get(model[0], timeout=60).status_code == 200
+        assert len(re.findall(r"^(?:BUY|SELL) [\d,]+ \w+ at [\d,.]+$", output, re.MULTILINE)) >= 10
+        _interrupt(command)
+        assert command.finish() == 0
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=["terminated", "terminal closed", "killed"]
+)
 def test_nothing_is_left_running_however_it_ends(number: signal.Signals) -> None:
     with running("demo") as command:
         command.read_until(STAYS_UP)
