@@ -83,21 +83,11 @@ def pack(
     found: tuple[int, ...] | None = tuple(filled)
     if best <= floor:
         found, best = None, floor
+    gained, full = _filled(weights, profits, limits, taken, broken, room)
+    if profit + gained > best:
+        found, best = full, profit + gained
     if best >= bound:
         return Packing(found, best, best, 0)
-
-    dense = [index for index in order if profits[index] * weights[broken] == profits[broken] * weights[index]]
-    filling = fill(
-        [weights[index] for index in dense],
-        [-taken[index] for index in dense],
-        [limits[index] - taken[index] for index in dense],
-        room,
-    )
-    if filling is not None:
-        first, second, more, other = filling
-        taken[dense[first]] += more
-        taken[dense[second]] += other
-        return Packing(tuple(taken), bound, bound, 0)
 
     # A better choice cannot take more of an item, or leave more, than its loss against the linear bound allows.
     spare = (profit - best - 1) * weights[broken] + room * profits[broken]
@@ -116,6 +106,34 @@ def pack(
         found, best = tuple(taken), profit + search.best
     # The bound of the search holds for choices better than the best found: their profits differ by multiples of a unit.
     return Packing(found, best, best if search.complete else max(best, profit + search.bound), search.states)
+
+
+def _filled(
+    weights: Sequence[int], profits: Sequence[int], limits: Sequence[int], taken: Sequence[int], broken: int, room: int
+) -> tuple[int, tuple[int, ...]]:
+    """Return what two items as dense as the break item gain if they use the room as far as possible, and all copies.
+
+    What no copies of equally dense items can use stays; the search decides whether others can.
+    """
+    dense = [
+        index
+        for index, limit in enumerate(limits)
+        if limit and profits[index] * weights[broken] == profits[broken] * weights[index]
+    ]
+    usable = room - room % gcd(*(weights[index] for index in dense))
+    filling = fill(
+        [weights[index] for index in dense],
+        [-taken[index] for index in dense],
+        [limits[index] - taken[index] for index in dense],
+        usable,
+    )
+    if filling is None:
+        return 0, tuple(taken)
+    first, second, more, other = filling
+    full = list(taken)
+    full[dense[first]] += more
+    full[dense[second]] += other
+    return usable * profits[broken] // weights[broken], tuple(full)
 
 
 def _densities(weights: Sequence[int], profits: Sequence[int]) -> list[int]:

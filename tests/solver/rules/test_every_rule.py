@@ -1,11 +1,12 @@
 """Every rule alone, every pair and random mixtures have the outcome that independent judges find."""
 
 import random
+from decimal import Decimal
 
 import pytest
 from hypothesis import given, reject, settings
 
-from solver import Solution, SolutionPath, SolverStrategy, solve
+from solver import Portfolio, Rules, Security, Solution, SolutionPath, SolverStrategy, solve
 from tests.oracle.agreement import assert_right, right_outcome
 from tests.oracle.rules import TooLarge
 from tests.solver.rules.books import DRAWERS, PAIRS, Book, books, counted_book, draw_book, even_book, mixture
@@ -94,3 +95,16 @@ def assert_solved_right(book: Book) -> None:
     except TooLarge:
         return
     assert_right(*book, solve(book[0], rules=book[1]), right)
+
+
+def test_fractional_shares_with_a_fee_rate_are_proven() -> None:
+    """All cash is invested in fractions of shares: what no purchases can use stays, and the search proves it."""
+    prices, held = ("123.45", "87.12", "301.07"), ("260.123", "400.5", "90.001")
+    securities = [
+        Security(f"S{i}", Decimal(prices[i]), Decimal(held[i]), Decimal("0.333"), Decimal("0.05"), Decimal("0.05"))
+        for i in range(3)
+    ]
+    portfolio = Portfolio(tuple(securities), Decimal(4_321))
+    solved = solve(portfolio, rules=Rules(lot_size=Decimal("0.0001"), fee_rate=Decimal("0.001")))
+    assert isinstance(solved, Solution)
+    assert solved.gap == 0
