@@ -6,16 +6,16 @@ from zoneinfo import ZoneInfo
 
 
 def now() -> datetime:
-    """Give the time in UTC, to the millisecond, which is what MongoDB keeps: a record reads back as it was answered."""
+    """Return the time in UTC to the millisecond, MongoDB's precision, so that a record reads back unchanged."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def today(timezone: ZoneInfo) -> date:
-    """Give the day it is in a time zone."""
+    """Return today's date in a time zone."""
     return datetime.now(timezone).date()
 
 
 def deadline_in(seconds: float) -> float:
-    """Give the moment on `time.monotonic()` by which something must have ended."""
+    """Return the deadline on `time.monotonic()` by which something must have ended."""
     return time.monotonic() + seconds

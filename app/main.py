@@ -135,7 +135,7 @@ def _connections(settings: Settings) -> Connections:
 async def _parts(
     app: Litestar, settings: Settings, observability: Observability, connections: Connections
 ) -> AsyncIterator[None]:
-    """Make the parts available to the handlers for as long as the application runs."""
+    """Provide the parts to the handlers for as long as the application runs."""
     async with open_parts(settings, observability, connections) as parts:
         app.state.update(msgspec.structs.asdict(parts))
         yield

@@ -78,7 +78,7 @@ class Comparison:
         self._received = received
 
     async def run(self, turns: int, requests: int) -> Breakdown:
-        """Let the services take turns of so many requests each."""
+        """Run the services in turns of this number of requests each."""
         untraced: list[float] = []
         traced: list[float] = []
         stages: list[dict[str, float]] = []
@@ -109,7 +109,7 @@ class Comparison:
         )
 
     async def _trace(self, session: aiohttp.ClientSession) -> tuple[float, list[Span]]:
-        """Make the traced request; give its seconds and its spans."""
+        """Send the traced request; return its seconds and its spans."""
         trace_id = secrets.token_hex(16)
         headers = {"traceparent": f"00-{trace_id}-{CALLER}-01"}
         started = time.perf_counter()

@@ -45,14 +45,14 @@ class Cost(Struct, frozen=True):
 
 
 def client_session(connections: int = CLIENTS) -> aiohttp.ClientSession:
-    """Connections of so many clients."""
+    """Open a session with one connection for each client."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections), timeout=aiohttp.ClientTimeout(ANSWER_SECONDS)
     )
 
 
 async def timed(session: aiohttp.ClientSession, call: Call) -> tuple[float, bytes]:
-    """Make a call; give its seconds and the answer.
+    """Send a request; return its seconds and the response.
 
     Raises:
         aiohttp.ClientResponseError: it is no success.
@@ -65,7 +65,7 @@ async def timed(session: aiohttp.ClientSession, call: Call) -> tuple[float, byte
 
 
 async def drained(session: aiohttp.ClientSession, call: Call) -> None:
-    """Make a call and drop the answer as it comes: to put a large one together would hold up calls that are timed.
+    """Send a request and discard the body as it arrives: assembling a large one would delay timed requests.
 
     Raises:
         aiohttp.ClientResponseError: it is no success.
@@ -77,7 +77,7 @@ async def drained(session: aiohttp.ClientSession, call: Call) -> None:
 
 
 async def take_turns(rounds: int, *calls: Call) -> tuple[list[Cost], int]:
-    """Make calls in turn, round after round; give what each of them takes, and how many portfolios failed."""
+    """Send requests in turn, round after round; return each one's times, and the number of failed portfolios."""
     seconds: list[list[float]] = [[] for _ in calls]
     cpu = [0.0 for _ in calls]
     failed = 0
@@ -94,7 +94,7 @@ async def take_turns(rounds: int, *calls: Call) -> tuple[list[Cost], int]:
 
 
 async def compete(rounds: int, *calls: Call) -> tuple[list[Cost], int]:
-    """Let many clients make each call for a while, in turns; give what one of each takes, and how many failed."""
+    """Send each request from many clients for a while, in turns; return each one's times, and the failures."""
     rates: list[list[float]] = [[] for _ in calls]
     cpu = [0.0 for _ in calls]
     answered = [0 for _ in calls]
@@ -116,7 +116,7 @@ async def compete(rounds: int, *calls: Call) -> tuple[list[Cost], int]:
 async def storm(
     session: aiohttp.ClientSession, calls: Sequence[Call], clients: int = CLIENTS, seconds: float = TURN_SECONDS
 ) -> Turn:
-    """Let many clients call as fast as they are answered; the calls are dealt to them in turn."""
+    """Send requests from many clients as fast as responses arrive; the clients draw them in turn."""
     until = time.perf_counter() + seconds
     taken: list[float] = []
     failed = 0
@@ -136,7 +136,7 @@ async def storm(
 
 
 async def pace(session: aiohttp.ClientSession, call: Call, every: float, ended: Callable[[], bool]) -> Turn:
-    """Make a call every so many seconds until it is ended, whether or not those before it are answered."""
+    """Send a request at a fixed interval until stopped, without waiting for earlier responses."""
     taken: list[float] = []
     failed = 0
 
@@ -159,5 +159,5 @@ async def pace(session: aiohttp.ClientSession, call: Call, every: float, ended: 
 
 
 def summed_up(turns: Sequence[Turn]) -> Latencies:
-    """The latencies of several turns together."""
+    """Combine the latencies of several turns."""
     return latencies([each for turn in turns for each in turn.seconds], sum(turn.failed for turn in turns))

@@ -102,7 +102,7 @@ class Large:
         self._repeating = asyncio.create_task(self._repeat(session, call))
 
     async def stop(self) -> int:
-        """Let the present request end; gives how many were answered."""
+        """Wait for the present request to end; return the number of completed ones."""
         self._stopping = True
         await self._repeating
         return self.answered

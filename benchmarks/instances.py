@@ -56,7 +56,7 @@ def main(*, seconds: float, turns: int, database_cores: int, markdown: bool) -> 
 
 @contextmanager
 def _pinned(stack: Stack, core: int) -> Iterator[Stack]:
-    """A service whose processes all run on one core; they inherit it from this thread."""
+    """Start a service whose processes all run on one core; they inherit it from this thread."""
     allowed = os.sched_getaffinity(0)
     with ExitStack() as running:
         os.sched_setaffinity(0, {core})
@@ -86,7 +86,7 @@ def _rates(fleet: Sequence[Stack], seconds: float, turns: int) -> dict[int, list
 
 
 async def _demand(instance: Stack, size: Size, count: int, seconds: float) -> Demand:
-    """What one rebalance takes: its time when it is alone, its processor time when there are others.
+    """Measure one rebalance: its time alone, and its processor time among others.
 
     Rebalances at the same time share writes and flushes of the journal, as they do at the rates to plan for.
     """

@@ -24,6 +24,6 @@ def latencies(seconds: Sequence[float], failed: int = 0) -> Latencies:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """The smallest value that at least so many percent of the values do not exceed."""
+    """Return the smallest value that at least this percentage of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * percent // PERCENT) - 1)]

@@ -29,7 +29,7 @@ class Size(Struct, frozen=True):
 
 
 def model_body(size: Size) -> dict[str, object]:
-    """What a client sends to create such a model, under a name of its own."""
+    """Return the request body that creates a model of this size, under a unique name."""
     positions = min(size.positions, MOST_POSITIONS)
     target = HALF_PERCENT * (190 // positions)
     return {
@@ -50,7 +50,7 @@ def create_model(stack: Stack, size: Size) -> str:
 
 
 def hold_outside_model(stack: Stack, size: Size) -> None:
-    """Make the portfolios of a model of so many positions, more than one can have, hold the rest outside it.
+    """Add holdings outside the model to its portfolios, for sizes above the positions that a model can have.
 
     Every security of the world gets a price for it, so this comes before the service has read any.
     """
@@ -67,11 +67,11 @@ def hold_outside_model(stack: Stack, size: Size) -> None:
 
 
 def rebalance_url(stack: Stack, model_id: str) -> str:
-    """The URL that rebalances every portfolio of the model."""
+    """Return the URL that rebalances every portfolio of the model."""
     return f"{stack.service_url}/api/v1/model/{model_id}/rebalance"
 
 
 def single_rebalance_url(stack: Stack, model_id: str, place: int = 0) -> str:
-    """The URL that rebalances one portfolio of the model, by its 0-based place."""
+    """Return the URL that rebalances one portfolio of the model, by its 0-based index."""
     portfolio_id = WORLD.portfolio_ids(place, 1)[0]
     return f"{stack.service_url}/api/v1/portfolio/{portfolio_id}/rebalance?modelId={model_id}"

@@ -28,12 +28,12 @@ def service_processes(server: int) -> list[psutil.Process]:
 
 
 def api_process(server: int) -> psutil.Process:
-    """The process that answers HTTP: the one that the server process starts."""
+    """Return the process that serves HTTP: the child of the server process."""
     return psutil.Process(server).children()[0]
 
 
 def solver_processes(server: int) -> list[psutil.Process]:
-    """What the API process has started: the solvers and what forks them."""
+    """Return the children of the API process: the solvers and the process that forks them."""
     return api_process(server).children(recursive=True)
 
 
@@ -44,7 +44,7 @@ def solver_count(server: int) -> int:
 
 
 def neighbours() -> dict[Part, list[psutil.Process]]:
-    """The database and the simulator that this process has started."""
+    """Return the database and the simulator that this process has started."""
     family = psutil.Process().children(recursive=True)
     return {
         Part.MONGODB: [process for process in family if process.name() == "mongod"],
@@ -53,7 +53,7 @@ def neighbours() -> dict[Part, list[psutil.Process]]:
 
 
 def parts(*servers: int) -> dict[Part, list[psutil.Process]]:
-    """The processes of a stack with these services, by part."""
+    """Return the processes of a stack with these services, by part."""
     return {
         Part.API: [api_process(server) for server in servers],
         Part.SOLVERS: [process for server in servers for process in solver_processes(server)],
@@ -93,7 +93,7 @@ class Peak(Struct):
 
 @contextmanager
 def peak_memory(server: int) -> Iterator[Peak]:
-    """Look at the service's memory for as long as the block lasts, fifty times a second."""
+    """Sample the service's memory for as long as the block lasts, fifty times a second."""
     peak, ended = Peak(), threading.Event()
 
     def watch() -> None:

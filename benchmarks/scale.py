@@ -119,7 +119,7 @@ async def _at_once(stack: Stack, calls: Mapping[Size, Call], turns: int) -> dict
 
 
 def _orders(sizes: list[Size], turns: int) -> list[list[Size]]:
-    """The order of each turn: rising in the first, which counts for memory only, then shuffled."""
+    """Return the order of each turn: rising in the first, which counts for memory only, then shuffled."""
     shuffled = random.Random(1)
     return [sizes, *(shuffled.sample(sizes, len(sizes)) for _ in range(turns))]
 

@@ -14,7 +14,7 @@ QUIET = {"LOG_LEVEL": "WARNING", "DATABASE_NAME": DATABASE_NAME}
 
 @contextmanager
 def benchmark_stack(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """A stack that logs nothing but warnings, with these settings of the service over the defaults."""
+    """Start a stack that logs only warnings, with these settings of the service over the defaults."""
     with tempfile.TemporaryDirectory() as directory, progress.status("Starting"):
         stack = running_stack(log=Path(directory) / "service.log", settings={**QUIET, **(settings or {})})
         with stack as running:

@@ -71,7 +71,7 @@ def _stretches(span: Span, began: int, ended: int, inside: Mapping[str, list[Spa
 
 
 def _stage(span: Span) -> str:
-    """What a span is a stage of; one with spans inside it has its own name."""
+    """Return the stage that a span belongs to; one with spans inside it has its own name."""
     if "db.system.name" in span.attributes:
         # Named by database and command, as OpenTelemetry's instrumentation of PyMongo does.
         return READ if span.name.rpartition(".")[2] in READS else STORE
@@ -79,7 +79,7 @@ def _stage(span: Span) -> str:
 
 
 def _between(before: str, after: str) -> str:
-    """What goes on between two stages of one span; the empty text is its beginning or its end."""
+    """Name the time between two stages of one span; the empty text is its beginning or its end."""
     if after == QUEUE:
         return BUILD
     if before in {SOLVE, RECORD, "portfolio"}:

@@ -16,7 +16,7 @@ progress = Console(stderr=True)
 
 
 def table(title: str, first: str, *headings: str) -> Table:
-    """An empty table; the first column is text, the others are numbers."""
+    """Create an empty table; the first column is text, the others are numbers."""
     empty = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     empty.add_column(first)
     for heading in headings:
@@ -46,5 +46,5 @@ def milliseconds(seconds: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """A ratio as a cell."""
+    """Format a ratio as a cell."""
     return f"{value:,.0f} x" if value >= 100 else f"{value:.1f} x" if value >= 10 else f"{value:.2f} x"

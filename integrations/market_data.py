@@ -137,7 +137,7 @@ def _require_valid(client: ServiceClient, reasons: dict[str, str]) -> None:
 
 
 class MarketData:
-    """Takes price snapshots.
+    """Load price snapshots.
 
     Args:
         security: client of the Security Service.

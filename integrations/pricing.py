@@ -36,8 +36,8 @@ class MissingPrice(Struct, frozen=True):
     """A price that cannot be used.
 
     Attributes:
-        value: the price as received; None if there is none.
-        date: the price's own date as received; None if there is none.
+        value: the price as received; None if missing.
+        date: the price's own date as received; None if missing.
         explanation: a phrase such as `unusable price 0: not above 0`.
     """
 
@@ -134,7 +134,7 @@ class Pricing:
         return PriceList(prices, missing, datetime.now(UTC))
 
     async def price(self, ticker: str, *, deadline: float | None) -> Decimal | MissingPrice:
-        """Return the price of one ticker, or why there is none that can be used.
+        """Return the price of one ticker, or the reason why it is missing or unusable.
 
         Raises:
             ServiceError: no usable response.

@@ -54,7 +54,7 @@ def are_within_limits(values: Sequence[Decimal]) -> bool:
 
 
 def broken_limit(value: Decimal) -> str | None:
-    """Return the limit that a number breaks, as a predicate such as `is not below 10^15`; None if there is none."""
+    """Return the limit that a number breaks, as a predicate such as `is not below 10^15`; None if it breaks none."""
     if not value.is_finite():
         return "is not a finite number"
     if not value:

@@ -64,7 +64,7 @@ class AuditTrail:
         return found is not None and found["_id"] == entry.id
 
     async def latest_version(self, model_id: ObjectId) -> int:
-        """Return the version that the newest entry of a model records; 0 if there is none."""
+        """Return the version that the newest entry of a model records; 0 without entries."""
         async with self._access():
             newest = await self._history.find_one(
                 {"modelId": model_id, **_INTEGER_VERSION}, {"version": True}, sort=[("version", DESCENDING)]

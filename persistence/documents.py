@@ -84,7 +84,7 @@ class RebalancedPosition(Struct, frozen=True, rename="camel", omit_defaults=True
     Attributes:
         price: None for a holding that has no price and is held unchanged.
         ticker: None if unknown, and in documents stored before tickers were.
-        restraint: the rule that kept the security from a better quantity; None if there is none.
+        restraint: the rule that kept the security from a better quantity; None without such a rule.
     """
 
     security_id: str

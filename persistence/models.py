@@ -83,7 +83,7 @@ class ModelRepository:
         """Return the model.
 
         Raises:
-            ModelNotFound: there is none, or it was deleted.
+            ModelNotFound: unknown or deleted.
         """
         return await self._find(model_id)
 
@@ -142,7 +142,7 @@ class ModelRepository:
             The model as stored, at the next version.
 
         Raises:
-            ModelNotFound: there is none, or it was deleted.
+            ModelNotFound: unknown or deleted.
             VersionConflict: another request changed it first.
             DuplicateName: another model has the new name.
         """
@@ -170,7 +170,7 @@ class ModelRepository:
             The model as stored.
 
         Raises:
-            ModelNotFound: there is none, or it was deleted.
+            ModelNotFound: unknown or deleted.
             VersionConflict: other changes came in between every time.
             DuplicateName: another model has the new name.
         """
@@ -180,7 +180,7 @@ class ModelRepository:
         """Delete the model if `version` is still its version; its history stays. Any version deletes an unreadable one.
 
         Raises:
-            ModelNotFound: there is none, or it was deleted.
+            ModelNotFound: unknown or deleted.
             VersionConflict: another request changed it first.
         """
         for attempt in count():

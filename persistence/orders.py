@@ -103,7 +103,7 @@ class OrderRepository:
         return len(plans)
 
     async def accept(self, rebalance_id: ObjectId, portfolio_ids: Collection[str]) -> None:
-        """Make drafts of these portfolios, whoever inserted them, plans that are due."""
+        """Turn the drafts of these portfolios, from any caller, into plans that are due."""
         async with self._access():
             await self._plans.update_many(
                 {"rebalanceId": rebalance_id, "portfolioId": {"$in": list(portfolio_ids)}, "draft": {"$exists": True}},
@@ -170,7 +170,7 @@ class OrderRepository:
         return ids, None if following is None else (following["due"] - now).total_seconds()
 
     async def acquire(self, plan_id: str, owner: ObjectId, lease: timedelta) -> OrderPlan | None:
-        """Take the lease of a plan that is due; None if it is not due, or somebody else has the lease.
+        """Acquire the lease of a plan that is due; None if it is not due, or another process has the lease.
 
         Args:
             plan_id: which.

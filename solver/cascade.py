@@ -1,4 +1,4 @@
-"""The way into the solver: from a portfolio to a verified answer, or to the reason why there is none."""
+"""The way into the solver: from a portfolio to a verified result, or to the reason why none exists."""
 
 from time import perf_counter
 
@@ -23,7 +23,7 @@ def solve(
     strategy: SolverStrategy = SolverStrategy.AUTO,
     time_limit_seconds: float = 30.0,
 ) -> Outcome:
-    """The whole shares that bring a portfolio nearest to its targets, or why there are none.
+    """Return the whole shares that bring a portfolio nearest to its targets, or why none exist.
 
     Minimises the sum of `|market value * target - quantity * price|` over whole shares within every drift band, without
     spending more than there is; among the optima, takes one that trades the fewest shares. The answer depends on the

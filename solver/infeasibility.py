@@ -50,12 +50,12 @@ def reasons(portfolio: Portfolio, scaled: ScaledPortfolio, bounds: ShareBounds) 
 
 
 def describe(found: tuple[InfeasibleReason, ...]) -> str:
-    """The reasons as sentences for a person."""
+    """Return the reasons as sentences for a person."""
     return " ".join(_sentence(reason) for reason in found)
 
 
 def _no_whole_share(security: Security, scaled: ScaledPortfolio, bounds: ShareBounds, index: int) -> NoWholeShare:
-    """The band of one security and what lies around it."""
+    """Return the band of one security and the whole shares around it."""
     price, fraction = int(scaled.prices[index]), int(scaled.fractions[index])
     target = int(scaled.targets[index])
     lower, upper = target - int(scaled.lows[index]), target + int(scaled.highs[index])
@@ -129,7 +129,7 @@ def _whole(lot_size: Decimal) -> str:
 
 
 def _reserved(reason: CashShortfall) -> str:
-    """What uses the cash besides the holdings, and the rules that lock money in."""
+    """Describe what uses the cash besides the holdings, and the rules that lock money in."""
     parts = [
         f"{text} {plain(amount)}"
         for text, amount in (

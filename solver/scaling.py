@@ -68,12 +68,12 @@ class ScaledPortfolio(Struct, frozen=True):
     highs: Integers
 
     def money(self, amount: int) -> Decimal:
-        """An amount of fine units; exact, with no more decimals than a target's value has."""
+        """Return an amount of fine units as money; exact, with no more decimals than a target's value has."""
         places = self.money_places + self.target_places
         return unscaled(amount // 10 ** (self.weight_places - self.target_places), places)
 
     def cash_money(self, amount: int) -> Decimal:
-        """An amount of fine units that consists of cash and of shares at their price; exact."""
+        """Return as money an amount of fine units that consists of cash and of shares at their price; exact."""
         return unscaled(amount // 10**self.weight_places, self.money_places)
 
 
@@ -138,12 +138,12 @@ def scale(portfolio: Portfolio) -> ScaledPortfolio:
 
 
 def unscaled(number: int, places: int) -> Decimal:
-    """`number * 10 ** -places`, exactly, whatever the caller's decimal context."""
+    """Return `number * 10 ** -places`, exactly, in any decimal context of the caller."""
     return EXACT.scaleb(Decimal(number), -places)
 
 
 def _digits(portfolio: Portfolio, numbers: Sequence[Decimal]) -> tuple[Integers, NDArray[np.int64]]:
-    """The digits of each number of a portfolio, its cash the last, as an integer, and how many of them are decimals.
+    """Return each number of a portfolio, its cash last, as integer digits and the count of its decimals.
 
     Written out as text and read back at once, five hundred numbers take the time of asking a hundred for their digits.
     """

@@ -85,7 +85,7 @@ def _infeasible(task: Task, found: tuple[InfeasibleReason, ...]) -> Infeasible:
 
 
 def _full_milp(task: Task, bounds: ShareBounds) -> Proven | TimeLimit:
-    """The integer program first, then the proof and the tie-break that every answer gets, or their better answer."""
+    """Run the integer program, then the usual proof and tie-break, which may find a better result."""
     # CVXPY is not worth loading where no portfolio is sent through it.
     from solver.milp import solve_milp  # noqa: PLC0415
 
@@ -102,7 +102,7 @@ def _full_milp(task: Task, bounds: ShareBounds) -> Proven | TimeLimit:
 
 
 def _exact(task: Task, bounds: ShareBounds, candidate: Verified | None) -> Proven | TimeLimit:
-    """The optimum with its proof; a candidate from elsewhere counts where no better one is found in time."""
+    """Return the optimum with its proof; another stage's candidate counts if no better one is found in time."""
     scaled = task.scaled
     certified = _certified(scaled, np.clip(nearest_shares(scaled), bounds.lowest, bounds.highest))
     if certified is not None:
@@ -119,7 +119,7 @@ def _exact(task: Task, bounds: ShareBounds, candidate: Verified | None) -> Prove
 
 
 def _tie_broken(task: Task, bounds: ShareBounds, best: Verified, profit: int) -> Proven:
-    """The optimum that trades the fewest shares; the one at hand where the search for it gives up."""
+    """Return the optimum that trades the fewest shares; the known one if the search for it is abandoned."""
     folded, factor = fold_ties(task.scaled, bounds, _by_name(task.portfolio))
     packing = pack(
         folded.items,
@@ -138,13 +138,13 @@ def _tie_broken(task: Task, bounds: ShareBounds, best: Verified, profit: int) ->
 
 
 def _by_name(portfolio: Portfolio) -> list[int]:
-    """Indices of the securities by ascending id: which of several optima is found must not depend on their order."""
+    """Return the indices of the securities by id, so that the optimum found does not depend on their order."""
     securities = portfolio.securities
     return sorted(range(len(securities)), key=lambda index: securities[index].security_id)
 
 
 def _certified(scaled: ScaledPortfolio, nearest: Integers) -> Proven | None:
-    """The nearest shares as a proven optimum, if they satisfy every constraint."""
+    """Return the nearest shares as a proven optimum, if they satisfy every constraint."""
     verified = _verified(scaled, nearest)
     return None if verified is None else Proven(verified, tie_proven=True, path=SolutionPath.ROUNDING)
 

@@ -63,7 +63,7 @@ def run(*, once: bool, orders: bool = False) -> None:
         with tempfile.TemporaryDirectory(prefix="order-generation-demo-") as directory, _progress(console) as step:
             log = Path(directory) / "service.log"
             settings = {"DATABASE_NAME": DATABASE_NAME, **({"ORDERS_ENABLED": "true"} if orders else {})}
-            # The demo needs no free port; whoever names one receives it.
+            # The demo chooses a free port unless the user sets one.
             named = dotenv_values(".env").keys() | os.environ.keys()
             host = chosen.host if "HOST" in named else LOOPBACK
             port = chosen.port if "PORT" in named else None

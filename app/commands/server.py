@@ -92,7 +92,7 @@ def _release_signals() -> None:
 
 
 def _begin_worker() -> None:
-    """Let a worker that still starts simply end when it is told to: the server's handlers mean nothing in it."""
+    """Restore default signal handling in a worker that has not finished starting."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_DFL)
     _raise_unheard_signals()

@@ -258,7 +258,7 @@ def all_invalid(faults: Sequence[InvalidField]) -> OrderGenerationError:
 
 
 def invalid(field: str, rule: str) -> OrderGenerationError:
-    """Make the 400 for a field, by its path in the request, and the rule it breaks."""
+    """Build the 400 for a field, by its path in the request and the rule that it breaks."""
     return OrderGenerationError(
         ErrorCode.VALIDATION_ERROR, f"{field}: {rule}", {"errors": [{"field": field, "rule": rule}]}
     )

@@ -111,7 +111,7 @@ class RebalanceHistoryController(Controller):
         responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE) | answers(RebalanceResultDTO),
     )
     async def get_rebalance(self, rebalance_id: RebalanceId, database: Database, dialect: Dialect) -> Stream:
-        """Give a rebalance with all its portfolios and positions."""
+        """Return a rebalance with all its portfolios and positions."""
         rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
         return await streamed(as_object(rebalance, database, dialect))
 
@@ -123,7 +123,7 @@ class RebalanceHistoryController(Controller):
         | answers(list[PortfolioResultDTO]),
     )
     async def get_portfolios(self, rebalance_id: RebalanceId, database: Database, dialect: Dialect) -> Stream:
-        """Give the portfolios with their positions."""
+        """Return the portfolios with their positions."""
         rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
         return await streamed(portfolios_as_array(rebalance, database, dialect))
 
@@ -136,7 +136,7 @@ class RebalanceHistoryController(Controller):
     async def get_positions(
         self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database, dialect: Dialect
     ) -> list[PositionResultDTO]:
-        """Give the positions; none where the portfolio failed."""
+        """Return the positions; the list is empty if the portfolio failed."""
         return PortfolioResultDTO.of(await _portfolio(database, rebalance_id, portfolio_id), dialect).positions or []
 
     @get(
@@ -148,7 +148,7 @@ class RebalanceHistoryController(Controller):
     async def get_proof(
         self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database
     ) -> PortfolioProofDTO:
-        """Give what is proven of the trades; nulls where the portfolio failed."""
+        """Return the proof of the trades; its fields are null if the portfolio failed."""
         return PortfolioProofDTO.of(await _portfolio(database, rebalance_id, portfolio_id))
 
     @get(

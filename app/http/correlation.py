@@ -19,7 +19,7 @@ _current: ContextVar[str] = ContextVar("correlation_id", default="")
 
 
 def correlation_id() -> str:
-    """Give the current request's id; empty outside a request."""
+    """Return the current request's id; empty outside a request."""
     return _current.get()
 
 
@@ -30,13 +30,13 @@ def begin_correlation() -> str:
 
 
 def trace_id() -> str:
-    """Give what an error names the current request by: its trace where there is one, else its correlation id."""
+    """Return the current request's id for an error: its trace id if it is traced, else its correlation id."""
     traced: str | None = get_contextvars().get("trace_id")
     return traced or correlation_id()
 
 
 def _caller_s_trace(headers: Headers) -> dict[str, str]:
-    """Give the headers that keep a caller's trace in one piece where this service adds no spans of its own."""
+    """Return the headers that continue a caller's trace if this service adds no spans of its own."""
     trace, state = headers.get("traceparent", ""), headers.get("tracestate", "")
     if not TRACE.fullmatch(trace):
         return {}

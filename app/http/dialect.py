@@ -80,7 +80,7 @@ class Dialect(StrEnum):
         return name if self is Dialect.STANDARD else snake_case(name)
 
     def type_of(self, kind: Any) -> Any:
-        """Give the type that a body in this dialect decodes into, or encodes from."""
+        """Return the type that a body in this dialect decodes into, or encodes from."""
         return kind if self is Dialect.STANDARD else in_snake_case(kind)
 
     def understand[T](self, body: object, kind: type[T]) -> T:

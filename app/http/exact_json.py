@@ -30,7 +30,7 @@ class Number(Decimal):
 
     @classmethod
     def read(cls, value: object) -> "Number":
-        """Take a decoded JSON value exactly, or refuse it.
+        """Convert a decoded JSON value exactly, or reject it.
 
         Args:
             value: an int, or the text of a number, whether it was a literal or a string.

@@ -49,7 +49,7 @@ async def array(elements: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def read_ahead(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
-    """Give the beginning, up to `READ_AHEAD_BYTES` or a chunk more, and what follows it."""
+    """Return the beginning, up to `READ_AHEAD_BYTES` or one chunk more, and the remainder."""
     beginning = bytearray()
     async for chunk in chunks:
         beginning += chunk

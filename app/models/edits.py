@@ -28,7 +28,7 @@ def with_position(position: Position) -> Alteration:
 
 
 def with_position_replaced(position: Position) -> Alteration:
-    """Change a position in its place; the alteration raises `POSITION_NOT_FOUND` where there is none."""
+    """Change a position in its place; the alteration raises `POSITION_NOT_FOUND` if it is missing."""
 
     def alter(model: Model) -> Model:
         present = _present(model, position)

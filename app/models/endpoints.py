@@ -102,7 +102,7 @@ class ModelController(Controller):
         responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE),
     )
     async def get_model(self, model_id: ModelId, database: Database) -> ModelDTO:
-        """Give one model."""
+        """Return one model."""
         return ModelDTO.of(await database.models.get(object_id("modelId", model_id)))
 
     @put(
@@ -242,7 +242,7 @@ class ModelController(Controller):
 
 
 def change(action: ModelAction) -> AuditNote:
-    """Make the audit trail's note of a change."""
+    """Build the audit trail's note of a change."""
     return AuditNote(action, now(), correlation_id())
 
 

@@ -56,7 +56,7 @@ class ModelPositionRequest(Struct, frozen=True, rename="camel", forbid_unknown_f
         yield from position_faults(fields.get("target"), fields.get("low_drift"), fields.get("high_drift"))
 
     def to_position(self) -> Position:
-        """Make the position as it is stored."""
+        """Return the position as it is stored."""
         return Position(
             security_id=self.security_id,
             target=Decimal(self.target),
@@ -85,7 +85,7 @@ class ModelPostDTO(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
         yield from portfolios_faults(fields.get("portfolios", ()))
 
     def content(self, last_rebalance_date: datetime | None = None) -> ModelContent:
-        """Make the model's content as it is stored.
+        """Return the model's content as it is stored.
 
         Raises:
             InvalidFields: the positions or portfolios break rules.
@@ -119,10 +119,10 @@ class ModelPutDTO(ModelPostDTO, frozen=True, rename="camel", forbid_unknown_fiel
             yield fault
 
     def rebalanced_at(self) -> datetime | None:
-        """Give the date in UTC.
+        """Return the date in UTC.
 
         Raises:
-            InvalidField: its year is none in UTC.
+            InvalidField: its year is out of range in UTC.
         """
         return _in_utc(self.last_rebalance_date)
 
@@ -196,7 +196,7 @@ class ModelContentDTO(Struct, frozen=True, rename="camel"):
 
     @classmethod
     def of(cls, content: ModelContent | None) -> "ModelContentDTO | None":
-        """Show a version's content; there is none before a creation and after a deletion."""
+        """Show a version's content; None before a creation and after a deletion."""
         if content is None:
             return None
         return cls(

@@ -112,7 +112,7 @@ def _destination(signal: str, chosen: Mapping[str, str]) -> Destination | None:
 
 
 def _protocol(signal: str, endpoint: str, chosen: Mapping[str, str]) -> Protocol:
-    """Give the protocol that is asked for, else the one that is at home on the endpoint's port."""
+    """Return the configured protocol, else the usual one of the endpoint's port."""
     for variable in (f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         if asked := chosen.get(variable):
             return cast("Protocol", asked)
@@ -120,7 +120,7 @@ def _protocol(signal: str, endpoint: str, chosen: Mapping[str, str]) -> Protocol
 
 
 def open_tracing(collector: Collector) -> Tracing:
-    """Give the tracing that sends to the collector; without one, OpenTelemetry is not even imported."""
+    """Return the tracing that sends to the collector; without a collector, OpenTelemetry is not imported."""
     if collector.traces is None:
         return NO_TRACING
     from app.observability.opentelemetry import OpenTelemetryTracing  # noqa: PLC0415

@@ -85,7 +85,7 @@ class RequestObserver:
         tell("request", method=method, path=path, status=status, milliseconds=round(milliseconds, 3))
 
     def _route(self, scope: HTTPScope) -> str | None:
-        """Give the template of the request's route; None where there is none, and a request can have any path."""
+        """Return the template of the request's route; None for an unknown path, of which there can be any number."""
         if template := scope.get("path_template"):
             return template
         # Refused before it was routed, such as for its method.

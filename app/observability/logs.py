@@ -29,7 +29,7 @@ _FACTS: tuple[Processor, ...] = (
 
 
 def log_configuration(level: str, form: str = "json") -> dict[str, Any]:
-    """Give the logging configuration, in the form of `logging.config.dictConfig`; Granian takes the same."""
+    """Return the logging configuration in the form of `logging.config.dictConfig`, which Granian accepts too."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

@@ -69,7 +69,7 @@ def exporting(registry: CollectorRegistry, destination: Destination) -> Iterator
 
 
 def metrics_data(registry: CollectorRegistry, whose: Resource, began: int, now: int) -> MetricsData:
-    """Give every metric of a registry as OpenTelemetry has it; times in nanoseconds since 1970."""
+    """Yield every metric of a registry in OpenTelemetry's form; times in nanoseconds since 1970."""
     metrics = [_metric(family, began, now) for family in registry.collect()]
     scope = ScopeMetrics(InstrumentationScope(SERVICE), metrics, "")
     return MetricsData([ResourceMetrics(whose, [scope], "")])
@@ -96,7 +96,7 @@ def _number(sample: Sample, began: int, now: int) -> NumberDataPoint:
 
 
 def _histograms(samples: Sequence[Sample], began: int, now: int) -> list[HistogramDataPoint]:
-    """Put the samples of each label set together; Prometheus counts what is at most a bound, OTLP what lies between."""
+    """Combine the samples of each label set: Prometheus buckets are cumulative, those of OTLP are not."""
     cumulative: dict[tuple[tuple[str, str], ...], dict[float, float]] = {}
     sums: dict[tuple[tuple[str, str], ...], float] = {}
     for sample in samples:

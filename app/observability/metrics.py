@@ -139,7 +139,7 @@ class Metrics:
         )
         self.orders_oldest_seconds = Gauge(
             "order_generation_orders_oldest_seconds",
-            "Age of the oldest order in the whole database that has no outcome; 0 if there is none.",
+            "Age of the oldest order in the whole database that has no outcome; 0 without such orders.",
             ("state",),
             registry=self.registry,
         )

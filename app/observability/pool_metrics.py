@@ -33,7 +33,7 @@ def register_figures(
 
 
 def tell_loss(pid: int | None, reason: str) -> None:
-    """Tell the log of a solver process that was lost, or that did not start."""
+    """Log a solver process that was lost, or that did not start."""
     log.warning("solver process lost", pid=pid, reason=reason)
 
 
@@ -44,7 +44,7 @@ class SolverFigures(Collector):
         self._solvers = solvers
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        """Give the figures of this moment."""
+        """Yield the current figures."""
         figures = self._solvers.figures()
         yield GaugeMetricFamily(
             "order_generation_solver_queue_depth", "Portfolios waiting for a solver process.", figures.queued
@@ -85,7 +85,7 @@ class BreakerFigures(Collector):
         self._neighbours = neighbours
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Give the figures of this moment."""
+        """Yield the current figures."""
         state = GaugeMetricFamily(
             "order_generation_upstream_breaker_state",
             "Circuit breaker of a neighbouring service: 0 closed, 1 half open, 2 open.",
@@ -103,7 +103,7 @@ class ReadinessFigures(Collector):
         self._readiness = readiness
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Give the figures of this moment."""
+        """Yield the current figures."""
         up = GaugeMetricFamily(
             "order_generation_up", "Whether a part that the service cannot do without answers.", labels=("part",)
         )

@@ -32,10 +32,10 @@ class Tracing(Protocol):
         """Open a span for as long as the block lasts; an exception that leaves the block marks it as failed."""
 
     def record(self, name: str, began: float, ended: float, **attributes: Attribute) -> None:
-        """Tell of a span that is over, between two moments of `time.monotonic()`, under the present one."""
+        """Record a finished span, between two moments of `time.monotonic()`, under the current one."""
 
     def untraced(self) -> AbstractContextManager[None]:
-        """Tell of nothing in this block and the tasks begun in it: what no request asked for is nobody's trace."""
+        """Suppress tracing in this block and the tasks started in it, for work that no request caused."""
 
     def close(self) -> None:
         """Send what is left, for a few seconds at the longest."""

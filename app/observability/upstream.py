@@ -19,27 +19,27 @@ class UpstreamObserver:
         self._metrics.upstream_seconds.labels(service, outcome).observe(seconds)
 
     def response_discarded(self, service: str, reason: str) -> None:
-        """A response may have belonged to another request."""
+        """Record that a response may have belonged to another request."""
         self._metrics.upstream_discards.labels(service).inc()
         log.warning("response of an upstream discarded", service=service, reason=reason)
 
     def rejected(self, service: str) -> None:
-        """A circuit breaker refused a call."""
+        """Record that a circuit breaker rejected a call."""
         self._metrics.upstream_rejections.labels(service).inc()
 
     def retrying(self, service: str, cause: Cause, wait_seconds: float) -> None:
-        """A request failed and will be repeated."""
+        """Record that a request failed and will be repeated."""
         self._metrics.upstream_retries.labels(service, cause).inc()
         log.warning("request to a neighbour is repeated", service=service, cause=cause, wait_seconds=wait_seconds)
 
     def breaker_changed(self, service: str, state: str) -> None:
-        """A circuit breaker changed its state."""
+        """Record that a circuit breaker changed its state."""
         self._metrics.upstream_breaker_changes.labels(service, state).inc()
         tell = log.info if state == "closed" else log.warning
         tell("circuit breaker changed", service=service, state=state)
 
     def cache_read(self, cache: str, hit: bool, times: int = 1) -> None:
-        """A cache was asked."""
+        """Record that a cache was read."""
         self._metrics.cache_reads.labels(cache, "hit" if hit else "miss").inc(times)
 
     def rows_rejected(self, service: str, rows: int, reason: str) -> None:

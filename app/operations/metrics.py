@@ -10,6 +10,6 @@ from app.observability.metrics import Metrics
 
 @get("/metrics", include_in_schema=False, sync_to_thread=False)
 def prometheus(request: Request[Any, Any, Any], metrics: Metrics) -> Response[bytes]:
-    """Give every metric, in the newest text format that the caller takes."""
+    """Return every metric, in the newest text format that the caller accepts."""
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return Response(encode(metrics.registry), headers={"Content-Type": content_type})

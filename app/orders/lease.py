@@ -61,7 +61,9 @@ class PlanLease:
         """Store a change, which renews the lease; a change whose result is unknown is read again until it is known.
 
         Args:
-            fields, now, drop_last_post: as in `OrderRepository.change`.
+            fields: as in `OrderRepository.change`.
+            now: as in `OrderRepository.change`.
+            drop_last_post: as in `OrderRepository.change`.
             until: how long to try, of `time.monotonic()`.
 
         Raises:

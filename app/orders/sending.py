@@ -100,7 +100,7 @@ class _Work:
         self._checked: set[int] = set()
 
     async def run(self) -> None:
-        """Perform one step after the other until there is none now, then return the lease."""
+        """Perform one step after the other until none is due, then return the lease."""
         while True:
             step = next_step(self._lease.plan, self._limits, checked=self._checked, sending=self._sending)
             if not isinstance(step, Wait):

@@ -163,7 +163,7 @@ def submittable(plan: OrderPlan) -> tuple[int, ...]:
 
 
 def _next_post(plan: OrderPlan, checked: Collection[int]) -> Step | None:
-    """Return the next step towards creating a PENDING order, or None if there is none now."""
+    """Return the next step towards creating a PENDING order, or None if nothing is due."""
     pending = [index for index, order in enumerate(plan.orders) if order.state == "PENDING"]
     if unstorable := tuple(index for index in pending if not is_storable(plan.orders[index].quantity)):
         return Refuse(unstorable, NOT_STORABLE)

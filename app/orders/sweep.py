@@ -68,7 +68,7 @@ class OrderSweep:
         return not self._orders.available
 
     def wake(self) -> None:
-        """Look for due plans at once."""
+        """Check for due plans at once."""
         self._woken.set()
 
     @asynccontextmanager

@@ -56,7 +56,7 @@ class Books(Struct, frozen=True):
 
     @property
     def priced_at(self) -> datetime | None:
-        """When the price snapshot was taken; None if there is none."""
+        """When the price snapshot was taken; None without a snapshot."""
         return self.priced.snapshot.taken_at if isinstance(self.priced, PricedModel) else None
 
     async def name(self, portfolio_id: str) -> str | None:
@@ -110,7 +110,7 @@ async def open_books(
     deadline: float,
     with_proof: bool = False,
 ) -> AsyncIterator[Books]:
-    """Take the price snapshot, and load the portfolios' names in the background for as long as the block lasts.
+    """Load the price snapshot, and load the portfolios' names in the background for as long as the block lasts.
 
     Args:
         upstreams: where to read.

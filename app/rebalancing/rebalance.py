@@ -44,7 +44,7 @@ class Storage(Protocol):
         """Store one portfolio."""
 
     async def finish(self, header: Rebalance) -> None:
-        """Make the rebalance visible."""
+        """Publish the rebalance."""
 
 
 class NoStorage:

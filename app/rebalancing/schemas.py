@@ -179,7 +179,7 @@ class RebalanceRequest(Struct, frozen=True, rename="camel", forbid_unknown_field
 
 
 def rules_faults(rules: RulesRequest | None, check_id: CheckId) -> Iterator[InvalidField]:
-    """Yield every wrong id in rules; if there is none, what is wrong with the rules together."""
+    """Yield every wrong id in rules; if all ids are valid, what is wrong with the rules together."""
     if rules is None:
         return
     faults = [*rules.id_faults(check_id)]

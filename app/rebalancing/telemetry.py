@@ -146,7 +146,7 @@ class ObservedPortfolio:
         self._solved: Solved[Calculation] | None = None
 
     def solved(self, solved: Solved[Calculation]) -> None:
-        """Take what the solver pool answered."""
+        """Record the result of the solver pool."""
         self._solved = solved
         outcome, path, seconds = _described(solved)
         self._metrics.solver_queue_seconds.observe(solved.queued_seconds)
@@ -165,7 +165,7 @@ class ObservedPortfolio:
             self._tracing.record("record", solved.began + seconds, solved.ended)
 
     def completed(self, calculated: Calculated) -> None:
-        """Take how the portfolio was rebalanced."""
+        """Record how the portfolio was rebalanced."""
         self._rebalance.completed += 1
         moved = calculated.movement
         trades = moved.bought + moved.sold
@@ -197,7 +197,7 @@ class ObservedPortfolio:
         metrics.traded_value["SELL"].inc(float(moved.sold_value))
 
     def failed(self, failure: Failure) -> None:
-        """Take why the portfolio was not rebalanced."""
+        """Record why the portfolio was not rebalanced."""
         self._rebalance.failed += 1
         if self._rebalance.stored:
             self._metrics.portfolio_seconds.observe(time.perf_counter() - self._started)
@@ -219,7 +219,7 @@ class ObservedPortfolio:
 
 
 def _described(solved: Solved[Calculation]) -> tuple[SolverOutcome, str, float]:
-    """Give the outcome, the path that led to it, and the seconds it took."""
+    """Return the outcome, the path that led to it, and the seconds that it took."""
     all_of_it = solved.ended - solved.began
     match solved.outcome:
         case Calculated(path=path, seconds=seconds):

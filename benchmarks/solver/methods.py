@@ -27,17 +27,17 @@ type Method = Callable[[Portfolio, float], Answer]
 
 
 def auto(portfolio: Portfolio, limit: float) -> Answer:
-    """This solver, at its default strategy."""
+    """Solve with this solver, at its default strategy."""
     return _exact(portfolio, SolverStrategy.AUTO, limit)
 
 
 def full_milp(portfolio: Portfolio, limit: float) -> Answer:
-    """This solver, made to use the full integer program."""
+    """Solve with this solver, restricted to the full integer program."""
     return _exact(portfolio, SolverStrategy.MILP, limit)
 
 
 def row_by_row(portfolio: Portfolio, limit: float) -> Answer:
-    """The formulas of the requirements one after the other in CVXPY, HiGHS at its defaults: rows in money."""
+    """Solve the requirements' formulas row by row in CVXPY, with HiGHS at its defaults: rows in money."""
     prices, targets, lower, upper, value = _floats(portfolio)
     count = len(prices)
     shares = cp.Variable(count, integer=True)
@@ -54,7 +54,7 @@ def row_by_row(portfolio: Portfolio, limit: float) -> Answer:
 
 
 def vectorised(portfolio: Portfolio, limit: float) -> Answer:
-    """The same formulas as vectors, as somebody at home in CVXPY would write them."""
+    """Solve the same formulas as vectors, as an experienced CVXPY user would write them."""
     prices, targets, lower, upper, value = _floats(portfolio)
     shares = cp.Variable(len(prices), integer=True)
     worth = cp.multiply(prices, shares)
@@ -63,7 +63,7 @@ def vectorised(portfolio: Portfolio, limit: float) -> Answer:
 
 
 def highs(portfolio: Portfolio, limit: float) -> Answer:
-    """The same rows given to HiGHS directly, at its defaults."""
+    """Solve the same rows with HiGHS directly, at its defaults."""
     matrix, row_lower, row_upper, cost = _rows(portfolio)
     count = len(portfolio.securities)
     program = highspy.HighsLp()
@@ -85,7 +85,7 @@ def highs(portfolio: Portfolio, limit: float) -> Answer:
 
 
 def scipy_milp(portfolio: Portfolio, limit: float) -> Answer:
-    """The same rows given to scipy.optimize.milp, at its defaults."""
+    """Solve the same rows with scipy.optimize.milp, at its defaults."""
     matrix, row_lower, row_upper, cost = _rows(portfolio)
     count = len(portfolio.securities)
     found = milp(
@@ -160,7 +160,7 @@ def _solved(problem: cp.Problem, shares: cp.Variable, limit: float) -> Answer:
 
 
 def _rows(portfolio: Portfolio) -> tuple[sp.csr_array, Vector, Vector, Vector]:
-    """The literal formulation as a matrix over shares and distances, the bounds of its rows, and the costs."""
+    """Return the literal formulation as a matrix over shares and distances, its row bounds, and the costs."""
     prices, targets, lower, upper, value = _floats(portfolio)
     count = len(prices)
     worth, distance = sp.diags_array(prices), sp.eye_array(count)

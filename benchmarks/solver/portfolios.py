@@ -15,7 +15,7 @@ WIDE = Decimal(1)
 
 
 def realistic(chance: random.Random, count: int) -> Portfolio:
-    """A model of the sizes, targets, drifts and prices of the GlobeCo suite; every second book is already invested."""
+    """Build a model like those of the GlobeCo suite; every second book is already invested."""
     market_value = chance.uniform(1e5, 1e6) if chance.random() < 0.6 else chance.uniform(1e6, 4e6)
     cash = Decimal(market_value).quantize(CENT)
     # 190 half percents, dealt so that everybody has at least one, make the usual 95%.
@@ -112,7 +112,7 @@ def _fraction(chance: random.Random, low: float, high: float) -> Decimal:
 
 
 def _invested(chance: random.Random, wanted: Sequence[Wanted], part: Decimal, tick: Decimal) -> Portfolio:
-    """A portfolio, all cash, of which the targets take a part, with prices that are multiples of a tick."""
+    """Build an all-cash portfolio, with targets for a part of it and prices that are multiples of a tick."""
     cash = Decimal(chance.choice([100_000, 1_000_000]))
     cheap = Decimal("1.37")
     to_spend = cash * part - sum(one.shares * cheap for one in wanted if not one.price)

@@ -74,7 +74,7 @@ class Row(Struct, frozen=True):
 
 
 def contribution(chance: random.Random, count: int) -> Portfolio:
-    """A realistic book, invested, with new money: cash binds unless hardly anything is below its target."""
+    """Build an invested, realistic book with new money: cash binds unless hardly anything is below its target."""
     while True:
         book = realistic(chance, count)
         held = sum((row.price * row.quantity for row in book.securities), Decimal(0))

@@ -25,7 +25,7 @@ class Workshop:
         self._open()
 
     def run(self, method: str, portfolio: Portfolio, limit: float) -> Answer:
-        """What a method answers; not finished when the process had to be killed."""
+        """Return the result of a method; unfinished if the process had to be killed."""
         self._ours.send((method, portfolio, limit))
         if self._ours.poll(limit + GRACE_SECONDS):
             answer = self._ours.recv()
@@ -36,7 +36,7 @@ class Workshop:
         return Answer(quantities=None, finished=False, seconds=limit)
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         self._process.kill()
         self._process.join()
         self._ours.close()

@@ -152,7 +152,11 @@ class ServiceClient:
         It has a connection of its own, so no response to another request can be taken for its response.
 
         Args:
-            method, path, params, body, expect: of the request.
+            method: of the request.
+            path: of the request, below the service's base URL.
+            params: of the query.
+            body: of the request, encoded already.
+            expect: type of the response's JSON.
             before_body: called immediately before the body is written; if it raises `NotSent`, the service does not
                 receive the body.
 

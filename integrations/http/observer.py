@@ -9,22 +9,22 @@ class Observer(Protocol):
     """Receives events of the clients, on the event loop; its methods return at once and do not raise."""
 
     def request_finished(self, service: str, outcome: str, seconds: float) -> None:
-        """A request ended: `ok`, `not_found`, `status_4xx`, `status_5xx`, `cancelled` or a `Cause`."""
+        """Record that a request ended: `ok`, `not_found`, `status_4xx`, `status_5xx`, `cancelled` or a `Cause`."""
 
     def response_discarded(self, service: str, reason: str) -> None:
-        """A response on a reused connection may have belonged to another request, which was sent again on a new one."""
+        """Record that a response may have belonged to another request; its own was sent again on a new connection."""
 
     def rejected(self, service: str) -> None:
-        """A circuit breaker rejected a call, so no request was sent."""
+        """Record that a circuit breaker rejected a call, so no request was sent."""
 
     def retrying(self, service: str, cause: Cause, wait_seconds: float) -> None:
-        """A request failed and will be sent again after a wait."""
+        """Record that a request failed and will be sent again after a wait."""
 
     def breaker_changed(self, service: str, state: str) -> None:
-        """The state of a circuit breaker changed to `closed`, `open` or `half_open`."""
+        """Record that a circuit breaker's state changed to `closed`, `open` or `half_open`."""
 
     def cache_read(self, cache: str, hit: bool, times: int = 1) -> None:
-        """A cache was read: `securities`, `prices`, `security_gaps`, `price_gaps` or `portfolio_names`."""
+        """Record that a cache was read: `securities`, `prices`, `security_gaps`, `price_gaps` or `portfolio_names`."""
 
     def rows_rejected(self, service: str, rows: int, reason: str) -> None:
         """Rows of a list were unusable; the reason is that of the first."""

@@ -76,13 +76,13 @@ class CallLog:
             await self._arrival.wait()
 
     def count(self, service: Service | None = None, route: str | None = None) -> int:
-        """Calls of one route, of one service, or of all; a route is written `GET /api/v1/prices`."""
+        """Count the calls of one route, of one service, or of all; a route is written `GET /api/v1/prices`."""
         return sum(
             count for (called, at), count in self._counts.items() if service in (None, called) and route in (None, at)
         )
 
     def last(self, service: Service | None = None) -> list[Call]:
-        """The last calls, at most 200 over all services, oldest first."""
+        """Return the last calls, at most 200 over all services, oldest first."""
         return [call for call in self._last if service in (None, call.service)]
 
     def report(self) -> CallReport:

@@ -97,7 +97,7 @@ class _Error(Struct, frozen=True):
 
 
 def control_application(simulator: Simulator) -> web.Application:
-    """The control API of a simulator."""
+    """Build the control API of a simulator."""
     control = _Control(simulator)
     application = web.Application()
     application.router.add_routes(

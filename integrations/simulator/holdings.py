@@ -81,7 +81,7 @@ class Holdings(Struct, frozen=True):
 
 
 def special_holdings(securities: tuple[Security, ...]) -> dict[SpecialCase, Holdings]:
-    """Make each special portfolio out of a world's securities, of which at least 20 have a price and one has none."""
+    """Build the special portfolios from a world's securities, of which at least 20 have a price and one has none."""
     priced = tuple(security for security in securities if security.mean is not None)
     unpriced = next(security.security_id for security in securities if security.mean is None)
     fractions = zip(priced, ("10.5", "0.25", "123.12345678"), strict=False)

@@ -123,7 +123,7 @@ class OrderService:
         return Reply(_encode(OrderPage(page, pagination(len(chosen), limit, start))))
 
     async def get_order(self, request: web.Request) -> Reply:
-        """Return one order; 404 without a body if there is none."""
+        """Return one order; 404 without a body if it is unknown."""
         order_id = _integer(request.match_info["id"])
         if order_id is None:
             return _handler_error()

@@ -147,7 +147,7 @@ class OrderBook:
         return task
 
     def find(self, order_id: int) -> Order | None:
-        """Return the order with this id, or None if there is none."""
+        """Return the order with this id, or None if it is unknown."""
         return self.orders[order_id - 1] if 0 < order_id <= len(self.orders) else None
 
     def submittable(self, order_ids: Collection[int]) -> list[Order]:

@@ -19,7 +19,7 @@ class PriceBoard:
     """
 
     def __init__(self, means: dict[str, int], spread: Decimal, seed: int) -> None:
-        """Take the starting means in cents by ticker and their standard deviation as a share of the mean."""
+        """Store the starting means in cents by ticker and their standard deviation as a share of the mean."""
         self._starting_means, self._starting_spread = means, spread
         self._random = np.random.default_rng(seed)
         self.reset()

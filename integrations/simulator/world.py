@@ -90,7 +90,7 @@ class World:
         return self._count + len(SpecialCase) + len(self._registered)
 
     def portfolios(self, offset: int, count: int) -> list[Portfolio]:
-        """A page of the list: regular portfolios, then special cases, then registered ones."""
+        """Return a page of the list: regular portfolios, then special cases, then registered ones."""
         regular = self.portfolio_ids(offset, count)
         rest = islice(
             chain((self.case_id(case) for case in SpecialCase), self._registered),
@@ -101,7 +101,7 @@ class World:
         return [portfolio for portfolio in found if portfolio is not None]
 
     def portfolio(self, portfolio_id: str) -> Portfolio | None:
-        """The portfolio of this id; None for an unknown one."""
+        """Return the portfolio with this id; None for an unknown one."""
         place = self._place(portfolio_id)
         if place is None and portfolio_id not in self._registered:
             return None
@@ -119,7 +119,7 @@ class World:
         return Holdings(cash=self._starting_cash(place)) if isinstance(place, int) else self._cases[place]
 
     def put_holdings(self, portfolio_id: str, holdings: Holdings, name: str | None = None) -> None:
-        """Make a portfolio hold exactly this, and rename it if a name is given; an unknown id becomes a new one."""
+        """Replace a portfolio's holdings, and rename it if a name is passed; an unknown id becomes a new portfolio."""
         if self._place(portfolio_id) is None:
             self._registered[portfolio_id] = None
         if name is not None:

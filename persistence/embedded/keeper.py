@@ -49,10 +49,11 @@ def keep(parent: int, doomed_directory: str, command: Sequence[str]) -> int:
 
     Args:
         parent: process id of the one that mongod is for.
-        doomed_directory: removed once mongod was ended, data and all; empty to keep everything.
+        doomed_directory: removed with its data after mongod has ended; empty to keep everything.
+        command: program and arguments of mongod.
 
     Returns:
-        mongod's exit status, which tells the parent why a start failed.
+        mongod's exit status, which shows the parent why a start failed.
     """
     for number in _ENDING_SIGNALS:
         signal.signal(number, _leave)

@@ -63,7 +63,7 @@ class EmbeddedMongod(Struct, frozen=True):
             parameters: of the server, such as `enableTestCommands=1`.
 
         Raises:
-            MongodUnavailable: there is none here, it does not run here, or something else uses its directory.
+            MongodUnavailable: not installed, cannot run here, or something else uses its directory.
         """
         binary = find_mongod(os.environ)
         version = _version(binary)
@@ -91,7 +91,7 @@ def find_mongod(environment: Mapping[str, str]) -> Path:
     """Return the mongod that EMBEDDED_MONGOD names, else one on the PATH, else the bundled one.
 
     Raises:
-        MongodUnavailable: there is none; the message says how to get one.
+        MongodUnavailable: not installed; the message says how to install it.
     """
     if named := environment.get("EMBEDDED_MONGOD"):
         return Path(named)
@@ -212,7 +212,7 @@ def _takes_writes(client: MongoClient[dict[str, object]], address: str, *, repli
 
 
 def _configure(client: MongoClient[dict[str, object]], address: str) -> None:
-    """Make the server the only member of its replica set, at the address it has this time."""
+    """Configure the server as the only member of its replica set, at its present address."""
     try:
         config = client.admin.command("replSetGetConfig")["config"]
     except OperationFailure as error:

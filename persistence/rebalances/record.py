@@ -119,5 +119,5 @@ def _text(name: bytes, value: str) -> bytes:
 
 
 def _with_length(elements: bytes) -> bytes:
-    """Make a document, or an array, of its elements: its length, itself included, comes first, and a zero ends it."""
+    """Encode a document, or an array, from its elements: first its length, itself included, and a zero at the end."""
     return (len(elements) + 5).to_bytes(4, "little") + elements + b"\x00"

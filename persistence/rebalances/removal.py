@@ -99,7 +99,7 @@ class RebalanceRemoval:
         return found is not None
 
     async def _abandon_orphans(self, since: datetime, before: datetime) -> None:
-        """Give up rebalances with ids made in a period, exclusive of its end, that have portfolios but no header.
+        """Abandon rebalances with ids made in a period, exclusive of its end, that have portfolios but no header.
 
         The id of a rebalance begins with the second it was made in, so its portfolios lie by time. What was searched
         once need not be searched again, except for the last while: the clocks of servers differ, though by less than a

@@ -98,7 +98,7 @@ class RebalanceRepository:
         """Return the header.
 
         Raises:
-            RebalanceNotFound: there is none, or it was deleted.
+            RebalanceNotFound: unknown or deleted.
             DocumentUnreadable: the stored document is not in this service's format.
         """
         return self._header(rebalance_id, await self._stored(rebalance_id, _HEADER))
@@ -130,7 +130,7 @@ class RebalanceRepository:
             return await self._rebalances.count_documents(wanted, hint=HEADERS_BY_PORTFOLIO)
 
     async def of_model_at(self, model_id: ObjectId, rebalance_date: datetime) -> Rebalance | None:
-        """Return the header of a model's rebalance of that moment; None if there is none, or it was deleted."""
+        """Return the header of a model's rebalance of that moment; None if unknown or deleted."""
         chosen = {"rebalanceDate": rebalance_date, "modelId": model_id}
         found = await self._headers(chosen, 0, 1, sort_specification(_NEWEST_FIRST), WHOLE_HEADERS)
         return found[0] if found else None
@@ -208,7 +208,7 @@ class RebalanceRepository:
         """Return the ids of the portfolios of a rebalance, by place.
 
         Raises:
-            RebalanceNotFound: there is none, or it was deleted.
+            RebalanceNotFound: unknown or deleted.
         """
         async with self._access():
             header = await self._rebalances.find_one({"_id": rebalance_id, **_VISIBLE}, {"portfolioIds": True})
@@ -220,7 +220,7 @@ class RebalanceRepository:
         """Keep a rebalance from being deleted while a call plans orders of it.
 
         Raises:
-            RebalanceNotFound: there is none, or it was deleted.
+            RebalanceNotFound: unknown or deleted.
         """
         async with self._access():
             held = await self._rebalances.update_one(
@@ -238,7 +238,7 @@ class RebalanceRepository:
         """Remove the rebalance and its portfolios if `version` is still its version; any version if it is unreadable.
 
         Raises:
-            RebalanceNotFound: there is none, or it was deleted.
+            RebalanceNotFound: unknown or deleted.
             VersionConflict: it has another version.
             OrdersSent: orders of it were planned or sent.
         """
@@ -283,7 +283,7 @@ class RebalanceRepository:
         """Return the stored header, in whatever format.
 
         Raises:
-            RebalanceNotFound: there is none, or it was deleted or given up.
+            RebalanceNotFound: unknown, deleted or abandoned.
         """
         wanted = {**fields_wanted, **_VISIBLE}
         async with self._access():

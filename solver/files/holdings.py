@@ -21,7 +21,7 @@ class Holding(Struct, frozen=True):
     Attributes:
         security: its identifiers and line.
         quantity: shares; negative if short.
-        price: from the same row; None if there is none.
+        price: from the same row; None if missing.
         currency: of the price; None if the file does not state it.
         account: the account of the row; empty if the file has only one.
         mismatch: why price, quantity and value of the row contradict each other; empty if they do not.

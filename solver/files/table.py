@@ -50,7 +50,7 @@ class Table(Struct):
     delimiter: str
 
     def column(self, role: Role) -> int | None:
-        """Return the index of the only column of a meaning; None if there is none.
+        """Return the index of the only column of a meaning; None if it is missing.
 
         Raises:
             InvalidFile: several columns have it.

@@ -21,7 +21,8 @@ def fill(
 
     Args:
         weights: of the items that may be changed, above 0.
-        lowest, highest: least and greatest change in copies of each; they contain 0.
+        lowest: least change in copies of each, at most 0.
+        highest: greatest change in copies of each, at least 0.
         room: to use.
 
     Returns:

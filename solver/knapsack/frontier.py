@@ -59,7 +59,7 @@ class States:
             self._history = [word[wanted] for word in self._history]
 
     def taken(self, index: int) -> list[Move]:
-        """The moves that a choice has taken."""
+        """Return the moves of a choice."""
         return [
             move
             for position, move in enumerate(self.decided)

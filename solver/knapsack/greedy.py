@@ -43,7 +43,7 @@ def pack(
     floor: int = -1,
     max_work: int = UNLIMITED,
 ) -> Packing:
-    """The most profitable choice of items within the capacity.
+    """Return the most profitable choice of items within the capacity.
 
     Args:
         items: weights and profits above 0.

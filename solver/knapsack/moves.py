@@ -27,7 +27,7 @@ class Move(Struct, frozen=True):
         return Move(self.item, self.copies * count, self.weight * count, self.profit * count)
 
     def in_units(self, unit: int) -> "Move":
-        """The same with its profit, a multiple of the unit, counted in units."""
+        """Return the same move with its profit, a multiple of the unit, counted in units."""
         return Move(self.item, self.copies, self.weight, self.profit // unit)
 
 
@@ -82,12 +82,12 @@ class Undecided:
         return self.moves[self.position]
 
     def take(self) -> Move:
-        """The next to decide, which counts as decided from now on."""
+        """Remove and return the next move to decide, which counts as decided from now on."""
         self.position += 1
         return self.moves[self.position - 1]
 
     def rest(self) -> list[Move]:
-        """The moves that are still undecided."""
+        """Return the moves that are still undecided."""
         return list(self.moves[self.position :])
 
     def packed(self, room: int) -> list[Move]:

@@ -116,7 +116,7 @@ def fold_ties(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequence[int]
 
 
 def _digits(everything: Sequence[_Steps], factor: int) -> tuple[list[int], int]:
-    """What one more share of each security costs in the order of quantities, and the number that exceeds all of it.
+    """Return the cost of one more share of each security in the order of quantities, and a number above all.
 
     Example: of three securities with up to 1, 4 and 2 more shares, the last costs 1 a share, the one before 3 and the
     first 15, and any choice less than 30: one share of the first outweighs everything that follows.
@@ -132,7 +132,7 @@ def _digits(everything: Sequence[_Steps], factor: int) -> tuple[list[int], int]:
 
 
 def _steps(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequence[int]) -> Iterator[_Steps]:
-    """The securities that more than their fewest shares could bring nearer to their target."""
+    """Yield the securities that more than their fewest shares could bring nearer to their target."""
     wanted = scaled.targets - scaled.fractions
     below = wanted // scaled.prices
     remainders = wanted - below * scaled.prices

@@ -91,7 +91,7 @@ class Core:
     def search(
         self, best: int, bound: int, deadline: float, max_states: int, *, persist: bool, max_work: int = UNLIMITED
     ) -> Search:
-        """Look for a choice above `best` until it is found and proven, or the time runs out.
+        """Search for a choice above `best` until it is found and proven, or the time runs out.
 
         When there are more than `max_states` partial choices, a search that does not persist ends, and one that does
         goes through everything undecided, with this and a second set at a time.
@@ -126,7 +126,7 @@ class Core:
         return np.int64 if fits else object
 
     def _decide(self) -> bool:
-        """Decide the next move; False where there is none or no partial choice is left that could be better."""
+        """Decide the next move; False if no move, or no partial choice that could be better, is left."""
         additions, removals, states = self._additions, self._removals, self._states
         if not additions and not removals:
             return False
@@ -170,6 +170,8 @@ class Core:
         """Pair the partial choices with a second set from undecided moves; True if that leaves nothing undecided.
 
         Args:
+            max_states: partial choices that the second set may have.
+            deadline: on `time.perf_counter()`.
             persist: go through every choice of what neither set has decided, one after the other.
         """
         partners = States(0, self._number)
@@ -231,7 +233,7 @@ class Core:
                 pending.append((undecided - 1, weight, profit, taken))
 
     def _match(self, partners: States, prefix: list[Move]) -> None:
-        """Give each partial choice, with the prefix added to it, the best partner that fits."""
+        """Combine each partial choice, with the prefix added to it, with the best partner that fits."""
         few, many = sorted((self._states, partners), key=len)
         room = -sum(move.weight for move in prefix) - few.weights
         first = len(room) - int(np.searchsorted(room[::-1], many.weights[0]))

@@ -13,7 +13,7 @@ MIRRORED = np.array([int(f"{byte:08b}"[::-1], 2) for byte in range(256)], dtype=
 
 
 def greatest_sum(weights: Sequence[int], capacity: int) -> list[int]:
-    """Indices of weights whose sum is the greatest that does not exceed the capacity.
+    """Return indices of weights whose sum is the greatest that does not exceed the capacity.
 
     Args:
         weights: above 0.
@@ -24,7 +24,7 @@ def greatest_sum(weights: Sequence[int], capacity: int) -> list[int]:
 
 
 def _sums(weights: Sequence[int], capacity: int) -> int:
-    """A number whose bit `s` is set if and only if some of the weights add up to `s`, at most the capacity."""
+    """Return a number whose bit `s` is set if and only if some weights add up to `s`, at most the capacity."""
     sums, mask = 1, (1 << capacity + 1) - 1
     for weight in weights:
         sums |= sums << weight & mask
@@ -32,7 +32,7 @@ def _sums(weights: Sequence[int], capacity: int) -> int:
 
 
 def _chosen(weights: Sequence[int], indices: Sequence[int], target: int) -> list[int]:
-    """Some of the indices whose weights add up to the target, which is known to be possible.
+    """Return some of the indices whose weights add up to the target, which is known to be possible.
 
     Each half of the weights contributes a part of the target, so the parts are found where the sums of one half meet
     the mirrored sums of the other. The halves are smaller problems, and together cost no more than the whole did.
@@ -51,7 +51,7 @@ def _chosen(weights: Sequence[int], indices: Sequence[int], target: int) -> list
 
 
 def _mirrored(sums: int, target: int) -> int:
-    """The bits of `sums` in reverse: bit `s` becomes bit `target - s`."""
+    """Return the bits of `sums` in reverse: bit `s` becomes bit `target - s`."""
     size = target // 8 + 1
     reverse = MIRRORED[np.frombuffer(sums.to_bytes(size, "little"), dtype=np.uint8)][::-1]
     return int.from_bytes(reverse.tobytes(), "little") >> (8 * size - 1 - target)

@@ -28,7 +28,7 @@ class Solved[Answer](Struct, frozen=True):
     """What became of a portfolio, where and when; moments are those of `time.monotonic()`.
 
     Attributes:
-        outcome: the answer of a process, or why there is none.
+        outcome: the result of a process, or the error that prevented it.
         pid: the process that answered; None where none did, in time or at all.
         asked: when the portfolio came to the pool.
         began, ended: the attempt that answered it, as the process itself saw it where it could say so.
@@ -75,7 +75,7 @@ class Job[Answer]:
             self.answer.set_result(Solved(outcome, pid, self._asked, began, ended))
 
     def fail(self, error: Exception) -> None:
-        """Raises an exception in the caller, unless he is gone or has an answer already."""
+        """Raise an exception in the caller, unless it is gone or has a result already."""
         if not self.answer.done():
             self.answer.set_exception(error)
 
@@ -102,7 +102,7 @@ class Backlog[Answer]:
         self._wake()
 
     def give_back(self, jobs: Iterable[Job[Answer]]) -> None:
-        """Puts portfolios that were taken but not solved back to the front, in the order they were taken.
+        """Return portfolios that were dequeued but not solved to the front, in their previous order.
 
         Those whose caller is gone are dropped, and those whose deadline has passed are answered.
         """
@@ -115,11 +115,11 @@ class Backlog[Answer]:
         self._wake()
 
     def discard(self, job: Job[Answer]) -> bool:
-        """Drops a portfolio; False when it is not queued."""
+        """Drop a portfolio; False if it is not queued."""
         return self._lanes.discard(job.lane, job)
 
     async def wait(self, lost: asyncio.Future[None]) -> None:
-        """Waits, on behalf of an idle process, until portfolios are queued or the process is lost."""
+        """Wait, on behalf of an idle process, until portfolios are queued or the process is lost."""
         while not self._lanes and not lost.done():
             sleeper: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._sleepers.append(sleeper)
@@ -133,7 +133,7 @@ class Backlog[Answer]:
                 lost.remove_done_callback(wake)
 
     def take_chunk(self) -> list[Job[Answer]]:
-        """The next portfolios for one process, which leaves other idle processes their share of the queue.
+        """Return the next portfolios for one process, and leave other idle processes their share of the queue.
 
         A portfolio under which a process has died travels alone. The queue must not be empty.
         """

@@ -33,7 +33,7 @@ class Channel(asyncio.Protocol):
         self._transport.write(len(body).to_bytes(protocol.LENGTH_BYTES) + body)
 
     async def receive(self, seconds: float) -> protocol.Message | None:
-        """The next message; None when there is none in that time, or none will come. For one listener at a time."""
+        """Return the next message; None if none arrives in time or the channel ended. For one listener at a time."""
         if not self._messages and not self.lost.done():
             loop = asyncio.get_running_loop()
             self._listener = loop.create_future()

@@ -18,12 +18,12 @@ class Lanes[T: Hashable]:
         return self._length
 
     def append(self, lane: Hashable, item: T) -> None:
-        """Adds an item, not queued yet, at the end of its lane; a new lane is served after the others."""
+        """Add an item, not queued yet, at the end of its lane; a new lane is served after the others."""
         self._lanes.setdefault(lane, OrderedDict())[item] = None
         self._length += 1
 
     def restore(self, lane: Hashable, item: T) -> None:
-        """Puts an item that was taken back to where it came from: the front of its lane, that lane the next served."""
+        """Return a dequeued item to the front of its lane, and serve that lane next."""
         items = self._lanes.setdefault(lane, OrderedDict())
         items[item] = None
         items.move_to_end(item, last=False)
@@ -31,11 +31,11 @@ class Lanes[T: Hashable]:
         self._length += 1
 
     def first(self) -> T:
-        """The item that `pop` would take. Raises StopIteration when the queue is empty."""
+        """Return the item that `pop` would remove. Raises StopIteration if the queue is empty."""
         return next(iter(next(iter(self._lanes.values()))))
 
     def pop(self) -> T:
-        """Takes the first item of the lane whose turn it is. Raises KeyError when the queue is empty."""
+        """Remove and return the first item of the lane whose turn it is. Raises KeyError if the queue is empty."""
         lane, items = self._lanes.popitem(last=False)
         item, _ = items.popitem(last=False)
         if items:
@@ -44,7 +44,7 @@ class Lanes[T: Hashable]:
         return item
 
     def discard(self, lane: Hashable, item: T) -> bool:
-        """Drops an item; False when it is not queued."""
+        """Drop an item; False if it is not queued."""
         items = self._lanes.get(lane)
         if items is None or item not in items:
             return False

@@ -36,7 +36,7 @@ class PoolFigures(Struct, frozen=True):
     Attributes:
         queued: portfolios waiting for a process.
         busy: processes at work.
-        slots: the process in each place of the pool, None where there is none that answers.
+        slots: the process in each place of the pool, None for a place without a running process.
         restarts: processes replaced since the pool was opened.
     """
 
@@ -72,7 +72,7 @@ class SolverPool[Question, Answer]:
         work: Work[Question, Answer],
         on_loss: Callable[[int | None, str], None] = lambda _pid, _reason: None,
     ) -> None:
-        """Describes a pool; `async with` opens it.
+        """Describe a pool; `async with` opens it.
 
         Args:
             processes: solver processes to keep; each can keep one core busy.
@@ -95,7 +95,7 @@ class SolverPool[Question, Answer]:
         self._open = False
 
     async def __aenter__(self) -> Self:
-        """Starts and warms every process. Raises ProcessLost, and leaves none, when one of them does not start."""
+        """Start and warm every process. Raises ProcessLost, and leaves none, if one of them does not start."""
         for _ in range(self._processes):
             slot = Slot(self._backlog, self._work, self._strategy, self._time_limit_seconds, self._on_loss)
             self._slots[slot] = asyncio.create_task(slot.run(), name="solver-slot")
@@ -153,7 +153,7 @@ class SolverPool[Question, Answer]:
         return bool(self.figures().pids)
 
     def figures(self) -> PoolFigures:
-        """The pool at this moment."""
+        """Return the current state of the pool."""
         processes = [slot.process for slot in self._slots]
         return PoolFigures(
             queued=len(self._backlog),

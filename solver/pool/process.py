@@ -86,7 +86,7 @@ class SolverProcess:
         self._channel.send(chunk)
 
     async def receive(self, seconds: float) -> protocol.Message | None:
-        """The next message, or None when there is none in that time.
+        """Return the next message, or None if none arrives in time.
 
         Raises ProcessLost when the process has ended and everything it sent before has been received.
         """
@@ -124,7 +124,7 @@ class SolverProcess:
 
 
 async def _in_thread(call: Callable[[], None]) -> None:
-    """Runs a call that blocks, and returns or raises only when it has ended, even when cancelled."""
+    """Run a call that blocks, and return or raise only when it has ended, even when cancelled."""
     running = asyncio.ensure_future(asyncio.to_thread(call))
     try:
         await asyncio.shield(running)

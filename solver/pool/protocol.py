@@ -10,8 +10,12 @@ LENGTH_BYTES = 4
 
 
 class Task(Struct, frozen=True, array_like=True):
-    """One portfolio of a chunk, its question already encoded, and the moment on `time.monotonic()`, one clock for all
-    processes of a machine, at which its answer loses its value."""
+    """One portfolio of a chunk.
+
+    Attributes:
+        question: the encoded portfolio.
+        deadline: when its result loses its value, on `time.monotonic()`, one clock for all processes of a machine.
+    """
 
     question: Raw
     deadline: float | None

@@ -30,7 +30,7 @@ class Slot[Question, Answer]:
     """One slot of a pool.
 
     Attributes:
-        process: the warm process; None while there is none.
+        process: the warm process; None while it is not running.
         started: done when the first process is warm; failed with ProcessLost when it could not be started.
         restarts: processes replaced so far.
         pace: seconds per portfolio, a moving mean.
@@ -165,7 +165,7 @@ class Slot[Question, Answer]:
         self._backlog.give_back(jobs[keep:])
 
     def _recover(self, ended: str) -> None:
-        """Gives the portfolios of a lost process back; the one it was solving gets a second attempt, not a third."""
+        """Requeue the portfolios of a lost process; the one it was solving gets a second attempt, not a third."""
         if self._began is not None and self._jobs:
             suspect = self._jobs[0]
             if suspect.crashed:

@@ -78,18 +78,19 @@ class Work[Question, Answer](Struct, frozen=True):
 class Solve(Protocol):
     """A function that solves portfolios, such as `solver.solve`."""
 
-    def __call__(self, portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_seconds: float) -> Outcome: ...
+    def __call__(self, portfolio: Portfolio, *, strategy: SolverStrategy, time_limit_seconds: float) -> Outcome:
+        """Return the outcome for a portfolio."""
 
 
 def solving(solve: Solve) -> Work[Portfolio, Outcome]:
-    """The work of solving portfolios, and nothing else."""
+    """Return the work of solving portfolios, and nothing else."""
     return Work(solve, Portfolio, Outcome, EXAMPLE)
 
 
 def serve[Question, Answer](
     connection: socket.socket, work: Work[Question, Answer], strategy: SolverStrategy, time_limit_seconds: float
 ) -> None:
-    """Serves chunks until the socket closes: the life of a solver process.
+    """Serve chunks until the socket closes: the life of a solver process.
 
     Each chunk, a list of Task, is answered with one Begun and then, in order, one message for each of its portfolios.
     """
@@ -128,7 +129,7 @@ def serve[Question, Answer](
                     else:
                         _send(connection, answer(task))
     except ConnectionError:
-        return  # the server is gone, and with it whoever could use an answer or a complaint
+        return  # the server is gone, so nobody reads a result or an error
 
 
 def _receive(stream: BinaryIO) -> Sequence[Task]:
@@ -143,7 +144,7 @@ def _send(connection: socket.socket, message: Message) -> None:
 
 
 def _limit_memory(more_bytes: int | None) -> None:
-    """Let allocations fail that would take more memory than this process has now and so many bytes; Linux only."""
+    """Limit this process's memory to what it has now plus this number of bytes; Linux only."""
     if more_bytes is None:
         return
     try:
@@ -155,7 +156,7 @@ def _limit_memory(more_bytes: int | None) -> None:
 
 
 def _end_with_parent() -> None:
-    """A server that is killed closes nothing; the sentinel tells."""
+    """End with the server: a killed server closes nothing, but its sentinel becomes ready."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

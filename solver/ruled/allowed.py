@@ -77,7 +77,7 @@ class Line(Struct, frozen=True):
         return max(-((self.held - edge) // self.lot_value), self.least_trade, -self.lots, 0) + 1
 
     def kinks(self) -> list[int]:
-        """The trades between which every cost is linear: next to 0, the target and the edges of the band."""
+        """Return the trades between which every cost is linear: next to 0, the target and the edges of the band."""
         found = {0}
         for edge in (self.target, self.lower, self.upper):
             below = (edge - self.held) // self.lot_value
@@ -195,7 +195,7 @@ def intersection(some: list[Interval], others: list[Interval]) -> list[Interval]
 
 
 def restraints_on(book: Book, line: Line) -> list[Restraint]:
-    """The restraints that apply to a security, in the order in which they are named."""
+    """Return the restraints that apply to a security, in the order in which they are named."""
     rules, name = book.rules, book.portfolio.securities[line.index].security_id
     applies = {
         Restraint.DO_NOT_TRADE: line.locked,

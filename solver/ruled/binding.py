@@ -104,7 +104,7 @@ def solve_binding(
 
 
 def _useful(line: Line, choices: list[Interval], own: int) -> list[Interval]:
-    """What a security may trade without what uses more cash than its own best quantity, and is worse."""
+    """Return the allowed trades without those that use more cash than the security's best one, and are worse."""
     if line.order_fee and own < 0:
         return choices
     return [(low, min(high, own)) for low, high in choices if low <= own]
@@ -146,7 +146,7 @@ def _opened(book: Book, lines: Sequence[Line], choices: Sequence[list[Interval]]
 
 
 def _bound(binding: Binding, least: Key, trades: list[int]) -> tuple[int, bool]:
-    """The least objective, and whether what matters more than the objective is proven to be at its least."""
+    """Return the least objective, and whether all levels above the objective are proven to be at their least."""
     rules = binding.book.rules
     levels = total(binding.lines, trades, levels_of(rules, ties=False))
     if levels[:-1] == least[:-1]:
@@ -160,7 +160,7 @@ def _bound(binding: Binding, least: Key, trades: list[int]) -> tuple[int, bool]:
 
 
 def _tie_broken(binding: Binding, trades: list[int]) -> Found:
-    """The optimum that is best by all levels; the one at hand if the search for it gives up."""
+    """Return the optimum that is best by all levels; the known one if the search for it is abandoned."""
     rules = binding.book.rules
     bound = binding.objective
     if binding.lines:

@@ -121,7 +121,7 @@ class _Limits:
 
 
 def _candidates(book: Book, limits: _Limits, first: Integers, last: Integers, *, required: bool) -> Iterator[Integers]:
-    """The trades of a progression among which its best is."""
+    """Return the trades of a progression that include its best."""
     if not required:
         within_first, within_last = np.maximum(first, limits.band_first), np.minimum(last, limits.band_last)
         # Without an element in the band, the nearest on either side are the only ones that matter.
@@ -193,7 +193,7 @@ def outside_of(book: Book, values: Integers) -> Integers:
 
 
 def objectives_of(book: Book, trades: Integers) -> Integers:
-    """What is minimised second, fees included, of each security."""
+    """Return the second objective, fees included, of each security."""
     moved = book.lot_values * trades
     cost: Integers = np.abs(moved)
     if book.rules.goal is Goal.TARGET:

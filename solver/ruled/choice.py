@@ -140,7 +140,7 @@ def _divisor(menus: Sequence[Menu]) -> int:
 
 
 def _steps(owner: int, chain: Sequence[Point]) -> list[Item]:
-    """The lots of a chain as items of a knapsack."""
+    """Return the lots of a chain as items of a knapsack."""
     items = []
     for before, after in pairwise(chain):
         copies = after.trade - before.trade

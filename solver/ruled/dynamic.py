@@ -76,8 +76,8 @@ class _Offer(Struct, frozen=True):
         owner: position of the menu.
         start: nearest to the line.
         chains: by distance from the line.
-        up: the steepest step to more cash; None if there is none.
-        down: the least steep step to less cash; None if there is none.
+        up: the steepest step to more cash; None without such a step.
+        down: the least steep step to less cash; None without such a step.
     """
 
     owner: int
@@ -176,7 +176,7 @@ class Programme:
         )
 
     def _least_steep_lot(self) -> Slope | None:
-        """The least steep step to less cash within any chain."""
+        """Return the least steep step to less cash within any chain."""
         downs = []
         for offer in self._offers:
             for chain in offer.chains:
@@ -185,7 +185,7 @@ class Programme:
         return _extreme(downs, steepest=False)
 
     def _chains(self, index: int) -> list[int]:
-        """The chains of all menus in a partial choice."""
+        """Return the chains of all menus in a partial choice."""
         trades = self._history(index)
         chains = [0] * len(self._offers)
         for offer in self._offers:
@@ -308,7 +308,7 @@ class Programme:
         )
 
     def _hopes(self, weights: Integers, savings: Integers, position: int) -> Integers:
-        """The most that each partial choice can save with the securities from a position on."""
+        """Return the most that each partial choice can save with the securities from a position on."""
         fitting = int(np.searchsorted(weights, 0, side="right"))
         hopes = savings.copy()
         up, down = self._ups[position], self._downs[position]
@@ -362,7 +362,7 @@ class Programme:
             self._trades = trades
 
     def _history(self, index: int) -> list[int]:
-        """The trades of all menus in a partial choice; undecided ones at their start."""
+        """Return the trades of all menus in a partial choice; undecided ones at their start."""
         trades = [0] * len(self._offers)
         for offer in self._offers:
             trades[offer.owner] = offer.start.trade
@@ -373,7 +373,7 @@ class Programme:
 
 
 def _best_within(offer: _Offer, room: int) -> Point | None:
-    """The point of a menu that saves the most and uses at most so much more cash than its start."""
+    """Return the point of a menu that saves the most and uses at most `room` more cash than its start."""
     best: Point | None = None
     for chain in offer.chains:
         points = chain.points
@@ -393,7 +393,7 @@ def _best_within(offer: _Offer, room: int) -> Point | None:
 
 
 def _ordered(offers: list[_Offer]) -> list[_Offer]:
-    """The offers by the rank of their steps: those with a step close to the break density first."""
+    """Return the offers by the rank of their steps: those with a step close to the break density first."""
     by_up = sorted((offer for offer in offers if offer.up is not None), key=lambda offer: -_density(offer.up))
     by_down = sorted((offer for offer in offers if offer.down is not None), key=lambda offer: _density(offer.down))
     rank = {offer.owner: len(offers) for offer in offers}
@@ -404,13 +404,13 @@ def _ordered(offers: list[_Offer]) -> list[_Offer]:
 
 
 def _density(slope: Slope | None) -> int:
-    """A slope as an integer that orders slopes closely enough to rank them."""
+    """Return a slope as an integer that orders slopes closely enough to rank them."""
     assert slope is not None
     return (slope[0] << 64) // slope[1]
 
 
 def _extreme(slopes: Sequence[Slope], *, steepest: bool) -> Slope | None:
-    """The steepest or least steep of some slopes."""
+    """Return the steepest or least steep of some slopes."""
     found: Slope | None = None
     for slope in slopes:
         if found is None or (
@@ -421,7 +421,7 @@ def _extreme(slopes: Sequence[Slope], *, steepest: bool) -> Slope | None:
 
 
 def _suffix(slopes: Sequence[Slope | None], *, steepest: bool) -> list[Slope | None]:
-    """For each position, the steepest or least steep of the slopes from there on; None if there is none."""
+    """Return the steepest or least steep slope from each position on; None without slopes."""
     found: list[Slope | None] = [None]
     for slope in reversed(slopes):
         found.append(_extreme([one for one in (found[-1], slope) if one is not None], steepest=steepest))
@@ -429,7 +429,7 @@ def _suffix(slopes: Sequence[Slope | None], *, steepest: bool) -> list[Slope | N
 
 
 def _relaxed(room: Integers, slope: Slope, unit: int) -> Integers:
-    """Saving of a room of units of cash at a slope, rounded down; the room may be negative."""
+    """Return the saving of a room of units of cash at a slope, rounded down; the room may be negative."""
     cash = slope[1] // unit
     whole, rest = divmod(slope[0], cash)
     relaxed: Integers = room * whole + room * rest // cash
@@ -437,7 +437,7 @@ def _relaxed(room: Integers, slope: Slope, unit: int) -> Integers:
 
 
 def _undominated(weights: Integers, savings: Integers) -> Integers:
-    """Indices of the partial choices that no other dominates, by ascending weight."""
+    """Return the indices of the partial choices that no other dominates, by ascending weight."""
     order = np.argsort(weights, kind="stable")
     weights, savings = weights[order], savings[order]
     undominated = np.ones(len(weights), dtype=bool)

@@ -59,7 +59,7 @@ def explain(
 
 
 def _least_cash(line: Line, intervals: Sequence[Interval]) -> int:
-    """The trade that uses the least cash; with a fee for each order that is not always the lowest quantity."""
+    """Return the trade that uses the least cash; with order fees, that is not always the lowest quantity."""
     trades = [trade for low, high in intervals for trade in {low, *(t for t in (0, 1) if low <= t <= high)}]
     return min(trades, key=lambda trade: (line.cash(trade), abs(trade), trade))
 
@@ -104,7 +104,7 @@ def _shortfall(book: Book, lines: Sequence[Line], least: Sequence[int], missing:
 
 
 def _no_lot(book: Book, line: Line) -> NoWholeShare:
-    """The band of one security and what lies around it."""
+    """Return the band of one security and the lots around it."""
     security = book.portfolio.securities[line.index]
     first, last = line.band
     above = max(last + 1, first if last < -line.lots else last + 1, -line.lots)

@@ -67,7 +67,7 @@ def _required_band_ties(line: Line, trade: int) -> Key:
 
 
 def vertices(line: Line, interval: Interval) -> list[int]:
-    """The trades of an interval between which every level and the cash used are linear."""
+    """Return the trades of an interval between which every level and the cash used are linear."""
     first, last = interval
     return sorted({first, last, *(kink for kink in line.kinks() if first < kink < last)})
 

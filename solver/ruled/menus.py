@@ -65,7 +65,7 @@ class Fold(Struct, frozen=True):
     large: bool
 
     def cost(self, position: int, line: Line, trade: int) -> int:
-        """The number for one trade of the security at a position of the sequence that was folded."""
+        """Return the number for one trade of the security at a position of the sequence that was folded."""
         levels = self.levels(line, trade)
         return sum(map(int.__mul__, levels, self.factors)) + self.digits[position] * (trade - self.base[position])
 
@@ -112,7 +112,7 @@ def fold(lines: Sequence[Line], choices: Sequence[list[Interval]], levels: Level
 
 
 def _digits(counts: Sequence[int]) -> tuple[int, list[int]]:
-    """The number that exceeds all choices of quantities, and what one more lot of each security adds."""
+    """Return a number that exceeds all choices of quantities, and what one more lot of each security adds."""
     radix, digits = 1, []
     for count in reversed(counts):
         digits.append(radix)

@@ -29,7 +29,7 @@ def restraints_of(book: Book, own: Own) -> tuple[Restraint | None, ...]:
 
 
 def _kinds(rules: Rules) -> list[Restraint]:
-    """The restraints that rules contain, for whichever securities."""
+    """Return the restraints that rules contain, for any of the securities."""
     present = {
         Restraint.DO_NOT_TRADE: rules.do_not_trade,
         Restraint.DO_NOT_BUY: rules.do_not_buy,

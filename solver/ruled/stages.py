@@ -50,7 +50,7 @@ def answer(
 
 
 def _milp(book: Book, lines: Sequence[Line], choices: Sequence[list[Interval]], seconds: float) -> Checked | None:
-    """What the integer program finds, if it satisfies every rule."""
+    """Return the result of the integer program, if it satisfies every rule."""
     # CVXPY is not worth loading if no portfolio is sent through it.
     from solver.ruled.milp import solve_milp  # noqa: PLC0415
 
@@ -67,7 +67,7 @@ def _milp(book: Book, lines: Sequence[Line], choices: Sequence[list[Interval]], 
 
 
 def _better(book: Book, candidate: Checked | None, proven: Found) -> Found:
-    """The proven result, under the name of the integer program if that found one as good, or a better one in time."""
+    """Return the proven result, named after the integer program if that found it too, or a better one in time."""
     if candidate is None:
         return proven
     checked = verify(book, proven.trades)
@@ -80,7 +80,7 @@ def _better(book: Book, candidate: Checked | None, proven: Found) -> Found:
 
 
 def _certificate(book: Book, own: Own) -> Found | None:
-    """The best quantity of every security on its own, if all of them exist and the cash allows them."""
+    """Return the best quantity of every security on its own, if all of them exist and the cash allows them."""
     if book.market_value < 0 or own.impossible.any():
         return None
     used = int((book.lot_values * own.trades + fees_of(book, own.trades)).sum())
@@ -90,7 +90,7 @@ def _certificate(book: Book, own: Own) -> Found | None:
 
 
 def _outcome(book: Book, own: Own, found: Found, started: float) -> Outcome:
-    """The verified solution, or the time limit with what is known."""
+    """Return the verified solution, or the time limit with what is known."""
     checked = verify(book, found.trades, found.bound)
     seconds = perf_counter() - started
     with localcontext(EXACT):

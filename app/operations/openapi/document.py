@@ -104,7 +104,7 @@ _JSON = "application/json"
 
 
 def finished(described: Json, dialect: Dialect) -> Json:
-    """Make the document that the service shows.
+    """Build the document that the service shows.
 
     Args:
         described: what Litestar says of the routes, in the standard dialect.
@@ -146,7 +146,7 @@ class NumberSchemaPlugin(OpenAPISchemaPlugin):
 
     @staticmethod
     def is_plugin_supported_type(value: Any) -> bool:
-        """Take whole numbers of queries, and decimals."""
+        """Document the integers of query parameters, and decimals."""
         return isinstance(value, type) and issubclass(value, WholeNumber | Decimal)
 
     def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: Any) -> Schema:  # noqa: ARG002

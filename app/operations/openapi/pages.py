@@ -74,7 +74,7 @@ class _PackageFiles(BaseLocalFileSystem):
         """Return what is known of a file.
 
         Raises:
-            FileNotFoundError: there is none, or its name is too long or has a NUL in it.
+            FileNotFoundError: no such file, or its name is too long or contains a NUL.
         """
         try:
             return await super().info(path, **kwargs)
@@ -105,7 +105,7 @@ class _SwaggerPage(OpenAPIRenderPlugin):
 
 
 class _Document(OpenAPIRenderPlugin):
-    """Gives the document itself, made when it is first asked for."""
+    """Return the document itself, built at the first request."""
 
     def __init__(self, dialect: Dialect) -> None:
         super().__init__(path="/openapi.json", media_type=MediaType.JSON)
@@ -119,7 +119,7 @@ class _Document(OpenAPIRenderPlugin):
 
 
 async def _refuse_unknown(response: Response[Any]) -> Response[Any]:
-    """Let a page that does not exist be an error like every other, not the page that Litestar has for it."""
+    """Return the usual error for a page that does not exist, instead of Litestar's own page."""
     if response.status_code == NotFoundException.status_code:
         raise NotFoundException
     return response

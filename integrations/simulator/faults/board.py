@@ -25,7 +25,7 @@ class FaultBoard:
         return self._given[service]
 
     def strike(self, service: Service, route: str) -> tuple[CallFault, ...]:
-        """The faults that hit this call: any delays, then at most one of another kind."""
+        """Return the faults that hit this call: any delays, then at most one of another kind."""
         struck: list[CallFault] = []
         for armed in self._armed[service]:
             if armed.hits(route, self._random):
