@@ -1,4 +1,4 @@
-"""What the clients of the neighbouring services report, as metrics and, where an operator should know, as log lines."""
+"""What the clients of the upstream services report, as metrics and, if an operator should know, as log lines."""
 
 import structlog
 
@@ -30,7 +30,7 @@ class UpstreamObserver:
     def retrying(self, service: str, cause: Cause, wait_seconds: float) -> None:
         """Record that a request failed and will be repeated."""
         self._metrics.upstream_retries.labels(service, cause).inc()
-        log.warning("request to a neighbour is repeated", service=service, cause=cause, wait_seconds=wait_seconds)
+        log.warning("upstream request retried", service=service, cause=cause, wait_seconds=wait_seconds)
 
     def breaker_changed(self, service: str, state: str) -> None:
         """Record that a circuit breaker changed its state."""
@@ -45,4 +45,4 @@ class UpstreamObserver:
     def rows_rejected(self, service: str, rows: int, reason: str) -> None:
         """Rows of a list were unusable and left out."""
         self._metrics.upstream_rows_refused.labels(service).inc(rows)
-        log.warning("rows of a neighbour's answer are unusable", service=service, rows=rows, reason=reason)
+        log.warning("unusable rows in upstream response", service=service, rows=rows, reason=reason)
