@@ -1,5 +1,6 @@
 """JSON with exact decimals in both directions, request bodies decoded strictly into their types; no web framework."""
 
+import logging
 import re
 from contextlib import suppress
 from decimal import Decimal
@@ -7,13 +8,13 @@ from functools import cache
 from typing import Any
 
 import msgspec
-import structlog
 
 from app.errors.codes import InvalidField, all_invalid, invalid
 from app.http.dialect import Dialect
 from app.http.faults import NotJson, find_faults, has_repeated_keys
 
-log = structlog.get_logger(__name__)
+# Not structlog, which solver processes would load; the service writes the lines of both in the same form.
+log = logging.getLogger(__name__)
 
 MAXIMUM_DIGITS = 34
 """As many as Decimal128 holds."""
