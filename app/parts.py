@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct, structs
 
+from app.background import running
 from app.clock import today
 from app.commands.parent_watch import end_with_server
 from app.http.connections import Connections
@@ -18,8 +19,7 @@ from app.observability.metrics import Metrics
 from app.observability.pool_metrics import register_figures, tell_loss
 from app.observability.tracing import Tracing
 from app.observability.upstream import UpstreamObserver
-from app.operations.background import running
-from app.operations.readiness import Readiness
+from app.operations.readiness import Readiness, ReadinessFigures
 from app.optimizations.service import OptimizationService
 from app.orders.parts import open_orders
 from app.orders.submission import OrderSubmission
@@ -80,7 +80,8 @@ async def open_parts(
         readiness = Readiness(database, solvers, upstreams)
         await readiness.check()
         await stack.enter_async_context(running("readiness", readiness.keep_checking, metrics))
-        register_figures(metrics, solvers, upstreams, readiness)
+        register_figures(metrics, solvers, upstreams)
+        metrics.registry.register(ReadinessFigures(readiness))
         stack.enter_context(export_metrics(observability.collector, metrics))
         order_submission = None
         if database is not None and upstreams is not None:

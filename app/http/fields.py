@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from app.http.exact_json import Number
 from app.http.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN, OPTIMIZATION_ID_PATTERN
-from app.models.rules import MAXIMUM_NAME_LENGTH, MAXIMUM_PORTFOLIOS, MAXIMUM_TARGET, TARGET_STEP
+from app.limits import MAXIMUM_NAME_LENGTH, MAXIMUM_PORTFOLIOS, MAXIMUM_TARGET, TARGET_STEP
 from solver import Restraint, SolutionPath
 
 

@@ -10,15 +10,8 @@ from decimal import Decimal
 
 from app.errors.codes import InvalidField, check
 from app.http.identifiers import external_id_faults
+from app.limits import MAXIMUM_NAME_LENGTH, MAXIMUM_PORTFOLIOS, MAXIMUM_POSITIONS, MAXIMUM_TARGET, TARGET_STEP
 from persistence import Position
-
-MAXIMUM_TARGET = Decimal("0.95")
-"""Of one position and of all together: at least 5% of a portfolio stays cash."""
-TARGET_STEP = Decimal("0.005")
-MAXIMUM_POSITIONS = 100
-MAXIMUM_NAME_LENGTH = 255
-MAXIMUM_PORTFOLIOS = 10_000
-"""A document holds at most 16 MB, and a change of a model carries its portfolios three times."""
 
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Control, format (most zero-width characters), surrogates, line and paragraph separators."""

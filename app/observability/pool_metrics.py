@@ -1,4 +1,4 @@
-"""What can be asked for at any moment: the solver pool, the circuit breakers, the database's state, the processes."""
+"""Metrics that are read when they are collected: the solver pool, the circuit breakers, the processes."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from app.observability.metrics import Metrics
-from app.operations.readiness import Readiness
 from integrations import Upstreams
 from solver.pool import SolverPool
 
@@ -20,16 +19,13 @@ log = structlog.get_logger(__name__)
 BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
-def register_figures(
-    metrics: Metrics, solvers: SolverPool[Any, Any], neighbours: Upstreams | None, readiness: Readiness
-) -> None:
+def register_figures(metrics: Metrics, solvers: SolverPool[Any, Any], neighbours: Upstreams | None) -> None:
     """Add the figures of these parts, and of this process, to what is collected."""
     if neighbours is not None:
         metrics.expect_services(neighbours.states())
         metrics.registry.register(BreakerFigures(neighbours))
     ProcessCollector(registry=metrics.registry)
-    for collector in (SolverFigures(solvers), ReadinessFigures(readiness)):
-        metrics.registry.register(collector)
+    metrics.registry.register(SolverFigures(solvers))
 
 
 def tell_loss(pid: int | None, reason: str) -> None:
@@ -94,20 +90,3 @@ class BreakerFigures(Collector):
         for service, name in self._neighbours.states().items():
             state.add_metric((service,), BREAKER_STATES[name])
         yield state
-
-
-class ReadinessFigures(Collector):
-    """What readiness was found to be."""
-
-    def __init__(self, readiness: Readiness) -> None:
-        self._readiness = readiness
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the current figures."""
-        up = GaugeMetricFamily(
-            "order_generation_up", "Whether a part that the service cannot do without answers.", labels=("part",)
-        )
-        state = self._readiness.state()
-        up.add_metric(("database",), state.database)
-        up.add_metric(("solvers",), state.solvers)
-        yield up

@@ -1,11 +1,13 @@
 """Readiness of this process: the database responds and a solver process is alive."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import structlog
 from msgspec import Struct
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from integrations import Upstreams
 from persistence import Database, DatabaseUnavailable
@@ -77,3 +79,20 @@ class Readiness:
         while True:
             await asyncio.sleep(PAUSE_SECONDS)
             await self.check()
+
+
+class ReadinessFigures(Collector):
+    """The result of the latest readiness check, as a metric."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the current figures."""
+        up = GaugeMetricFamily(
+            "order_generation_up", "Whether a part that the service cannot do without answers.", labels=("part",)
+        )
+        state = self._readiness.state()
+        up.add_metric(("database",), state.database)
+        up.add_metric(("solvers",), state.solvers)
+        yield up

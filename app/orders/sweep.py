@@ -14,8 +14,8 @@ from typing import Final
 
 import structlog
 
+from app.background import running
 from app.observability.metrics import Metrics
-from app.operations.background import running
 from app.orders.sending import OrderSender
 from app.orders.steps import OrderLimits
 from app.orders.telemetry import OrderObserver

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from app.background import running
 from app.observability.metrics import Metrics
-from app.operations.background import running
 
 
 async def _fails() -> None:
