@@ -1,7 +1,5 @@
 """Failures that no neighbour, database or client can be brought to cause in a test, told as they would be."""
 
-import subprocess
-import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -83,13 +81,6 @@ def test_numbers_longer_than_the_database_holds_are_not_stored() -> None:
     assert error.code is ErrorCode.BOOKS_INVALID
     assert "more than 34 digits" in error.message
     assert "security-1" in translation.from_unstorable("p", ("security-1",)).message
-
-
-def test_what_solver_processes_calculate_needs_neither_the_web_framework_nor_the_database_driver() -> None:
-    """They would cost each of them memory and a second of start-up."""
-    loaded = "import sys, app.solver_task.calculate; print(*{name.partition('.')[0] for name in sys.modules})"
-    modules = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True, text=True).stdout.split()
-    assert set(modules).isdisjoint({"litestar", "pymongo", "aiohttp", "opentelemetry", "structlog", "cvxpy"})
 
 
 @pytest.mark.parametrize(
