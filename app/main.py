@@ -62,7 +62,7 @@ STORED_ROUTES = (PageController, ModelController, RebalanceController, Rebalance
 
 
 def create_app(settings: Settings | None = None) -> ASGIApp:
-    """Build the service; the database, neighbours and solver processes open with its lifespan.
+    """Build the service; the database, upstreams and solver processes open with its lifespan.
 
     Args:
         settings: by default those of the environment.

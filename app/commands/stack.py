@@ -1,4 +1,4 @@
-"""The whole stack on this machine, as processes: an embedded MongoDB, the simulator of the neighbours, the service.
+"""The whole stack on this machine, as processes: an embedded MongoDB, the simulator of the upstreams, the service.
 
 The demo shows it, the tests and load tests drive it. Everything listens on free ports of the loopback interface and
 ends with the process that started it.
@@ -38,7 +38,7 @@ class Stack(Struct, frozen=True):
     Attributes:
         service_url: base URL of the service, without `/api/v1`.
         mongodb_url: the database it uses.
-        simulator: base URLs of the simulated neighbours.
+        simulator: base URLs of the simulated upstreams.
         service: the server process.
     """
 

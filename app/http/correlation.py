@@ -1,4 +1,4 @@
-"""The correlation id of a request: taken from the caller or made, carried to every answer, neighbour and log line."""
+"""The correlation id of a request: the caller's or a new one, passed on to responses, upstreams and log lines."""
 
 import re
 from contextvars import ContextVar

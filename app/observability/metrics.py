@@ -149,7 +149,7 @@ class Metrics:
 
     def _upstream(self) -> None:
         self.upstream_seconds = self._histogram(
-            "upstream_request_seconds", "Requests to a neighbouring service.", SECONDS, "service", "outcome"
+            "upstream_request_seconds", "Requests to an upstream service.", SECONDS, "service", "outcome"
         )
         self.upstream_retries = self._counter(
             "upstream_retries_total", "Requests to be repeated after a wait.", "service", "cause"
@@ -164,12 +164,12 @@ class Metrics:
             "upstream_breaker_changes_total", "Changes of a circuit breaker's state.", "service", "state"
         )
         self.upstream_rows_refused = self._counter(
-            "upstream_rows_refused_total", "Rows of a neighbour's list that were unusable.", "service"
+            "upstream_rows_refused_total", "Unusable rows of an upstream's list.", "service"
         )
         self.cache_reads = self._counter("cache_reads_total", "Questions to a cache.", "cache", "result")
 
     def expect_services(self, services: Iterable[str]) -> None:
-        """Show these neighbouring services, of which there is nothing to tell yet."""
+        """Show these upstream services, for which nothing has been counted yet."""
         for service in services:
             self.upstream_rejections.labels(service)
             self.upstream_discards.labels(service)

@@ -23,7 +23,7 @@ class RequestSpan(Protocol):
 
 
 class Tracing(Protocol):
-    """Where spans go. Spans of requests to neighbours and of database commands come by themselves."""
+    """Where spans go. Spans of upstream requests and database commands are created automatically."""
 
     def request(self, headers: Headers) -> AbstractContextManager[RequestSpan]:
         """Open the span of a request, as a part of the caller's trace where its headers name one."""

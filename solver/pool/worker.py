@@ -114,7 +114,7 @@ def serve[Question, Answer](
         except MemoryError:
             # What is left of this process is not to be trusted with another portfolio.
             os._exit(OUT_OF_MEMORY)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to this portfolio and not to its neighbours
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this portfolio and no other of the chunk
             return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
 
     try:
