@@ -19,11 +19,11 @@ log = structlog.get_logger(__name__)
 BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 
 
-def register_figures(metrics: Metrics, solvers: SolverPool[Any, Any], neighbours: Upstreams | None) -> None:
+def register_figures(metrics: Metrics, solvers: SolverPool[Any, Any], upstreams: Upstreams | None) -> None:
     """Add the figures of these parts, and of this process, to what is collected."""
-    if neighbours is not None:
-        metrics.expect_services(neighbours.states())
-        metrics.registry.register(BreakerFigures(neighbours))
+    if upstreams is not None:
+        metrics.expect_services(upstreams.states())
+        metrics.registry.register(BreakerFigures(upstreams))
     ProcessCollector(registry=metrics.registry)
     metrics.registry.register(SolverFigures(solvers))
 
@@ -75,18 +75,18 @@ class SolverFigures(Collector):
 
 
 class BreakerFigures(Collector):
-    """The circuit breaker of each neighbouring service."""
+    """The circuit breaker of each upstream service."""
 
-    def __init__(self, neighbours: Upstreams) -> None:
-        self._neighbours = neighbours
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the current figures."""
         state = GaugeMetricFamily(
             "order_generation_upstream_breaker_state",
-            "Circuit breaker of a neighbouring service: 0 closed, 1 half open, 2 open.",
+            "Circuit breaker of an upstream service: 0 closed, 1 half open, 2 open.",
             labels=("service",),
         )
-        for service, name in self._neighbours.states().items():
+        for service, name in self._upstreams.states().items():
             state.add_metric((service,), BREAKER_STATES[name])
         yield state

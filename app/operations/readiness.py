@@ -42,16 +42,16 @@ class State(Struct, frozen=True):
 class Readiness:
     """The state of the parts, checked in the background, so that a probe does not wait."""
 
-    def __init__(self, database: Database | None, solvers: SolverPool[Any, Any], neighbours: Upstreams | None) -> None:
+    def __init__(self, database: Database | None, solvers: SolverPool[Any, Any], upstreams: Upstreams | None) -> None:
         self._database = database
         self._solvers = solvers
-        self._neighbours = neighbours
+        self._upstreams = upstreams
         self._fault: str | None = "not checked yet"
         self._logged: str | None = "not checked yet"
 
     def state(self) -> State:
         """Return the present state; the database's is that of the last check."""
-        upstreams = self._neighbours.states() if self._neighbours else {}
+        upstreams = self._upstreams.states() if self._upstreams else {}
         return State(self._fault, self._solvers.ready, upstreams)
 
     async def check(self) -> None:
