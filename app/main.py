@@ -91,7 +91,7 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
                 "metrics",
             )
         },
-        exception_handlers={Exception: envelope.answer},
+        exception_handlers={Exception: envelope.error_response},
         request_class=ExactRequest,
         response_class=response_class,
         type_decoders=[(is_whole_number, read_whole_number)],

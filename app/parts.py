@@ -16,7 +16,7 @@ from app.http.connections import Connections
 from app.observability.collector import Collector, export_metrics
 from app.observability.database import CommandObserver, ConnectionObserver
 from app.observability.metrics import Metrics
-from app.observability.pool_metrics import register_figures, tell_loss
+from app.observability.pool_metrics import log_loss, register_figures
 from app.observability.tracing import Tracing
 from app.observability.upstream import UpstreamObserver
 from app.operations.readiness import Readiness, ReadinessFigures
@@ -141,7 +141,7 @@ def _solver_pool(settings: Settings) -> SolverPool[Assignment, Calculation]:
         work=structs.replace(CALCULATION, memory_bytes=settings.solver_memory_bytes),
         strategy=settings.solver_strategy,
         time_limit_seconds=settings.solver_timeout_seconds,
-        on_loss=tell_loss,
+        on_loss=log_loss,
     )
 
 

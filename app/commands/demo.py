@@ -37,7 +37,7 @@ NARROW = 74
 
 
 class Shown(Struct, frozen=True):
-    """One rebalance, as the service answered it, as it reads back over HTTP, and as it is stored."""
+    """One rebalance, as the service returned it, as it reads back over HTTP, and as it is stored."""
 
     model_id: str
     answer: list[RebalanceDTO]
@@ -146,7 +146,7 @@ async def _rebalance(stack: Stack, world: World, dialect: Dialect) -> Shown:
         model_id = str(created[dialect.field_name("modelId")])
         answer = await call("POST", f"/model/{model_id}/rebalance", list[RebalanceDTO])
         result = await call("GET", f"/rebalance/{answer[0].rebalance_id}", RebalanceResultDTO)
-    # How each portfolio was solved is stored with it and no part of the public answer.
+    # How each portfolio was solved is stored with it and no part of the public response.
     async with open_database(stack.mongodb_url, DATABASE_NAME) as database:
         header = await database.rebalances.get(ObjectId(answer[0].rebalance_id))
         stored = [portfolio async for portfolio in database.rebalances.portfolios(header)]

@@ -23,7 +23,7 @@ def end_with_server() -> None:
     """Terminate this worker when the server process that started it is gone; nothing to do in the server itself.
 
     Only the server tells its worker to stop: an interrupt at the terminal reaches both, and Granian drops the requests
-    under way where it is told twice.
+    under way if it is told twice.
     """
     server = multiprocessing.parent_process()
     if server is not None:

@@ -66,7 +66,7 @@ def running_stack(
         mongodb_url: a running MongoDB to use in place of an embedded one.
         host: address that the service listens on.
         port: its port; a free one by default.
-        on_step: told what starts next, for a progress display.
+        on_step: called with the name of what starts next, for a progress display.
 
     Raises:
         MongodUnavailable: there is no MongoDB to start.

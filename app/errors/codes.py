@@ -161,13 +161,13 @@ class ErrorCode(StrEnum):
 
 
 class OrderGenerationError(Exception):
-    """A failure that the caller is told about, as the envelope's inner object.
+    """A failure that is reported to the caller, as the envelope's inner object.
 
     Attributes:
         code: which failure; its row has the status.
         message: a sentence that a person can act on, with nothing internal in it.
         details: JSON values.
-        headers: headers of the answer, such as `Retry-After`.
+        headers: headers of the response, such as `Retry-After`.
     """
 
     def __init__(

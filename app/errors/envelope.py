@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class ErrorEnvelope(Struct, frozen=True, rename="camel"):
-    """An error as it is answered."""
+    """An error as a response contains it."""
 
     error: ErrorDTO
 
@@ -56,8 +56,8 @@ _OF_STATUS: Mapping[int, tuple[ErrorCode, str]] = {
 _MISSING_PARAMETER = re.compile(r"Missing required \w+ parameter '([^']+)'")
 
 
-def told(error: Exception, dialect: Dialect) -> OrderGenerationError:
-    """Translate any exception into what the caller may know of it."""
+def as_api_error(error: Exception, dialect: Dialect) -> OrderGenerationError:
+    """Translate any exception into the error that the caller receives."""
     match error:
         case OrderGenerationError():
             return error
@@ -98,10 +98,10 @@ def _headers(error: HTTPException) -> Mapping[str, str]:
     return error.headers or {}
 
 
-def answer(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorEnvelope]:
-    """Answer an exception with the envelope; a defect is logged whole and shown as nothing but a trace id."""
+def error_response(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorEnvelope]:
+    """Return the envelope for an exception; a defect is logged in full, and the caller receives only a trace id."""
     dialect: Dialect = request.app.state.dialect
-    failure = told(error, dialect)
+    failure = as_api_error(error, dialect)
     if failure.code is ErrorCode.INTERNAL_ERROR:
         log.error("request failed unexpectedly", exc_info=error)
     response_class = request.app.response_class or ExactResponse

@@ -1,4 +1,4 @@
-"""An error as every answer shows it, whether it is the whole answer or what became of one portfolio."""
+"""An error as every response contains it, whether it is the whole response or the result of one portfolio."""
 
 from msgspec import Struct
 

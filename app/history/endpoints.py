@@ -1,4 +1,4 @@
-"""The endpoints that read and delete what was rebalanced; answers of any size are streamed portfolio by portfolio."""
+"""The endpoints that read and delete stored rebalances; responses of any size are streamed portfolio by portfolio."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ from app.http.fields import ResourceId
 from app.http.headers import add_page_headers
 from app.http.identifiers import OBJECT_ID_PATTERN, external_id, object_id
 from app.http.query import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
-from app.http.responses import answers, errors
+from app.http.responses import documented, errors
 from app.http.streaming import array, read_ahead, streamed
 from app.models.schemas import ModelPortfolioDTO
 from app.rebalancing.endpoints import PortfolioId
@@ -55,7 +55,7 @@ class RebalanceHistoryController(Controller):
         "/rebalances",
         operation_id="listRebalances",
         summary="List rebalances",
-        responses=errors() | answers(list[RebalanceResultDTO]),
+        responses=errors() | documented(list[RebalanceResultDTO]),
     )
     async def list_rebalances(
         self,
@@ -85,7 +85,7 @@ class RebalanceHistoryController(Controller):
         operation_id="findRebalancesOfPortfolios",
         summary="Find the rebalances of portfolios",
         status_code=200,
-        responses=errors(body=True) | answers(list[RebalanceResultDTO]),
+        responses=errors(body=True) | documented(list[RebalanceResultDTO]),
     )
     async def find_rebalances(
         self,
@@ -108,7 +108,7 @@ class RebalanceHistoryController(Controller):
         "/rebalance/{rebalance_id:str}",
         operation_id="getRebalance",
         summary="Get a rebalance",
-        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE) | answers(RebalanceResultDTO),
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE) | documented(RebalanceResultDTO),
     )
     async def get_rebalance(self, rebalance_id: RebalanceId, database: Database, dialect: Dialect) -> Stream:
         """Return a rebalance with all its portfolios and positions."""
@@ -120,7 +120,7 @@ class RebalanceHistoryController(Controller):
         operation_id="getRebalancePortfolios",
         summary="Get the portfolios of a rebalance",
         responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE)
-        | answers(list[PortfolioResultDTO]),
+        | documented(list[PortfolioResultDTO]),
     )
     async def get_portfolios(self, rebalance_id: RebalanceId, database: Database, dialect: Dialect) -> Stream:
         """Return the portfolios with their positions."""
@@ -155,7 +155,7 @@ class RebalanceHistoryController(Controller):
         "/rebalance/{rebalance_id:str}/trades",
         operation_id="getRebalanceTrades",
         summary="Get every trade of a rebalance",
-        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE) | answers(list[TradeDTO]),
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE) | documented(list[TradeDTO]),
     )
     async def get_trades(
         self,

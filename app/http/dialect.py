@@ -56,7 +56,7 @@ def _struct_in_snake_case(kind: type[Struct]) -> type[Struct]:
         namespace={"__doc__": kind.__doc__},
         rename=lambda name: name,
         frozen=True,
-        # Only requests have defaults, and only answers are made from a row of values.
+        # Only requests have defaults, and only responses are built from a row of values.
         kw_only=any(field.default is not NODEFAULT for field in fields),
         forbid_unknown_fields=kind.__struct_config__.forbid_unknown_fields,
     )

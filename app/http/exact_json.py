@@ -86,7 +86,7 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def encode(content: object) -> bytes:
-    """Encode an answer's content as JSON, its decimals without exponents."""
+    """Encode a response's content as JSON, its decimals without exponents."""
     encoded = _ENCODER.encode(content)
     # The encoder writes decimals as `str` does. To look at each before would take longer than all else, and few are so
     # large or so small that they have an exponent.

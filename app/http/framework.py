@@ -1,4 +1,4 @@
-"""Requests and responses as the framework sees them: bodies decoded and answers encoded by `exact_json`."""
+"""Requests and responses as the framework sees them: bodies decoded and encoded by `exact_json`."""
 
 import asyncio
 from typing import Any, ClassVar, override

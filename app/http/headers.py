@@ -53,7 +53,7 @@ def _link(request: Request[Any, Any, Any], offset: int, limit: int, relation: st
 
 
 async def complete_headers(message: Message, scope: Scope) -> None:
-    """Keep what the API answers out of caches and from being taken for another type; say what OPTIONS asks."""
+    """Add headers that forbid caching and content sniffing of API responses, and respond to OPTIONS."""
     if message["type"] != "http.response.start":
         return
     headers = MutableScopeHeaders(message)

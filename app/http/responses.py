@@ -1,4 +1,4 @@
-"""The answers that the API document shows with each operation beside the one its handler returns."""
+"""The responses that the API document shows with each operation besides the one that its handler returns."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ REBALANCE_ERRORS = (
     ErrorCode.IDEMPOTENCY_KEY_REUSED,
     *(code for code in ErrorCode if code.fails_portfolio and code is not ErrorCode.INTERNAL_ERROR),
 )
-"""What both ways to rebalance can answer: for a single portfolio its own error, for several the gravest of theirs."""
+"""Errors of both rebalance operations: for a single portfolio its own error, for several the most severe of theirs."""
 
 
 def errors(*codes: ErrorCode, body: bool = False, database: bool = True) -> dict[int, ResponseSpec]:
@@ -36,6 +36,6 @@ def errors(*codes: ErrorCode, body: bool = False, database: bool = True) -> dict
     }
 
 
-def answers(kind: type[Any], status: int = 200, description: str = "Request fulfilled") -> dict[int, ResponseSpec]:
-    """Document an answer whose type the handler does not say, or that is no error in spite of its status."""
+def documented(kind: type[Any], status: int = 200, description: str = "Request fulfilled") -> dict[int, ResponseSpec]:
+    """Document a response whose type the handler does not declare, or that is no error in spite of its status."""
     return {status: ResponseSpec(data_container=kind, description=description, generate_examples=False)}

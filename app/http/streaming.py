@@ -1,4 +1,4 @@
-"""Answers of any size, sent as they are made, in blocks worth sending."""
+"""Responses of any size, sent while they are generated, in blocks of a useful size."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,14 +7,14 @@ from litestar.enums import MediaType
 from litestar.response import Stream
 
 READ_AHEAD_BYTES = 250_000
-"""Of an answer, held back until so much of it is known to be right; some ten portfolios of 50 positions."""
+"""Of a response, held back until this much of it is known to be right; about ten portfolios of 50 positions."""
 
 BLOCK_BYTES = 64 * 1024
 """What is worth sending by itself."""
 
 
 async def streamed(chunks: AsyncIterator[bytes]) -> Stream:
-    """Stream JSON; what fails within its first part is still answered as an error."""
+    """Stream JSON; a failure within its first part still becomes an error response."""
     first, rest = await read_ahead(chunks)
 
     async def all_chunks() -> AsyncIterator[bytes]:

@@ -15,7 +15,7 @@ from app.http.exact_json import encode
 from app.http.headers import add_headers, add_page_headers
 from app.http.identifiers import OBJECT_ID_PATTERN, object_id
 from app.http.query import NO_OFFSET, PAGE_SIZE, Limit, Offset, PageSize, Version, sort_keys, sorted_by
-from app.http.responses import answers, errors
+from app.http.responses import documented, errors
 from app.http.streaming import array, streamed
 from app.models.edits import (
     Alteration,
@@ -56,7 +56,7 @@ class ModelController(Controller):
         "/models",
         operation_id="listModels",
         summary="List models",
-        responses=errors() | answers(list[ModelDTO]),
+        responses=errors() | documented(list[ModelDTO]),
     )
     async def list_models(
         self,

@@ -1,4 +1,4 @@
-"""What the model endpoints take and answer."""
+"""What the model endpoints accept and return."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime

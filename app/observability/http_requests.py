@@ -1,4 +1,4 @@
-"""Every HTTP request, whatever becomes of it: counted, timed, traced, and told in one line of the log."""
+"""Every HTTP request, whatever its outcome: counted, timed, traced, and recorded in one line of the log."""
 
 import asyncio
 import re
@@ -66,15 +66,15 @@ class RequestObserver:
                 status = status or _GIVEN_UP
                 raise
             except Exception:
-                # The answer had begun, or could not begin: the server closes the connection, and the log says why.
+                # The response had begun, or could not begin: the server closes the connection, and the log says why.
                 status = _BROKEN
-                log.exception("answer broke off")
+                log.exception("response interrupted")
                 raise
             finally:
                 self._metrics.http_requests_in_flight.dec()
                 method = scope["method"] if scope["method"] in _METHODS else UNKNOWN_METHOD
                 route = self._route(scope)
-                span.answered(method, route, status)
+                span.responded(method, route, status)
                 self._tell(method, route or UNKNOWN_ROUTE, status, 1000 * (time.perf_counter() - started))
 
     def _tell(self, method: str, path: str, status: int, milliseconds: float) -> None:

@@ -64,16 +64,16 @@ class Metrics:
 
     def _http(self) -> None:
         labels = ("method", "path", "status")
-        self.http_requests = Counter("http_requests_total", "HTTP requests answered.", labels, registry=self.registry)
+        self.http_requests = Counter("http_requests_total", "HTTP requests completed.", labels, registry=self.registry)
         self.http_request_duration = Histogram(
             "http_request_duration",
-            "Milliseconds from an HTTP request to the end of its answer.",
+            "Milliseconds from an HTTP request to the end of its response.",
             labels,
             buckets=HTTP_MILLISECONDS,
             registry=self.registry,
         )
         self.http_requests_in_flight = Gauge(
-            "http_requests_in_flight", "HTTP requests being answered.", registry=self.registry
+            "http_requests_in_flight", "HTTP requests in progress.", registry=self.registry
         )
 
     def _business(self) -> None:

@@ -103,7 +103,7 @@ class _Request:
     def __init__(self, span: trace.Span) -> None:
         self._span = span
 
-    def answered(self, method: str, route: str | None, status: int) -> None:
+    def responded(self, method: str, route: str | None, status: int) -> None:
         span = self._span
         span.set_attribute(http_attributes.HTTP_REQUEST_METHOD, method)
         span.set_attribute(http_attributes.HTTP_RESPONSE_STATUS_CODE, status)

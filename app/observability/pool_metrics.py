@@ -28,7 +28,7 @@ def register_figures(metrics: Metrics, solvers: SolverPool[Any, Any], upstreams:
     metrics.registry.register(SolverFigures(solvers))
 
 
-def tell_loss(pid: int | None, reason: str) -> None:
+def log_loss(pid: int | None, reason: str) -> None:
     """Log a solver process that was lost, or that did not start."""
     log.warning("solver process lost", pid=pid, reason=reason)
 
@@ -46,7 +46,9 @@ class SolverFigures(Collector):
             "order_generation_solver_queue_depth", "Portfolios waiting for a solver process.", figures.queued
         )
         yield GaugeMetricFamily("order_generation_solver_busy", "Solver processes at work.", figures.busy)
-        yield GaugeMetricFamily("order_generation_solver_processes", "Solver processes that answer.", len(figures.pids))
+        yield GaugeMetricFamily(
+            "order_generation_solver_processes", "Solver processes that are running.", len(figures.pids)
+        )
         yield GaugeMetricFamily(
             "order_generation_solver_processes_wanted", "Solver processes there should be.", len(figures.slots)
         )

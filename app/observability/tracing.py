@@ -18,7 +18,7 @@ class Span(Protocol):
 class RequestSpan(Protocol):
     """A request that is being served."""
 
-    def answered(self, method: str, route: str | None, status: int) -> None:
+    def responded(self, method: str, route: str | None, status: int) -> None:
         """Name the span, now that the route is known, and say how the request ended; None for an unknown route."""
 
 
@@ -65,7 +65,7 @@ class NoTracing:
     def note(self, **attributes: Attribute) -> None:
         """See `Span`."""
 
-    def answered(self, method: str, route: str | None, status: int) -> None:
+    def responded(self, method: str, route: str | None, status: int) -> None:
         """See `RequestSpan`."""
 
 

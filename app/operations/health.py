@@ -6,7 +6,7 @@ from litestar import Controller, Request, Response, get
 from msgspec import Struct
 
 from app.http.framework import ExactResponse
-from app.http.responses import answers
+from app.http.responses import documented
 from app.operations.readiness import Readiness
 
 
@@ -38,14 +38,14 @@ class HealthController(Controller):
 
     @get("/live", operation_id="getLiveness", summary="Is the process alive?")
     async def live(self) -> LiveDTO:
-        """Answer without touching anything."""
+        """Return 200 without touching anything."""
         return LiveDTO("UP")
 
     @get(
         "/ready",
         operation_id="getReadiness",
         summary="Can the service take requests?",
-        responses=answers(ReadyDTO, 503, "The database or the solvers are unavailable."),
+        responses=documented(ReadyDTO, 503, "The database or the solvers are unavailable."),
     )
     async def ready(self, readiness: Readiness, request: Request[Any, Any, Any]) -> Response[ReadyDTO]:
         """Return 503 while the database or the solver processes are unavailable."""

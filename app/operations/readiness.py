@@ -90,7 +90,7 @@ class ReadinessFigures(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the current figures."""
         up = GaugeMetricFamily(
-            "order_generation_up", "Whether a part that the service cannot do without answers.", labels=("part",)
+            "order_generation_up", "Whether a part that the service requires is available.", labels=("part",)
         )
         state = self._readiness.state()
         up.add_metric(("database",), state.database)

@@ -4,8 +4,7 @@ from litestar import Controller, MediaType, Response, post
 from litestar.response import Stream
 
 from app.errors.codes import ErrorCode
-from app.http.responses import answers as documented
-from app.http.responses import errors
+from app.http.responses import documented, errors
 from app.http.streaming import BLOCK_BYTES, blocks
 from app.optimizations.schemas import OptimizationRequest
 from app.optimizations.service import OptimizationService

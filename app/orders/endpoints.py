@@ -12,7 +12,7 @@ from app.errors.codes import ErrorCode, OrderGenerationError
 from app.history.endpoints import RebalanceId
 from app.http.cors import ANY
 from app.http.identifiers import object_id
-from app.http.responses import answers, errors
+from app.http.responses import documented, errors
 from app.http.streaming import blocks
 from app.orders.schemas import OrdersRequest, OrderSubmissionDTO
 from app.orders.submission import OrderState, OrderSubmission
@@ -63,8 +63,8 @@ class OrderController(Controller):
             ErrorCode.REBALANCE_TOO_OLD,
             body=True,
         )
-        | answers(OrderSubmissionDTO, description="Every requested order has an outcome.")
-        | answers(
+        | documented(OrderSubmissionDTO, description="Every requested order has an outcome.")
+        | documented(
             OrderSubmissionDTO,
             HTTP_202_ACCEPTED,
             "Some orders are PENDING or UNKNOWN. They continue by themselves; GET shows their state.",
@@ -91,7 +91,7 @@ class OrderController(Controller):
         "/rebalance/{rebalance_id:str}/orders",
         operation_id="getOrders",
         summary="Get the orders of a rebalance",
-        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.NOT_FOUND) | answers(OrderSubmissionDTO),
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.NOT_FOUND) | documented(OrderSubmissionDTO),
     )
     async def get_orders(self, rebalance_id: RebalanceId, order_submission: OrderSubmission) -> Stream:
         """Return the recorded state of the orders of a rebalance; nothing is sent or queried."""

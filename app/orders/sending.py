@@ -51,7 +51,7 @@ class OrderSender:
         repository: where they are stored.
         orders: the Order Service.
         limits: durations.
-        observer: told of every step.
+        observer: notified of every step.
         sending: whether orders may be posted and submitted; without it only unknown outcomes are resolved.
     """
 

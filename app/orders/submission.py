@@ -51,7 +51,7 @@ class OrderSubmission:
     Args:
         database: rebalances and plans.
         sweep: works on the plans.
-        observer: told of requests.
+        observer: notified of requests.
         dialect: of the responses.
         max_age: how old a rebalance may be when its orders are requested.
         response_seconds: how long a request waits for outcomes before it returns what is known.

@@ -39,7 +39,7 @@ class OrderSweep:
         orders: the Order Service; while its circuit breaker is open, one plan per sweep is tried.
         sender: works on one plan.
         limits: durations, and how many plans are worked on at a time.
-        observer: told of the backlog.
+        observer: notified of the backlog.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from litestar.status_codes import HTTP_303_SEE_OTHER
 from msgspec import Struct
 
 from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError
-from app.errors.envelope import told
+from app.errors.envelope import as_api_error
 from app.http.correlation import trace_id
 from app.http.dialect import Dialect
 from app.http.identifiers import object_id
@@ -56,7 +56,7 @@ class ModelRow(Struct, frozen=True):
 
 def error_page(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Show an error as a page."""
-    failure = told(error, request.app.state.dialect)
+    failure = as_api_error(error, request.app.state.dialect)
     if failure.code is ErrorCode.INTERNAL_ERROR:
         log.error("page failed unexpectedly", exc_info=error)
     title = "Not found" if failure.status == 404 else "This did not work"
@@ -205,7 +205,7 @@ async def _model_page(
                     yield render(request, "model_progress.html", done=done, total=len(model.portfolios))
             previewed = work.result()
         except Exception as failure:
-            error = told(failure, request.app.state.dialect)
+            error = as_api_error(failure, request.app.state.dialect)
             if error.code is ErrorCode.INTERNAL_ERROR:
                 log.exception("preview failed unexpectedly")
         finally:

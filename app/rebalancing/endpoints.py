@@ -9,8 +9,7 @@ from litestar.response import Stream
 from app.errors.codes import ErrorCode
 from app.http.headers import IDEMPOTENCY_KEY
 from app.http.identifiers import EXTERNAL_ID_PATTERN, OBJECT_ID_PATTERN, external_id, object_id
-from app.http.responses import REBALANCE_ERRORS, errors
-from app.http.responses import answers as documented
+from app.http.responses import REBALANCE_ERRORS, documented, errors
 from app.http.streaming import BLOCK_BYTES, blocks
 from app.models.endpoints import ModelId
 from app.rebalancing.idempotency import KEY_PATTERN

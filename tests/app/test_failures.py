@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException
 
 from app.errors import translation
 from app.errors.codes import Details, ErrorCode
-from app.errors.envelope import told
+from app.errors.envelope import as_api_error
 from app.http.dialect import Dialect
 from app.solver_task.assignment import Assignment, Terms
 from app.solver_task.calculate import Unstorable, calculate
@@ -98,7 +98,7 @@ def test_numbers_longer_than_the_database_holds_are_not_stored() -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
 def test_whatever_goes_wrong_has_a_code_and_a_message_with_nothing_internal(error: Exception, code: ErrorCode) -> None:
-    told_error = told(error, Dialect.STANDARD)
+    told_error = as_api_error(error, Dialect.STANDARD)
     assert told_error.code == code
     for internal in ("secret", "/api", "/etc", "E11000", "model/"):
         assert internal not in told_error.message

@@ -61,7 +61,7 @@ async def test_an_answer_that_breaks_off_is_a_500() -> None:
     assert scrape(metrics).value("http_requests_total", path="/api/v1/model/{model_id}", status="500") == 1
     assert scrape(metrics).value("http_requests_in_flight") == 0
     reason, line = lines
-    assert (reason["event"], reason["log_level"], reason["exc_info"]) == ("answer broke off", "error", True)
+    assert (reason["event"], reason["log_level"], reason["exc_info"]) == ("response interrupted", "error", True)
     assert (line["event"], line["log_level"], line["status"]) == ("request", "warning", 500)
 
 

@@ -38,7 +38,7 @@ type Json = dict[str, Any]
 """An object of the document."""
 
 EXAMPLES = Path(__file__).with_name("examples.json")
-"""Real answers: `{"operations": {operationId: {"request", "status", "answer"}}, "errors": {code: envelope}}`."""
+"""Real responses: `{"operations": {operationId: {"request", "status", "answer"}}, "errors": {code: envelope}}`."""
 
 _BODIES = (
     ModelPostDTO,
@@ -125,7 +125,7 @@ def finished(described: Json, dialect: Dialect) -> Json:
             response["headers"] = _response_headers(status)
             response["description"] = _SUCCESSES.get(status, response["description"])
         _add_headers(operation)
-        _show_answer(examples["operations"].get(operation["operationId"]), operation, dialect)
+        _show_response(examples["operations"].get(operation["operationId"]), operation, dialect)
         _show_errors(examples["errors"], operation, dialect)
     # The shorter a path, the sooner it is wanted.
     document["paths"] = {
@@ -313,7 +313,7 @@ def _add_headers(operation: Json) -> None:
         responses["200"]["content"]["text/csv"] = {"schema": {"type": "string"}}
 
 
-def _show_answer(example: Json | None, operation: Json, dialect: Dialect) -> None:
+def _show_response(example: Json | None, operation: Json, dialect: Dialect) -> None:
     if example is None:
         return
     if "request" in example:

@@ -134,7 +134,7 @@ def openapi_config(version: str, dialect: Dialect) -> OpenAPIConfig:
         description=(
             "Decimals are JSON numbers without rounding; parse them as decimals. Date-times are UTC. Every key is "
             "always present, and null where there is no value. Every error, also of an unknown route, is an "
-            "`ErrorEnvelope`, and every answer names its request in `X-Correlation-ID`."
+            "`ErrorEnvelope`, and every response names its request in `X-Correlation-ID`."
         ),
         contact=Contact(name="KASBench", url="https://kasbench.org"),
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
