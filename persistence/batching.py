@@ -16,7 +16,7 @@ class _Waiting[Item, Result](Struct, frozen=True):
     """A call that has not been made yet, and the context of its caller, whose trace shows the round trip."""
 
     item: Item
-    answer: asyncio.Future[Result]
+    outcome: asyncio.Future[Result]
     context: Context
 
 
@@ -42,17 +42,17 @@ class Batching[Item, Result]:
 
     async def __call__(self, item: Item) -> Result:
         """Return the result for one item."""
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(item, answer, copy_context()))
+        outcome: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(item, outcome, copy_context()))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        return await answer
+        return await outcome
 
     async def _run(self) -> None:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:_LARGEST], self._waiting[_LARGEST:]
-                batch = [each for each in batch if not each.answer.done()]
+                batch = [each for each in batch if not each.outcome.done()]
                 if batch:
                     await asyncio.create_task(self._make(batch), context=batch[0].context)
         finally:
@@ -68,9 +68,9 @@ class Batching[Item, Result]:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is for the callers, who all wait for it
             results = [error] * len(batch)
         for each, result in zip(batch, results, strict=True):
-            if each.answer.done():
+            if each.outcome.done():
                 continue
             if isinstance(result, Exception):
-                each.answer.set_exception(result)
+                each.outcome.set_exception(result)
             else:
-                each.answer.set_result(result)
+                each.outcome.set_result(result)

@@ -121,7 +121,7 @@ class StorageLost(PersistenceError):
     """A rebalance took so long to store that it was given up, or its id is in use; nothing of it is kept."""
 
     def __init__(self, rebalance_id: ObjectId) -> None:
-        super().__init__(f"Rebalance {rebalance_id} was given up before it was stored.")
+        super().__init__(f"Rebalance {rebalance_id} was abandoned before it was stored.")
         self.rebalance_id = rebalance_id
 
 

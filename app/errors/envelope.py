@@ -44,7 +44,7 @@ class PortalErrorEnvelope(ErrorEnvelope, frozen=True, rename="camel"):
 
 _OF_STATUS: Mapping[int, tuple[ErrorCode, str]] = {
     HTTPStatus.NOT_FOUND: (ErrorCode.NOT_FOUND, "There is no such route."),
-    HTTPStatus.METHOD_NOT_ALLOWED: (ErrorCode.METHOD_NOT_ALLOWED, "The route does not take this method."),
+    HTTPStatus.METHOD_NOT_ALLOWED: (ErrorCode.METHOD_NOT_ALLOWED, "The route does not accept this method."),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
         ErrorCode.PAYLOAD_TOO_LARGE,
         "The body is larger than this operation accepts.",

@@ -72,8 +72,8 @@ def read_whole_number(kind: type[WholeNumber], text: str) -> WholeNumber:
 
 
 Offset = Annotated[Count, QueryParameter(description="How many to skip.")]
-Limit = Annotated[Count | None, QueryParameter(description="How many to give at most; all of them if absent.")]
-PageSize = Annotated[PageCount, QueryParameter(description="How many to give at most.")]
+Limit = Annotated[Count | None, QueryParameter(description="Maximum number to return; all of them if absent.")]
+PageSize = Annotated[PageCount, QueryParameter(description="Maximum number to return.")]
 Version = Annotated[VersionNumber, QueryParameter(description="The version that the caller has seen.")]
 
 

@@ -44,7 +44,7 @@ class RequestObserver:
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request and tell of it."""
+        """Serve a request, and log, count and trace it."""
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
@@ -81,8 +81,8 @@ class RequestObserver:
         labels = (method, path, str(status))
         self._metrics.http_requests.labels(*labels).inc()
         self._metrics.http_request_duration.labels(*labels).observe(milliseconds)
-        tell = log.warning if status >= _BROKEN else log.info
-        tell("request", method=method, path=path, status=status, milliseconds=round(milliseconds, 3))
+        write = log.warning if status >= _BROKEN else log.info
+        write("request", method=method, path=path, status=status, milliseconds=round(milliseconds, 3))
 
     def _route(self, scope: HTTPScope) -> str | None:
         """Return the template of the request's route; None for an unknown path, of which there can be any number."""

@@ -155,7 +155,7 @@ class Metrics:
             "upstream_retries_total", "Requests to be repeated after a wait.", "service", "cause"
         )
         self.upstream_rejections = self._counter(
-            "upstream_rejections_total", "Calls that an open circuit breaker refused.", "service"
+            "upstream_rejections_total", "Calls that an open circuit breaker rejected.", "service"
         )
         self.upstream_discards = self._counter(
             "upstream_responses_discarded_total", "Responses that were about another request than their own.", "service"

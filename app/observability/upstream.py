@@ -35,8 +35,8 @@ class UpstreamObserver:
     def breaker_changed(self, service: str, state: str) -> None:
         """Record that a circuit breaker changed its state."""
         self._metrics.upstream_breaker_changes.labels(service, state).inc()
-        tell = log.info if state == "closed" else log.warning
-        tell("circuit breaker changed", service=service, state=state)
+        write = log.info if state == "closed" else log.warning
+        write("circuit breaker changed", service=service, state=state)
 
     def cache_read(self, cache: str, hit: bool, times: int = 1) -> None:
         """Record that a cache was read."""

@@ -111,12 +111,12 @@ def find_mongod(environment: Mapping[str, str]) -> Path:
 
 def _version(binary: Path) -> str:
     try:
-        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
+        reported = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:
         raise MongodUnavailable(f"{binary} does not run on this machine: {error}") from error
-    found = re.search(r"db version v(\d+\.\d+\.\d+)", answer.stdout)
-    if answer.returncode or not found:
-        reason = answer.stderr.strip() or answer.stdout[:200]
+    found = re.search(r"db version v(\d+\.\d+\.\d+)", reported.stdout)
+    if reported.returncode or not found:
+        reason = reported.stderr.strip() or reported.stdout[:200]
         raise MongodUnavailable(f"{binary} does not run on this machine: {reason}")
     return found[1]
 
@@ -200,7 +200,7 @@ def _await_primary(keeper: subprocess.Popen[bytes], directory: Path, port: int, 
 
 
 def _serves(client: MongoClient[dict[str, object]], directory: Path) -> bool:
-    """Whether the server on the port is ours; another program's mongod may have won the port and would answer too."""
+    """Whether the server on the port is ours; another program's mongod may have won the port and would respond too."""
     options = client.admin.command("getCmdLineOpts")
     return bool(options["parsed"].get("storage", {}).get("dbPath") == str(directory))
 

@@ -16,7 +16,7 @@ from persistence.indexes import REBALANCES, SWEEPS
 
 _MARKED: Final[Mapping[str, Any]] = {"abandonedAt": {"$exists": True}}
 _ONLY_ID: Final = {"_id": True}
-# What a sweep looks at in one call: a tenth of a second's work for the server, and little enough to be answered in time
+# What a sweep reads in one call: a tenth of a second's work for the server, and little enough to finish in time
 # by one that is busy.
 _STEP_PORTFOLIOS: Final = 20_000
 # Ids hold seconds since 1970 in 32 bits.

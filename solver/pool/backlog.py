@@ -29,9 +29,9 @@ class Solved[Answer](Struct, frozen=True):
 
     Attributes:
         outcome: the result of a process, or the error that prevented it.
-        pid: the process that answered; None where none did, in time or at all.
+        pid: the process that solved it; None if none did, in time or at all.
         asked: when the portfolio came to the pool.
-        began, ended: the attempt that answered it, as the process itself saw it where it could say so.
+        began, ended: the successful attempt, as the process measured it if it could report that.
     """
 
     outcome: Answer | TimeLimit | Crashed
@@ -104,7 +104,7 @@ class Backlog[Answer]:
     def give_back(self, jobs: Iterable[Job[Answer]]) -> None:
         """Return portfolios that were dequeued but not solved to the front, in their previous order.
 
-        Those whose caller is gone are dropped, and those whose deadline has passed are answered.
+        Those whose caller is gone are dropped, and those whose deadline has passed receive their result.
         """
         now = time.monotonic()
         for job in reversed(list(jobs)):

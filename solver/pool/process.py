@@ -59,7 +59,7 @@ class SolverProcess:
             except (OSError, EOFError) as error:
                 await started.stop()
                 reason = str(error) or "it has ended"
-                raise ProcessLost(f"the fork server of the solver processes does not answer: {reason}") from error
+                raise ProcessLost(f"the fork server of the solver processes does not respond: {reason}") from error
             except asyncio.CancelledError:
                 await started.stop()
                 raise

@@ -57,7 +57,7 @@ class Recorder:
             self.errors.setdefault(answer.code, answer.exact)
         elif operation not in self.operations:
             request = {} if body is None else {"request": body}
-            self.operations[operation] = {**request, "status": str(answer.status), "answer": answer.exact}
+            self.operations[operation] = {**request, "status": str(answer.status), "response": answer.exact}
         return answer.exact
 
 

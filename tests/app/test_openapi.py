@@ -65,7 +65,7 @@ WITHOUT_EXAMPLE = {"OVERLOADED", "REQUEST_TIMEOUT", "ORDERS_DISABLED", "REBALANC
 
 class _Example(msgspec.Struct):
     status: str
-    answer: msgspec.Raw
+    response: msgspec.Raw
 
     @classmethod
     def of(cls, raw: msgspec.Raw) -> "_Example":
@@ -74,7 +74,7 @@ class _Example(msgspec.Struct):
 
 EXAMPLES_BY_KIND = msgspec.json.decode(EXAMPLES.read_bytes(), type=dict[str, dict[str, msgspec.Raw]])
 EXAMPLE_ANSWERS = [
-    *((operation, bytes(_Example.of(raw).answer)) for operation, raw in EXAMPLES_BY_KIND["operations"].items()),
+    *((operation, bytes(_Example.of(raw).response)) for operation, raw in EXAMPLES_BY_KIND["operations"].items()),
     *((code, bytes(raw)) for code, raw in EXAMPLES_BY_KIND["errors"].items()),
 ]
 

@@ -38,7 +38,7 @@ type Json = dict[str, Any]
 """An object of the document."""
 
 EXAMPLES = Path(__file__).with_name("examples.json")
-"""Real responses: `{"operations": {operationId: {"request", "status", "answer"}}, "errors": {code: envelope}}`."""
+"""Real responses: `{"operations": {operationId: {"request", "status", "response"}}, "errors": {code: envelope}}`."""
 
 _BODIES = (
     ModelPostDTO,
@@ -318,7 +318,7 @@ def _show_response(example: Json | None, operation: Json, dialect: Dialect) -> N
         return
     if "request" in example:
         operation["requestBody"]["content"][_JSON]["example"] = _spelled(example["request"], dialect)
-    operation["responses"][example["status"]]["content"][_JSON]["example"] = _spelled(example["answer"], dialect)
+    operation["responses"][example["status"]]["content"][_JSON]["example"] = _spelled(example["response"], dialect)
 
 
 def _show_errors(examples: Json, operation: Json, dialect: Dialect) -> None:

@@ -74,7 +74,7 @@ class Delay(CallFault, frozen=True, kw_only=True):
 
 
 class ErrorStatus(CallFault, frozen=True, kw_only=True):
-    """Answer with a status and do nothing else; `retry_after` is sent as the `Retry-After` header, seconds or date."""
+    """Respond with a status and do nothing else; `retry_after` is sent as the `Retry-After` header, seconds or date."""
 
     status: Annotated[int, Meta(ge=200, le=599)] = 500
     retry_after: int | str | None = None
