@@ -45,7 +45,7 @@ STATELESS = "none"
 
 
 def available_processors() -> int:
-    """Processors this process may keep busy: those it may run on, or less where a container's quota is less."""
+    """Return the processors that this process may keep busy: those it may run on, or fewer by a container's quota."""
     processors = os.process_cpu_count() or 1
     try:
         quota, period = CPU_QUOTA.read_text().split()

@@ -85,7 +85,7 @@ def _rebalance_pages(stack: Stack, rebalances: int) -> Iterator[Page]:
 
 
 def _orders(fields: Sequence[str]) -> Iterator[str]:
-    """Every order of one or two fields, each in both directions."""
+    """Return every order of one or two fields, each in both directions."""
     for length in range(1, DEEPEST_ORDER + 1):
         for chosen in permutations(fields, length):
             for signs in product("+-", repeat=length):

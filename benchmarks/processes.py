@@ -22,7 +22,7 @@ class Part(StrEnum):
 
 
 def service_processes(server: int) -> list[psutil.Process]:
-    """Every process of the service whose server process has this number, the server first."""
+    """Return every process of the service whose server process has this number, the server first."""
     process = psutil.Process(server)
     return [process, *process.children(recursive=True)]
 

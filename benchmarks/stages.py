@@ -40,7 +40,7 @@ class _Stretch(Struct, frozen=True):
 
 
 def stage_seconds(trace: Sequence[Span]) -> dict[str, float]:
-    """Seconds of a request in each stage; together they are the seconds of its outermost span.
+    """Return the seconds of a request in each stage; together they are the seconds of its outermost span.
 
     What the request left behind and nobody waited for, of which the trace may have a part only, is not counted.
     """

@@ -40,7 +40,7 @@ def show(*shown: Table | str, markdown: bool) -> None:
 
 
 def milliseconds(seconds: float) -> str:
-    """Seconds as a cell in milliseconds, with a precision that can be read."""
+    """Format seconds as a cell in milliseconds, with a precision that can be read."""
     value = 1e3 * seconds
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 

@@ -335,7 +335,7 @@ def _moved_up_to(date: datetime) -> list[Document]:
 
 
 async def _wait_or_give_up(attempt: int, current: Model) -> None:
-    """Spreads writers who met, so that they do not meet again."""
+    """Wait a random time, so that conflicting writers do not conflict again."""
     if attempt == _ATTEMPTS:
         raise VersionConflict(current.version)
     longest = min(_LONGEST_WAIT_SECONDS, 0.001 * 2**attempt)

@@ -24,7 +24,7 @@ PREFERRED_HINT = "With bands PREFERRED the portfolio would be feasible."
 
 
 def reasons(portfolio: Portfolio, scaled: ScaledPortfolio, bounds: ShareBounds) -> tuple[InfeasibleReason, ...]:
-    """Every reason why no whole shares satisfy the bands and the cash; empty if and only if some do."""
+    """Return every reason why no whole shares satisfy the bands and the cash; empty if and only if some do."""
     if scaled.market_value < 0:
         return (NegativeMarketValue(market_value=scaled.cash_money(scaled.market_value)),)
     impossible = bounds.lowest > bounds.highest
@@ -93,7 +93,7 @@ def _weight(value: int, scaled: ScaledPortfolio) -> Decimal:
 
 
 def _quantity(security: Security, scaled: ScaledPortfolio, index: int, whole: int) -> Decimal:
-    """Shares held when `whole` whole ones lie on top of the fraction that stays."""
+    """Return the shares held when `whole` whole ones lie on top of the fraction that stays."""
     return EXACT.add(security.quantity, Decimal(whole - int(scaled.held[index])))
 
 

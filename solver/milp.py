@@ -61,5 +61,5 @@ def solve_milp(scaled: ScaledPortfolio, bounds: ShareBounds, time_limit_seconds:
 
 
 def _floats(amounts: Integers, unit: int) -> NDArray[np.float64]:
-    """Integers in multiples of a unit; dividing integers rounds once, whatever their size."""
+    """Return integers in multiples of a unit; dividing integers rounds once, whatever their size."""
     return np.array([int(amount) / unit for amount in amounts])

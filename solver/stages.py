@@ -72,7 +72,7 @@ def answer(portfolio: Portfolio, strategy: SolverStrategy, started: float, time_
 
 
 def _infeasible(task: Task, found: tuple[InfeasibleReason, ...]) -> Infeasible:
-    """All reasons; with preferred bands nothing must be held but the fractions that cannot be sold."""
+    """Return all reasons; with preferred bands nothing must be held but the fractions that cannot be sold."""
     scaled = task.scaled
     preferred = 0 <= scaled.market_value >= int(scaled.fractions.sum())
     return Infeasible(
@@ -150,7 +150,7 @@ def _certified(scaled: ScaledPortfolio, nearest: Integers) -> Proven | None:
 
 
 def _verified(scaled: ScaledPortfolio, shares: Integers) -> Verified | None:
-    """Shares that may or may not satisfy every constraint, if they do."""
+    """Return shares as verified, or None if they break a constraint."""
     try:
         return verify(scaled, shares)
     except VerificationError:

@@ -64,7 +64,7 @@ def _struct_in_snake_case(kind: type[Struct]) -> type[Struct]:
 
 @cache
 def _nested(kind: type[Struct]) -> tuple[int, ...]:
-    """Places of the fields that have names of their own."""
+    """Return the places of the fields that have names of their own."""
     types = [field.type for field in msgspec.structs.fields(kind)]
     return tuple(place for place, each in enumerate(types) if in_snake_case(each) != each)
 

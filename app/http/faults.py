@@ -42,7 +42,7 @@ class _Enough(Exception):
 
 
 def has_repeated_keys(body: bytes) -> bool:
-    """Whether any object in a JSON text has a key twice."""
+    """Return whether any object in a JSON text has a key twice."""
 
     def check(pairs: list[tuple[str, Any]]) -> None:
         if len({key for key, _ in pairs}) < len(pairs):
@@ -249,7 +249,7 @@ class _Reader:
 
 
 def _is_complete(cls: type[msgspec.Struct], read: Mapping[str, Any], valid: Mapping[str, Any]) -> bool:
-    """Whether every field that is required or present could be read, with all its elements."""
+    """Return whether every field that is required or present could be read, with all its elements."""
     needed = [field.name for field in msgspec.structs.fields(cls) if field.required or field.name in read]
     return all(name in valid and not isinstance(valid[name], _Incomplete) for name in needed)
 

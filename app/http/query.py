@@ -62,7 +62,7 @@ class VersionNumber(WholeNumber):
 
 
 def is_whole_number(kind: Any) -> bool:
-    """Whether a parameter's type is read by `read_whole_number`."""
+    """Return whether a parameter's type is read by `read_whole_number`."""
     return isinstance(kind, type) and issubclass(kind, WholeNumber)
 
 

@@ -43,6 +43,6 @@ class UpstreamObserver:
         self._metrics.cache_reads.labels(cache, "hit" if hit else "miss").inc(times)
 
     def rows_rejected(self, service: str, rows: int, reason: str) -> None:
-        """Rows of a list were unusable and left out."""
+        """Record that rows of a list were unusable and left out."""
         self._metrics.upstream_rows_refused.labels(service).inc(rows)
         log.warning("unusable rows in upstream response", service=service, rows=rows, reason=reason)

@@ -82,7 +82,7 @@ def tiles_of(rows: Sequence[PortfolioRow]) -> Tiles:
 
 
 def is_outside(drift: DriftDTO) -> bool:
-    """Whether a security was outside its drift band before the trades, by its rounded weight."""
+    """Return whether a security was outside its drift band before the trades, by its rounded weight."""
     without_target = not drift.target and not drift.low_drift and not drift.high_drift
     if without_target:
         return abs(drift.original_quantity) >= 1

@@ -29,7 +29,7 @@ def share6(part: Decimal, whole: Decimal) -> Decimal:
 
 
 def is_storable(value: Decimal) -> bool:
-    """Whether the database can hold the value without rounding."""
+    """Return whether the database can hold the value without rounding."""
     return STORABLE.plus(value) == value
 
 

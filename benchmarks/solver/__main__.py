@@ -42,7 +42,7 @@ class Run(Struct, frozen=True):
     verdicts: dict[str, Verdict]
 
     def ratio(self, method: str) -> float:
-        """Its time in multiples of ours."""
+        """Return its time in multiples of ours."""
         return self.answers[method].seconds / self.answers[OURS].seconds
 
 

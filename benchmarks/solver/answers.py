@@ -36,7 +36,7 @@ class Verdict(StrEnum):
 
 
 def judge(portfolio: Portfolio, answers: Mapping[str, Answer]) -> dict[str, Verdict]:
-    """Judges each answer in exact arithmetic, the optimum being the best feasible answer of all."""
+    """Judge each answer in exact arithmetic, the optimum being the best feasible answer of all."""
     exact = _Exact(portfolio)
     feasible = [
         answer.quantities

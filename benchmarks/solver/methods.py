@@ -139,7 +139,7 @@ type Vector = NDArray[np.float64]
 
 
 def _floats(portfolio: Portfolio) -> tuple[Vector, Vector, Vector, Vector, float]:
-    """Prices, targets, lower and upper bounds in money, and the market value."""
+    """Return prices, targets, lower and upper bounds in money, and the market value."""
     rows = portfolio.securities
     value = portfolio.cash + sum(row.quantity * row.price for row in rows)
     prices = np.array([float(row.price) for row in rows])

@@ -46,13 +46,13 @@ class Wanted(Struct, frozen=True):
 
 
 def expensive(chance: random.Random, count: int) -> Portfolio:
-    """Targets of 95% in all, of so few shares each that the nearest whole ones would cost more than there is."""
+    """Build targets of 95% in all, of so few shares each that the nearest whole ones would cost more than there is."""
     wanted = [Wanted(1.0, chance.randrange(1, 4) + _fraction(chance, 0.55, 0.95)) for _ in range(count)]
     return _invested(chance, wanted, Decimal("0.95"), CENT)
 
 
 def even_dollars(chance: random.Random, count: int) -> Portfolio:
-    """Prices in even dollars: many combinations cost the same, and many optima tie."""
+    """Build prices in even dollars: many combinations cost the same, and many optima tie."""
     fractions = [Decimal("0.6"), Decimal("0.75"), Decimal("0.8")]
     wanted = [
         Wanted(chance.uniform(0.5, 1.5), chance.randrange(1, 20) + chance.choice(fractions)) for _ in range(count)
@@ -61,13 +61,13 @@ def even_dollars(chance: random.Random, count: int) -> Portfolio:
 
 
 def subset_sums(chance: random.Random, count: int) -> Portfolio:
-    """Every next share gains the same per dollar, so that only the sum that comes nearest to the cash is best."""
+    """Build a book whose shares all gain the same per dollar: only the sum nearest to the cash is best."""
     wanted = [Wanted(chance.uniform(0.5, 1.5), chance.randrange(4, 13) + Decimal("0.75")) for _ in range(count)]
     return _invested(chance, wanted, Decimal("0.9999"), Decimal("0.04"))
 
 
 def forced_minimums(chance: random.Random, count: int) -> Portfolio:
-    """Bands that force every second security a share above its target leave too little for the others."""
+    """Build bands that force every second security a share above its target leave too little for the others."""
     wanted = []
     for number in range(count):
         whole = Decimal(chance.randrange(1, 12))
@@ -86,7 +86,7 @@ def one_cheap(chance: random.Random, count: int) -> Portfolio:
 
 
 def hairs_breadth(chance: random.Random, count: int) -> Portfolio:
-    """Bands that begin a billionth of a share above a whole one, so that one more is needed; no tolerance sees it."""
+    """Build bands that begin a billionth of a share above a whole one, so one more is needed within any tolerance."""
     wanted = []
     for _ in range(count):
         whole = Decimal(chance.randrange(5, 50))

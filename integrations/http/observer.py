@@ -27,7 +27,7 @@ class Observer(Protocol):
         """Record that a cache was read: `securities`, `prices`, `security_gaps`, `price_gaps` or `portfolio_names`."""
 
     def rows_rejected(self, service: str, rows: int, reason: str) -> None:
-        """Rows of a list were unusable; the reason is that of the first."""
+        """Record that rows of a list were unusable; the reason is that of the first."""
 
 
 class NoObserver:

@@ -257,7 +257,7 @@ def _balance_rows(portfolio_id: str, holdings: Holdings) -> list[_Balance]:
 
 
 def _plain(quantity: Decimal) -> str:
-    """Digits without an exponent and without zeros at the end, as the real service writes them."""
+    """Return the digits without an exponent and without zeros at the end, as the real service writes them."""
     text = f"{quantity:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

@@ -68,15 +68,15 @@ class World:
         return self._priced[-1]
 
     def priced_security_ids(self) -> list[str]:
-        """Ids of the securities that had a price at the start, in the world's order."""
+        """Return the ids of the securities that had a price at the start, in the world's order."""
         return [security.security_id for security in self._priced]
 
     def unpriced_security_ids(self) -> list[str]:
-        """Ids of the securities that had no price at the start, in the world's order."""
+        """Return the ids of the securities that had no price at the start, in the world's order."""
         return [security.security_id for security in self.securities if security.mean is None]
 
     def portfolio_ids(self, offset: int = 0, count: int | None = None) -> list[str]:
-        """Ids of the regular portfolios, which hold only cash, from `offset` on, at most `count` of them."""
+        """Return the ids of the regular portfolios, which hold only cash, from `offset` on, at most `count` of them."""
         end = self._count if count is None else min(self._count, offset + count)
         return [self._portfolio_id(index) for index in range(offset, end)]
 

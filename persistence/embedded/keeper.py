@@ -24,7 +24,7 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _die_with_keeper() -> None:
-    """Asks Linux to end mongod even where the keeper itself is killed; elsewhere there is no such request."""
+    """Configure Linux to end mongod even if the keeper itself is killed; other systems cannot."""
     if sys.platform == "linux":
         set_parent_death_signal = 1
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

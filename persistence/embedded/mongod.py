@@ -200,7 +200,7 @@ def _await_primary(keeper: subprocess.Popen[bytes], directory: Path, port: int, 
 
 
 def _serves(client: MongoClient[dict[str, object]], directory: Path) -> bool:
-    """Whether the server on the port is ours; another program's mongod may have won the port and would respond too."""
+    """Return whether the server on the port is ours; another mongod may have won the port."""
     options = client.admin.command("getCmdLineOpts")
     return bool(options["parsed"].get("storage", {}).get("dbPath") == str(directory))
 

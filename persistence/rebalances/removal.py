@@ -132,7 +132,7 @@ class RebalanceRemoval:
             await self._sweeps.update_one({"_id": REBALANCES}, [{"$set": {"until": furthest}}], upsert=True)
 
     async def _orphans(self, after: Document, last: ObjectId) -> list[ObjectId]:
-        """Rebalances that have portfolios after one key, and no header or mark; `last` is the last one looked at.
+        """Return rebalances that have portfolios after one key, and no header or mark; `last` is the last one read.
 
         Reads nothing but the index on `_id`, where portfolios and headers of the same time are two ranges.
         """

@@ -165,7 +165,7 @@ def _is_cash_row(table: Table, row: Row, labels: list[str], *, has_quantity: boo
 
 
 def _is_asset_class(table: Table, index: int) -> bool:
-    """Whether a column is of asset classes, and not of whether a position is held in cash or on margin."""
+    """Return whether a column is of asset classes, and not of whether a position is held in cash or on margin."""
     values = {row.record.cell(index).lower() for row in table.rows} - {""}
     return not values <= {"cash", "margin", "short"}
 

@@ -177,7 +177,7 @@ class _Combination:
     def _may_lack_price(
         self, name: str, held: dict[str, list[Holding]], wanted: dict[str, Target], *, hold_unpriced: bool
     ) -> bool:
-        """Whether a security needs no price: nothing of it is held or wanted, or it stays as held."""
+        """Return whether a security needs no price: nothing of it is held or wanted, or it stays as held."""
         if name in wanted:
             return False
         return hold_unpriced or not any(row.quantity for row in held[name])

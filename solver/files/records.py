@@ -32,7 +32,7 @@ class Record(Struct, frozen=True):
 
 
 def is_footer(record: Record) -> bool:
-    """Whether a record is only a sentence, which may have commas but no numbers behind them."""
+    """Return whether a record is only a sentence, which may have commas but no numbers behind them."""
     first, others = record.cell(0), [cell for cell in record.cells[1:] if cell]
     if len(first.split()) < _SENTENCE_WORDS or any(char.isdigit() for cell in others for char in cell):
         return False

@@ -230,7 +230,7 @@ _DIRECTIONS = {"buy", "sell", "bought", "sold", "bot", "sld", "b", "s", "kauf", 
 
 
 def _is_statement(record: Record) -> bool:
-    """Whether a record is of an activity statement of Interactive Brokers, which has the section in each line."""
+    """Return whether a record is of an activity statement of Interactive Brokers, with the section in each line."""
     return len(record.cells) > 2 and record.cells[1] in ("Header", "Data", "SubTotal", "Total")
 
 
@@ -315,7 +315,7 @@ def _spelled(cells: Iterable[str]) -> tuple[str, ...]:
 
 
 def _is_other_header(record: Record, table: Table) -> bool:
-    """Whether a record is the header of another table: it has no numbers and several known headers."""
+    """Return whether a record is the header of another table: it has no numbers and several known headers."""
     roles = roles_of(record.cells)
     return len(roles) >= 3 and is_transactions(roles) and not is_transactions(table.roles)
 

@@ -219,7 +219,7 @@ class Core:
             self._improve(profit, change)
 
     def _prefixes(self, rest: Sequence[Move]) -> Iterator[list[Move] | None]:
-        """Every choice of the rest that the linear relaxation cannot rule out; None for each that it can."""
+        """Yield every choice of the rest that the linear relaxation cannot rule out; None for each that it can."""
         pending: list[tuple[int, int, int, list[Move]]] = [(len(rest), 0, 0, [])]
         while pending:
             undecided, weight, profit, taken = pending.pop()

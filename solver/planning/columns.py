@@ -158,7 +158,7 @@ def roles_of(headers: Iterable[str]) -> dict[Role, list[int]]:
 
 
 def is_transactions(roles: Mapping[Role, list[int]]) -> bool:
-    """Whether columns describe trades: each row has a direction, or a date and what only a trade has."""
+    """Return whether columns describe trades: each row has a direction, or a date and what only a trade has."""
     if Role.ACTION in roles:
         return True
     # A position may have the date of its purchase, next to what it cost and what it is worth now.
@@ -167,6 +167,6 @@ def is_transactions(roles: Mapping[Role, list[int]]) -> bool:
 
 
 def has_percent_sign(header: str) -> bool:
-    """Whether a header declares its column as percentages."""
+    """Return whether a header declares its column as percentages."""
     spelled = normalized(header)
     return "%" in spelled or "percent" in spelled.split() or "percentage" in spelled.split() or "pct" in spelled.split()

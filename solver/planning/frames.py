@@ -19,7 +19,7 @@ class Frame:
 
 
 def is_frame(value: object) -> bool:
-    """Whether a value is a data frame: its type has columns and a shape."""
+    """Return whether a value is a data frame: its type has columns and a shape."""
     kind = type(value)  # reading the columns of a lazy frame would resolve them
     return hasattr(kind, "columns") and (hasattr(kind, "shape") or hasattr(kind, "collect"))
 

@@ -30,7 +30,7 @@ _PENDING = re.compile(r"pending activity|unsettled (?:activity|cash|trades)|pend
 
 
 def is_cash(label: str) -> bool:
-    """Whether a label calls its row cash; a money market fund is not cash unless it is called so.
+    """Return whether a label calls its row cash; a money market fund is not cash unless it is called so.
 
     >>> is_cash("Cash & Cash Investments"), is_cash("$CASH-USD"), is_cash("VMFXX"), is_cash("CASHCO")
     (True, True, False, False)
@@ -39,17 +39,17 @@ def is_cash(label: str) -> bool:
 
 
 def is_total(label: str) -> bool:
-    """Whether a label calls its row a total."""
+    """Return whether a label calls its row a total."""
     return _TOTAL.fullmatch(_folded(label)) is not None
 
 
 def is_certain_total(label: str) -> bool:
-    """Whether a label is that of a total alone, and not the beginning of a name."""
+    """Return whether a label is that of a total alone, and not the beginning of a name."""
     return _CERTAIN_TOTAL.fullmatch(_folded(label)) is not None
 
 
 def is_pending(label: str) -> bool:
-    """Whether a label is of trades that are not settled."""
+    """Return whether a label is of trades that are not settled."""
     return _PENDING.fullmatch(_folded(label)) is not None
 
 

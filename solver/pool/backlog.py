@@ -70,7 +70,7 @@ class Job[Answer]:
         return math.inf if self.task.deadline is None else self.task.deadline - now
 
     def settle(self, outcome: Answer | TimeLimit | Crashed, pid: int | None, began: float, ended: float) -> None:
-        """Answers the caller, unless he is gone or has an answer already."""
+        """Return an outcome to the caller, unless it is gone or has a result already."""
         if not self.answer.done():
             self.answer.set_result(Solved(outcome, pid, self._asked, began, ended))
 
@@ -80,7 +80,7 @@ class Job[Answer]:
             self.answer.set_exception(error)
 
     def expire(self) -> None:
-        """Answers that the deadline came before a process did."""
+        """Report to the caller that the deadline passed before a process was free."""
         now = time.monotonic()
         self.settle(TimeLimit(objective=None, bound=None, seconds=0.0), None, now, now)
 
@@ -97,7 +97,7 @@ class Backlog[Answer]:
         return len(self._lanes)
 
     def put(self, job: Job[Answer]) -> None:
-        """Queues a portfolio behind those of its lane."""
+        """Queue a portfolio behind those of its lane."""
         self._lanes.append(job.lane, job)
         self._wake()
 

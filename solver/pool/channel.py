@@ -28,7 +28,7 @@ class Channel(asyncio.Protocol):
         self._listener: asyncio.Future[None] | None = None
 
     def send(self, chunk: Sequence[protocol.Task]) -> None:
-        """Hands over a chunk."""
+        """Send a chunk."""
         body = protocol.encode(chunk)
         self._transport.write(len(body).to_bytes(protocol.LENGTH_BYTES) + body)
 
@@ -46,7 +46,7 @@ class Channel(asyncio.Protocol):
         return self._messages.popleft() if self._messages else None
 
     def close(self) -> None:
-        """Hears no more, and lets the process know."""
+        """Stop listening, and close the process's side as well."""
         self._end()
         self._transport.close()
 

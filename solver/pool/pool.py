@@ -108,11 +108,11 @@ class SolverPool[Question, Answer]:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Kills every process, busy or not. Callers that wait for an answer get PoolClosed."""
+        """Kill every process, busy or not. Waiting callers get PoolClosed."""
         await self._close()
 
     async def solve(self, question: Question, *, lane: Hashable, deadline: float | None = None) -> Solved[Answer]:
-        """Solves a portfolio in one of the processes. A caller that is cancelled withdraws it.
+        """Solve a portfolio in one of the processes. A caller that is cancelled withdraws it.
 
         Args:
             question: the portfolio, as the pool's work wants it.

@@ -40,7 +40,7 @@ class SolverProcess:
     async def start[Question, Answer](
         cls, work: Work[Question, Answer], strategy: SolverStrategy, time_limit_seconds: float
     ) -> "SolverProcess":
-        """Forks a process and waits until it has solved a portfolio of its own.
+        """Fork a process and wait until it has solved a portfolio of its own.
 
         Raises ProcessLost when it dies over that or takes longer than START_SECONDS. A cancelled start leaves nothing.
         """
@@ -82,7 +82,7 @@ class SolverProcess:
         return self._process.pid
 
     def send(self, chunk: Sequence[protocol.Task]) -> None:
-        """Hands over a chunk. Only for a process that has answered the one before to its end."""
+        """Send a chunk. Only for a process that has completed its previous one."""
         self._channel.send(chunk)
 
     async def receive(self, seconds: float) -> protocol.Message | None:
@@ -96,7 +96,7 @@ class SolverProcess:
         return message
 
     async def stop(self) -> str:
-        """Kills the process unless it has ended, waits until it is gone, and says how it ended."""
+        """Kill the process unless it has ended, wait until it is gone, and return how it ended."""
         self._channel.close()
         if self._process.pid is None:
             return "did not start"

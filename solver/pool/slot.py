@@ -63,7 +63,7 @@ class Slot[Question, Answer]:
         return bool(self._jobs)
 
     async def run(self) -> None:
-        """Works until it is cancelled, which kills the process; or ends when the first one cannot be started."""
+        """Serve the queue until cancelled, which kills the process; return if the first one cannot be started."""
         pause, failures = _FIRST_PAUSE_SECONDS, 0
         while True:
             try:
@@ -107,7 +107,7 @@ class Slot[Question, Answer]:
             await self._solve_chunk(process, self._backlog.take_chunk())
 
     async def _solve_chunk(self, process: SolverProcess, chunk: Sequence[Job[Answer]]) -> None:
-        """Sees a chunk through; each answer goes to its caller as it comes.
+        """Solve a chunk; each result goes to its caller as it arrives.
 
         Raises ProcessLost when the process has to be replaced, the jobs left over being in `_jobs`.
         """
@@ -159,7 +159,7 @@ class Slot[Question, Answer]:
                 job.fail(fault)
 
     def _give_back(self, *, keep: int) -> None:
-        """Leaves to other processes what this one has not begun: all but the first so many."""
+        """Return to the queue what this process has not begun: all but this number of jobs."""
         jobs = list(self._jobs)
         self._jobs = deque(jobs[:keep])
         self._backlog.give_back(jobs[keep:])

@@ -134,12 +134,12 @@ def lines_of(book: Book, indices: Iterable[int] | None = None) -> list[Line]:
 
 
 def unrestrained(line: Line) -> list[Interval]:
-    """Every quantity of 0 or more."""
+    """Return every quantity of 0 or more."""
     return [(-line.lots, line.most)]
 
 
 def removed_by(line: Line, restraint: Restraint) -> list[Interval]:
-    """Quantities that one restraint removes from this security, if it applies to it."""
+    """Return the quantities that one restraint removes from this security, if it applies to it."""
     selling, buying = (-line.lots, -1), (max(1, -line.lots), line.most)
     match restraint:
         case Restraint.DO_NOT_TRADE | Restraint.IN_BAND:
@@ -157,7 +157,7 @@ def removed_by(line: Line, restraint: Restraint) -> list[Interval]:
 
 
 def permitted(line: Line) -> list[Interval]:
-    """Quantities that the restraints leave: the set A, which is what is held if nothing else is left."""
+    """Return the quantities that the restraints leave: the set A, which is what is held if nothing else is left."""
     if line.locked or line.in_band:
         return [(0, 0)]
     first = max(-line.lots, 0) if line.no_selling else -line.lots
@@ -175,7 +175,7 @@ def permitted(line: Line) -> list[Interval]:
 
 
 def allowed(line: Line, bands: Bands) -> tuple[list[Interval], Standing]:
-    """Quantities that a security may have, by restraints and band, and how it stands to its band."""
+    """Return the quantities that a security may have, by restraints and band, and how it stands to its band."""
     left = permitted(line)
     first, last = line.band
     within = intersection(left, [(first, last)]) if first <= last else []
@@ -189,7 +189,7 @@ def allowed(line: Line, bands: Bands) -> tuple[list[Interval], Standing]:
 
 
 def intersection(some: list[Interval], others: list[Interval]) -> list[Interval]:
-    """Trades that are in both of two unions of intervals."""
+    """Return the trades that are in both of two unions of intervals."""
     found = [(max(low, least), min(high, most)) for low, high in some for least, most in others]
     return [interval for interval in found if interval[0] <= interval[1]]
 

@@ -201,7 +201,7 @@ def _lots(portfolio: Portfolio, rules: Rules, terms: _Terms) -> tuple[Integers, 
 
 
 def _places(number: Decimal) -> int:
-    """Decimals that a number needs."""
+    """Return the decimals that a number needs."""
     exponent = number.normalize(EXACT).as_tuple().exponent
     assert isinstance(exponent, int)
     return max(-exponent, 0)

@@ -101,7 +101,7 @@ class _Limits:
                 yield first, last
 
     def reaches_band(self) -> Integers:
-        """Whether any progression has an element in the band."""
+        """Return whether any progression has an element in the band."""
         found = np.zeros(len(self._first), dtype=bool)
         for first, last in self.progressions(required=True):
             found |= first <= last

@@ -239,7 +239,7 @@ class _Search:
     def _combinations(
         self, fixed: list[int], order: Sequence[int], options: list[list[tuple[int, bool, int]]], floor: int, cash: int
     ) -> Iterator[list[int]]:
-        """Chains for all menus whose losses together leave something to gain."""
+        """Return chains for all menus whose losses together leave something to gain."""
         pending: list[tuple[int, int, dict[int, int]]] = [(0, 0, {})]
         while pending:
             depth, loss, chosen = pending.pop()

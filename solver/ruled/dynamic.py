@@ -272,7 +272,7 @@ class Programme:
         return len(kept) <= max_states
 
     def _moves(self, chain: _Chain, spare: int) -> Iterator[tuple[int, int, int]]:
-        """Lots, cash and saving of the moves from the nearest point, in groups of 1, 2, 4 ... that combine freely."""
+        """Yield lots, cash and saving of the moves from the nearest point, in groups of 1, 2, 4 ...."""
         gain, density_cash = self._density
         points = chain.points
         runs = [(1, before, after) for before, after in pairwise(points[chain.nearest :])]

@@ -136,7 +136,7 @@ def menu(position: int, line: Line, intervals: Sequence[Interval], folded: Fold)
 
 
 def _pieces(line: Line, intervals: Sequence[Interval]) -> list[Interval]:
-    """Intervals joined where they adjoin, and cut at 0 if an order has a fee of its own."""
+    """Return the intervals joined where they adjoin, and cut at 0 if an order has a fee of its own."""
     joined: list[Interval] = []
     for first, last in sorted(intervals):
         if joined and joined[-1][1] + 1 >= first:
@@ -153,7 +153,7 @@ def _pieces(line: Line, intervals: Sequence[Interval]) -> list[Interval]:
 
 
 def _useless(number: int, chain: list[Point], chains: list[list[Point]]) -> bool:
-    """Whether one point of another chain uses no more cash than all of this one and costs no more."""
+    """Return whether one point of another chain uses no more cash than all of this one and costs no more."""
     cash, cost = chain[0].cash, chain[-1].cost
     return any(
         point.cash <= cash and point.cost <= cost and ((point.cash, point.cost) < (cash, cost) or other < number)
@@ -205,5 +205,5 @@ def hull(owner: int, offer: Menu) -> tuple[tuple[int, int], list[Edge]]:
 
 
 def _above(first: tuple[int, ...], middle: tuple[int, ...], last: tuple[int, ...]) -> bool:
-    """Whether the middle corner lies above the line from the first to the last."""
+    """Return whether the middle corner lies above the line from the first to the last."""
     return (middle[1] - first[1]) * (last[0] - first[0]) > (last[1] - first[1]) * (middle[0] - first[0])

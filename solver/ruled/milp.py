@@ -79,7 +79,7 @@ def solve_milp(
 
 
 def _cost(book: Book, lines: Sequence[Line], trades: Any, lots: Any, values: NDArray[np.float64], unit: int) -> Any:
-    """Levels 1 and 2 without the fees, in units of the largest lot."""
+    """Return levels 1 and 2 without the fees, in units of the largest lot."""
     moved = multiply(values, trades)
     if book.rules.goal is Goal.TARGET:
         cost = norm1(_floats([line.target - line.held for line in lines], unit) - moved)
@@ -101,5 +101,5 @@ def _rounded(pieces: Sequence[Piece], chosen: NDArray[np.float64], extra: NDArra
 
 
 def _floats(amounts: Sequence[int], unit: int) -> NDArray[np.float64]:
-    """Integers in multiples of a unit; dividing integers rounds once, whatever their size."""
+    """Return integers in multiples of a unit; dividing integers rounds once, whatever their size."""
     return np.array([amount / unit for amount in amounts])

@@ -125,7 +125,7 @@ def _solution(book: Book, own: Own, found: Found, checked: Checked, started: flo
 
 
 def _shares(book: Book, lots: Integers) -> tuple[int | Decimal, ...]:
-    """Trades in shares: integers if the security's own lot is one."""
+    """Return the trades in shares: integers if the security's own lot is one."""
     if not book.rules.lot_sizes and book.rules.lot_size == 1:
         return tuple(lots.tolist())
     special = {lot.security_id: lot.lot_size for lot in book.rules.lot_sizes}

@@ -100,7 +100,7 @@ class _Position:
             self._most = market_value * (target + high)
 
     def exempt(self) -> bool:
-        """Whether restraints keep the security from every quantity in its band, of which there are some."""
+        """Return whether restraints keep the security from every quantity in its band, of which there are some."""
         if self._name in self._rules.do_not_trade:
             return True
         first = max(ceil((self._least / self._price - self._residue) / self._lot), 0)
@@ -108,11 +108,11 @@ class _Position:
         return first <= last and not self._reaches(first, last)
 
     def can_cover(self) -> bool:
-        """Whether a short position may be bought back, at least to its residue."""
+        """Return whether a short position may be bought back, at least to its residue."""
         return self._moves(self._residue)
 
     def _reaches(self, first: int, last: int) -> bool:
-        """Whether a trade to between two numbers of lots above the residue is allowed: one end, or just past a gap."""
+        """Return whether a trade between two lots above the residue is allowed: one end, or just past a gap."""
         step = Fraction(self._rules.minimum_trade_value) / self._price
         above, below = self.held + step, self.held - step
         tried = {first, last, ceil((above - self._residue) / self._lot), floor((below - self._residue) / self._lot), 0}
@@ -120,7 +120,7 @@ class _Position:
         return any(quantity == self.held or self._moves(quantity) for quantity in quantities)
 
     def _moves(self, quantity: Fraction) -> bool:
-        """Whether a trade to another quantity is allowed."""
+        """Return whether a trade to another quantity is allowed."""
         rules, name = self._rules, self._name
         if name in rules.do_not_trade:
             return False

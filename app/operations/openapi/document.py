@@ -271,7 +271,7 @@ def _with_numbers(schema: Any) -> Any:
 
 
 def _is_spelled(parameter: Json, dialect: Dialect) -> bool:
-    """Whether a parameter's name is in this dialect; those that have two names are understood by both."""
+    """Return whether a parameter's name is in this dialect; those that have two names are understood by both."""
     if parameter["in"] != "query" or parameter["name"] not in {"modelId", "model_id"}:
         return True
     return bool(parameter["name"] == dialect.field_name("modelId"))
