@@ -112,7 +112,7 @@ class _Position:
         return self._moves(self._residue)
 
     def _reaches(self, first: int, last: int) -> bool:
-        """Return whether a trade between two lots above the residue is allowed: one end, or just past a gap."""
+        """Return whether a trade to between two lots above the residue is allowed: one end, or just past a gap."""
         step = Fraction(self._rules.minimum_trade_value) / self._price
         above, below = self.held + step, self.held - step
         tried = {first, last, ceil((above - self._residue) / self._lot), floor((below - self._residue) / self._lot), 0}
