@@ -26,7 +26,7 @@ takes_a_body = pytest.mark.parametrize(("method", "route"), BODIES)
 @pytest.mark.parametrize(
     "route",
     [
-        "/",
+        "/pages",
         "/nothing",
         "/api",
         "/api/v1",

@@ -183,7 +183,7 @@ def test_a_retry_succeeds_after_the_server_that_held_the_key_was_killed(
 ) -> None:
     """At once it is still in progress; when its lease has run out, the key is taken over."""
     key = uuid4().hex
-    with running_service_process({**environment, "REBALANCE_DEADLINE_SECONDS": "3600"}, tmp_path / "log") as (
+    with running_service_process(environment, tmp_path / "log") as (
         url,
         server,
     ):

@@ -188,7 +188,7 @@ def test_a_rebalance_that_fails_tells_why_in_detail_too(portal: httpx.Client, ne
     assert refused.status_code == 422
     assert unpriced in refused.json()["detail"]
     details = refused.json()["error"]["details"]
-    assert set(details) == {"portfolio_id", "security_ids", "rebalance_id", "portfolios"}
+    assert set(details) == {"portfolio_id", "security_ids", "prices", "rebalance_id", "portfolios"}
     assert [list(each) for each in details["portfolios"]] == [["portfolio_id", "code", "message"]] * 3
 
 

@@ -85,6 +85,7 @@ def test_no_whole_share_in_the_band_is_infeasible_and_says_why(
                 "weightBelow": 0,
                 "weightAbove": Decimal("0.19"),
                 "driftNeeded": Decimal("0.035"),
+                "lotSize": 1,
             }
         ],
         "rebalanceId": details["rebalanceId"],

