@@ -61,7 +61,7 @@ async def test_a_call_that_fails_once_is_made_again_and_nobody_notices(
     assert len(await waits(control)) == 1
 
 
-@pytest.mark.parametrize("status", [302, 400, 404, 429])
+@pytest.mark.parametrize("status", [302, 400, 404])
 async def test_an_answer_that_would_only_be_repeated_is_not_asked_for_again(
     status: int, patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:

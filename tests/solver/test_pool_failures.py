@@ -226,7 +226,7 @@ async def test_a_fork_server_that_cannot_be_used_is_an_error_that_says_why(monke
         raise OSError("AF_UNIX path too long")
 
     monkeypatch.setattr(forkserver, "connect_to_new_process", refuse)
-    with pytest.raises(ProcessLost, match="does not answer: AF_UNIX path too long"):
+    with pytest.raises(ProcessLost, match="does not respond: AF_UNIX path too long"):
         async with SolverPool(processes=1, work=solving(solve)):
             pass
 

@@ -24,7 +24,7 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, **(environment or {}), MARK: self.mark, "COLUMNS": "120"},
+            env={**os.environ, "COLUMNS": "120", **(environment or {}), MARK: self.mark},
             start_new_session=True,
         )
         self.output = ""
