@@ -1,8 +1,8 @@
 """Idempotency keys: which request owns a key, and which rebalance is its result.
 
 The owner's token is the id of the rebalance that it will store. A key whose owner died is therefore resolved by what is
-in the database: if that rebalance exists, it is the result; if not, it is abandoned for good before another request may
-start.
+in the database: if that rebalance exists, it is the result; if not, it is abandoned permanently before another request
+may start.
 """
 
 from datetime import UTC, datetime, timedelta

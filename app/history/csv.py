@@ -9,9 +9,7 @@ from msgspec.structs import astuple
 
 from app.history.schemas import TradeDTO
 from app.http.dialect import Dialect, camel_case
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet takes a text that begins with one of these for a formula."""
+from solver.files import neutralized
 
 
 async def trades_as_csv(trades: AsyncIterator[list[TradeDTO]], dialect: Dialect) -> AsyncIterator[bytes]:
@@ -39,7 +37,7 @@ def _cell(value: object) -> str:
             return ""
         case Decimal():
             return format(value, "f")
-        case str() if value.startswith(FORMULA_STARTS):
-            return f"'{value}"
+        case str():
+            return neutralized(value)
         case _:
             return str(value)

@@ -20,7 +20,7 @@ from app.orders.trades import HELD_BACK, NOT_STORABLE, is_storable, unaffordable
 from persistence import UNFINISHED_ORDER_STATES, OrderPlan, OrderPost
 
 BATCH: Final = 15
-"""Orders of one post: the Order Service creates so many at the same time, which limits those that can be late."""
+"""Orders of one post: the Order Service creates this many at once, which limits how many can be late."""
 ABSENCES: Final = 5
 """Posts of one order, each proven to have created nothing, after which it is refused."""
 SUBMISSIONS: Final = 5

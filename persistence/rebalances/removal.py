@@ -45,7 +45,7 @@ class RebalanceRemoval:
             await self._rebalances.delete_one({"_id": rebalance_id, "hiddenSince": {"$exists": True}})
 
     async def abandon(self, rebalance_id: ObjectId) -> None:
-        """Abandon a rebalance that has no header, for good; one that has a header is not changed."""
+        """Permanently abandon a rebalance that has no header; one that has a header is not changed."""
         async with self._access():
             try:
                 # In the header's place, so that a writer that still lives cannot insert the header any more.

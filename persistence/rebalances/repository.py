@@ -311,7 +311,7 @@ class RebalanceRepository:
             return None
 
     async def abandon(self, rebalance_id: ObjectId) -> None:
-        """Abandon a rebalance that is not stored, for good; its writer, if still alive, can no longer store it.
+        """Permanently abandon a rebalance that is not stored; its writer, if still alive, can no longer store it.
 
         A rebalance that is stored, or being deleted, is not changed.
         """

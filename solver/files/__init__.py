@@ -13,7 +13,7 @@ from solver.files.document import (
 )
 from solver.files.problems import InvalidFile
 from solver.files.report import REPORT_STYLE, render_page, render_report
-from solver.planning import proof_sentence, reason_of
+from solver.planning import neutralized, proof_sentence, reason_of
 
 __all__ = [
     "ARGUMENTS",
@@ -29,6 +29,7 @@ __all__ = [
     "WarningDocument",
     "document_of",
     "main",
+    "neutralized",
     "proof_sentence",
     "reason_of",
     "render_page",

@@ -9,6 +9,7 @@ from solver.planning.plan import (
     PlanWarning,
     Proof,
     UnprovenPlan,
+    neutralized,
     proof_sentence,
 )
 from solver.planning.reasons import reason_of
@@ -23,6 +24,7 @@ __all__ = [
     "PlannedSecurity",
     "Proof",
     "UnprovenPlan",
+    "neutralized",
     "proof_sentence",
     "reason_of",
     "rebalance",

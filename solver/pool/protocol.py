@@ -6,7 +6,7 @@ OUT_OF_MEMORY = 71
 """Exit code of a solver process that could not allocate memory."""
 
 LENGTH_BYTES = 4
-"""Every message on the socket, both ways, is its length as so many bytes, big end first, then itself in msgpack."""
+"""A message on the socket, in either direction, is its length in this many bytes, big-endian, then its msgpack."""
 
 
 class Task(Struct, frozen=True, array_like=True):

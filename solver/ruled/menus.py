@@ -85,7 +85,7 @@ def fold(lines: Sequence[Line], choices: Sequence[list[Interval]], levels: Level
         lines: the securities by ascending id: the earlier one's quantity matters more.
         choices: allowed trades of each.
         levels: of a trade.
-        quantities: prefer the lower quantity, security by security, unless there are so many that numbers become huge.
+        quantities: prefer the lower quantity, security by security, unless their number makes the integers huge.
     """
     ends = [
         [trade for interval in some for trade in vertices(line, interval)]
