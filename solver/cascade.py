@@ -26,14 +26,14 @@ def solve(
     """Return the whole shares that bring a portfolio nearest to its targets, or why none exist.
 
     Minimises the sum of `|market value * target - quantity * price|` over whole shares within every drift band, without
-    spending more than there is; among the optima, takes one that trades the fewest shares. The answer depends on the
+    spending more than there is; among the optima, takes one that trades the fewest shares. The result depends on the
     portfolio alone, not on the machine or on what was solved before.
 
     Args:
         portfolio: any decimals; nothing is rounded.
         rules: what this rebalance must respect; None for no rules.
-        strategy: `auto` for the fastest proof; `milp` for the full integer program, its answer proven afterwards.
-        time_limit_seconds: after which an unproven answer becomes a `TimeLimit`.
+        strategy: `auto` for the fastest proof; `milp` for the full integer program, its result proven afterwards.
+        time_limit_seconds: after which an unproven result becomes a `TimeLimit`.
 
     Returns:
         A `Solution`, proven optimal and verified in exact arithmetic; an `Infeasible` with every reason; or a
@@ -76,10 +76,10 @@ def _solve(
     portfolio: Portfolio, rules: Rules | None, strategy: SolverStrategy, started: float, time_limit_seconds: float
 ) -> Outcome:
     if rules is not None and replace(rules, unpriced=Unpriced.FAIL) != _NO_RULES:
-        from solver.ruled.stages import answer as answer_by_rules  # noqa: PLC0415
+        from solver.ruled.stages import solve_with_rules_in_stages  # noqa: PLC0415
 
-        return answer_by_rules(portfolio, rules, strategy, started, time_limit_seconds)
+        return solve_with_rules_in_stages(portfolio, rules, strategy, started, time_limit_seconds)
     # Importing numpy takes a tenth of a second, which the process that only hands portfolios on should not pay.
-    from solver.stages import answer  # noqa: PLC0415
+    from solver.stages import solve_in_stages  # noqa: PLC0415
 
-    return answer(portfolio, strategy, started, time_limit_seconds)
+    return solve_in_stages(portfolio, strategy, started, time_limit_seconds)

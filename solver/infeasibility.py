@@ -1,4 +1,4 @@
-"""Explains a portfolio that has no whole-share answer: every reason, as data and as a sentence."""
+"""Explains a portfolio that has no whole-share solution: every reason, as data and as a sentence."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""What is asked of the solver and what it answers: a portfolio to rebalance, a verified solution, or a typed refusal.
+"""The input of the solver and its result: a portfolio to rebalance, a verified solution, or a typed refusal.
 
 Money and shares are Decimals of any precision, and none of the arithmetic on them here rounds. Every type is a frozen
 msgspec Struct, so it pickles, compares and encodes by value.
@@ -40,7 +40,7 @@ class Portfolio(Struct, frozen=True):
     """A portfolio to bring back to its model.
 
     Attributes:
-        securities: the union of the model's and the held securities, in the order the answer shall keep.
+        securities: the union of the model's and the held securities, in the order that the result keeps.
         cash: money not invested; negative when overdrawn.
     """
 

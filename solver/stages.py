@@ -26,7 +26,7 @@ from solver.scaling import EXACT, Integers, ScaledPortfolio, scale
 from solver.verification import VerificationError, Verified, verify
 
 MILP_PART = 0.9
-"""Part of the time limit that the integer program may use; the rest proves or replaces its answer."""
+"""Part of the time limit that the integer program may use; the rest proves or replaces its result."""
 
 SEARCH_STATES = 250_000
 """Partial choices that the search for the optimum holds at once; some 60 MB while their number doubles."""
@@ -38,7 +38,7 @@ TIE_WORK = 5_000_000
 """Partial choices that the tie-break may examine. A limit in seconds would make trades depend on the machine."""
 
 
-class Task(Struct, frozen=True):
+class TimedProblem(Struct, frozen=True):
     """A portfolio under way. Moments are those of `time.perf_counter()`."""
 
     portfolio: Portfolio
@@ -55,83 +55,89 @@ class Proven(Struct, frozen=True):
     path: SolutionPath
 
 
-def answer(portfolio: Portfolio, strategy: SolverStrategy, started: float, time_limit_seconds: float) -> Outcome:
+def solve_in_stages(
+    portfolio: Portfolio, strategy: SolverStrategy, started: float, time_limit_seconds: float
+) -> Outcome:
     """See `solver.cascade.solve`; `started` is when the caller asked."""
     scaled = scale(portfolio)
-    task = Task(portfolio, scaled, started, started + time_limit_seconds)
+    problem = TimedProblem(portfolio, scaled, started, started + time_limit_seconds)
     if strategy is SolverStrategy.AUTO:
         certified = _certified(scaled, nearest_shares(scaled))
         if certified is not None:
-            return _solution(task, certified)
+            return _solution(problem, certified)
     bounds = share_bounds(scaled)
     found = reasons(portfolio, scaled, bounds)
     if found:
-        return _infeasible(task, found)
-    proven = _full_milp(task, bounds) if strategy is SolverStrategy.MILP else _exact(task, bounds, None)
-    return proven if isinstance(proven, TimeLimit) else _solution(task, proven)
+        return _infeasible(problem, found)
+    proven = _full_milp(problem, bounds) if strategy is SolverStrategy.MILP else _exact(problem, bounds, None)
+    return proven if isinstance(proven, TimeLimit) else _solution(problem, proven)
 
 
-def _infeasible(task: Task, found: tuple[InfeasibleReason, ...]) -> Infeasible:
+def _infeasible(problem: TimedProblem, found: tuple[InfeasibleReason, ...]) -> Infeasible:
     """Return all reasons; with preferred bands nothing must be held but the fractions that cannot be sold."""
-    scaled = task.scaled
+    scaled = problem.scaled
     preferred = 0 <= scaled.market_value >= int(scaled.fractions.sum())
     return Infeasible(
         found,
         f"{describe(found)} {PREFERRED_HINT}" if preferred else describe(found),
         scaled.cash_money(scaled.market_value),
-        perf_counter() - task.started,
+        perf_counter() - problem.started,
         preferred_feasible=preferred,
     )
 
 
-def _full_milp(task: Task, bounds: ShareBounds) -> Proven | TimeLimit:
+def _full_milp(problem: TimedProblem, bounds: ShareBounds) -> Proven | TimeLimit:
     """Run the integer program, then the usual proof and tie-break, which may find a better result."""
     # CVXPY is not worth loading where no portfolio is sent through it.
     from solver.milp import solve_milp  # noqa: PLC0415
 
-    remaining = task.deadline - perf_counter()
+    remaining = problem.deadline - perf_counter()
     # HiGHS takes a limit in the past for a mistake.
     shares = (
-        solve_milp(task.scaled, bounds, MILP_PART * remaining) if remaining > 0 and len(task.scaled.prices) else None
+        solve_milp(problem.scaled, bounds, MILP_PART * remaining)
+        if remaining > 0 and len(problem.scaled.prices)
+        else None
     )
-    candidate = None if shares is None else _verified(task.scaled, shares)
-    proven = _exact(task, bounds, candidate)
+    candidate = None if shares is None else _verified(problem.scaled, shares)
+    proven = _exact(problem, bounds, candidate)
     if isinstance(proven, Proven) and candidate is not None and candidate.objective == proven.verified.objective:
         return Proven(proven.verified, proven.tie_proven, SolutionPath.FULL_MILP)
     return proven
 
 
-def _exact(task: Task, bounds: ShareBounds, candidate: Verified | None) -> Proven | TimeLimit:
+def _exact(problem: TimedProblem, bounds: ShareBounds, candidate: Verified | None) -> Proven | TimeLimit:
     """Return the optimum with its proof; another stage's candidate counts if no better one is found in time."""
-    scaled = task.scaled
+    scaled = problem.scaled
     certified = _certified(scaled, np.clip(nearest_shares(scaled), bounds.lowest, bounds.highest))
     if certified is not None:
         return certified
-    reduction = reduce_to_knapsack(scaled, bounds, _by_name(task.portfolio))
-    packing = pack(reduction.items, reduction.capacity, deadline=task.deadline, max_states=SEARCH_STATES, persist=True)
+    reduction = reduce_to_knapsack(scaled, bounds, _by_name(problem.portfolio))
+    packing = pack(
+        reduction.items, reduction.capacity, deadline=problem.deadline, max_states=SEARCH_STATES, persist=True
+    )
     bound = reduction.base - packing.bound
     best = verify(scaled, reduction.shares(packing.copies or ()), bound)
     if candidate is not None and candidate.objective < best.objective:
         best = verify(scaled, candidate.shares, bound)
     if best.objective != bound:
-        return TimeLimit(scaled.money(best.objective), scaled.money(bound), perf_counter() - task.started)
-    return _tie_broken(task, bounds, best, reduction.base - best.objective)
+        return TimeLimit(scaled.money(best.objective), scaled.money(bound), perf_counter() - problem.started)
+    return _tie_broken(problem, bounds, best, reduction.base - best.objective)
 
 
-def _tie_broken(task: Task, bounds: ShareBounds, best: Verified, profit: int) -> Proven:
+def _tie_broken(problem: TimedProblem, bounds: ShareBounds, best: Verified, profit: int) -> Proven:
     """Return the optimum that trades the fewest shares; the known one if the search for it is abandoned."""
-    folded, factor = fold_ties(task.scaled, bounds, _by_name(task.portfolio))
+    folded, factor = fold_ties(problem.scaled, bounds, _by_name(problem.portfolio))
     packing = pack(
         folded.items,
         folded.capacity,
-        deadline=task.deadline,
+        deadline=problem.deadline,
         max_states=TIE_STATES,
         persist=False,
         floor=(profit - 1) * factor,
         max_work=TIE_WORK,
     )
     if packing.copies is not None:
-        fewest = verify(task.scaled, folded.shares(packing.copies), best.objective)
+        fewest = verify(problem.scaled, folded.shares(packing.copies), best.objective)
         if fewest.objective == best.objective:
             return Proven(fewest, packing.profit == packing.bound, SolutionPath.KNAPSACK)
     return Proven(best, tie_proven=False, path=SolutionPath.KNAPSACK)
@@ -157,9 +163,9 @@ def _verified(scaled: ScaledPortfolio, shares: Integers) -> Verified | None:
         return None
 
 
-def _solution(task: Task, proven: Proven) -> Solution:
-    scaled, verified = task.scaled, proven.verified
-    held = [security.quantity for security in task.portfolio.securities]
+def _solution(problem: TimedProblem, proven: Proven) -> Solution:
+    scaled, verified = problem.scaled, proven.verified
+    held = [security.quantity for security in problem.portfolio.securities]
     trades = tuple(verified.trades.tolist())
     with localcontext(EXACT):
         quantities = tuple(map(add, held, map(Decimal, trades)))
@@ -174,6 +180,6 @@ def _solution(task: Task, proven: Proven) -> Solution:
         bound=objective,
         tie_proven=proven.tie_proven,
         path=SolutionPath.NOTHING_TO_DO if nothing else proven.path,
-        seconds=perf_counter() - task.started,
+        seconds=perf_counter() - problem.started,
         restraints=(None,) * len(trades),
     )

@@ -1,6 +1,6 @@
-"""The last word on every answer: checks every constraint and recomputes every figure, in exact integers.
+"""The last word on every solution: checks every constraint and recomputes every figure, in exact integers.
 
-Shares nothing with the code that finds answers but the portfolio in whole numbers: no bounds in shares, no items.
+Shares nothing with the code that finds solutions but the portfolio in whole numbers: no bounds in shares, no items.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from solver.scaling import Integers, ScaledPortfolio
 
 
 class VerificationError(ArithmeticError):
-    """An answer breaks a constraint or contradicts its own proof; it must not leave the solver."""
+    """A solution breaks a constraint or contradicts its own proof; it must not leave the solver."""
 
 
 class Verified(Struct, frozen=True):
@@ -35,7 +35,7 @@ def verify(scaled: ScaledPortfolio, shares: Integers, bound: int | None = None) 
     Args:
         scaled: the portfolio.
         shares: whole shares of each security, of the same kind of integers as the portfolio's.
-        bound: lower bound of the objective that the answer's producer claims to have proven, if it does.
+        bound: lower bound of the objective that the solution's producer claims to have proven, if it does.
 
     Raises:
         VerificationError: a quantity is negative or outside its band, the cash does not suffice, value is not

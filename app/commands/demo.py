@@ -40,7 +40,7 @@ class Shown(Struct, frozen=True):
     """One rebalance, as the service returned it, as it reads back over HTTP, and as it is stored."""
 
     model_id: str
-    answer: list[RebalanceDTO]
+    rebalanced: list[RebalanceDTO]
     result: RebalanceResultDTO
     stored: list[RebalancedPortfolio]
 
@@ -73,9 +73,9 @@ def run(*, once: bool, orders: bool = False) -> None:
                 step("")
                 console.print(f"\nOpen         {stack.service_url}/pages/model/{shown.model_id}", soft_wrap=True)
                 _show(console, shown, world)
-                if orders and shown.answer[0].rebalance_id is not None:
+                if orders and shown.rebalanced[0].rebalance_id is not None:
                     step("Sending the orders, and sending them again")
-                    sent = asyncio.run(send_twice(stack, shown.answer[0].rebalance_id, dialect))
+                    sent = asyncio.run(send_twice(stack, shown.rebalanced[0].rebalance_id, dialect))
                     step("")
                     show_orders(console, sent)
                 if once:
@@ -144,51 +144,51 @@ async def _rebalance(stack: Stack, world: World, dialect: Dialect) -> Shown:
 
         created = await call("POST", "/models", dict[str, object], dialect.spell(model))
         model_id = str(created[dialect.field_name("modelId")])
-        answer = await call("POST", f"/model/{model_id}/rebalance", list[RebalanceDTO])
-        result = await call("GET", f"/rebalance/{answer[0].rebalance_id}", RebalanceResultDTO)
+        rebalanced = await call("POST", f"/model/{model_id}/rebalance", list[RebalanceDTO])
+        result = await call("GET", f"/rebalance/{rebalanced[0].rebalance_id}", RebalanceResultDTO)
     # How each portfolio was solved is stored with it and no part of the public response.
     async with open_database(stack.mongodb_url, DATABASE_NAME) as database:
-        header = await database.rebalances.get(ObjectId(answer[0].rebalance_id))
+        header = await database.rebalances.get(ObjectId(rebalanced[0].rebalance_id))
         stored = [portfolio async for portfolio in database.rebalances.portfolios(header)]
-    return Shown(model_id, answer, result, stored)
+    return Shown(model_id, rebalanced, result, stored)
 
 
 def _show(console: Console, shown: Shown, world: World) -> None:
-    for answered, read_back in zip(shown.answer, shown.result.portfolios, strict=True):
+    for rebalanced, read_back in zip(shown.rebalanced, shown.result.portfolios, strict=True):
         console.print()
-        console.rule(f"[bold]{answered.portfolio_name}[/bold]  [dim]{answered.portfolio_id}[/dim]", align="left")
-        if answered.error:
-            console.print(f"[red]{answered.error.code}[/red] {answered.error.message}")
+        console.rule(f"[bold]{rebalanced.portfolio_name}[/bold]  [dim]{rebalanced.portfolio_id}[/dim]", align="left")
+        if rebalanced.error:
+            console.print(f"[red]{rebalanced.error.code}[/red] {rebalanced.error.message}")
             continue
         console.print(
-            f"market value [bold]{answered.market_value:,.2f}[/bold]   "
-            f"cash before [bold]{answered.cash_before_rebalance:,.2f}[/bold]   "
-            f"cash after [bold]{answered.cash_after_rebalance:,.2f}[/bold]"
+            f"market value [bold]{rebalanced.market_value:,.2f}[/bold]   "
+            f"cash before [bold]{rebalanced.cash_before_rebalance:,.2f}[/bold]   "
+            f"cash after [bold]{rebalanced.cash_after_rebalance:,.2f}[/bold]"
         )
         if console.width < NARROW:
-            _list_trades(console, answered, world)
+            _list_trades(console, rebalanced, world)
         else:
-            console.print(_trades(answered, read_back, world))
+            console.print(_trades(rebalanced, read_back, world))
     console.print()
     console.rule("[bold]How it was solved[/bold]", align="left")
     console.print(_solves(shown))
 
 
-def _list_trades(console: Console, answered: RebalanceDTO, world: World) -> None:
+def _list_trades(console: Console, rebalanced: RebalanceDTO, world: World) -> None:
     """Print a line for each trade, for a terminal that is too narrow for a table."""
-    for trade in answered.transactions:
+    for trade in rebalanced.transactions:
         ticker = world.by_id[trade.security_id].ticker
         console.print(f"{trade.transaction_type} {trade.quantity:,} {ticker} at {trade.price:,.2f}")
 
 
-def _trades(answered: RebalanceDTO, read_back: PortfolioResultDTO, world: World) -> Table:
+def _trades(rebalanced: RebalanceDTO, read_back: PortfolioResultDTO, world: World) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)  # 80 columns must do
     for heading in ("", "Ticker"):
         table.add_column(heading, no_wrap=True)
     for heading in ("Shares", "Price", "Value", "Before", "After", "Target", "Actual"):
         table.add_column(heading, justify="right", no_wrap=True)
     positions = {position.security_id: position for position in read_back.positions or ()}
-    for trade in answered.transactions:
+    for trade in rebalanced.transactions:
         position = positions[trade.security_id]
         price = position.price or Decimal(0)
         color = "red" if trade.transaction_type == "SELL" else "green"

@@ -154,7 +154,7 @@ class ObservedPortfolio:
         self._metrics.solver_seconds[path].observe(seconds)
         if isinstance(solved.outcome, Calculated | TimeLimit) and solved.outcome.gap is not None:
             self._metrics.solver_gap.observe(float(solved.outcome.gap))
-        self._tracing.record("wait for solver", solved.asked, solved.began)
+        self._tracing.record("wait for solver", solved.submitted, solved.began)
         if solved.pid is not None:
             where: dict[str, Attribute] = {
                 "process.pid": solved.pid,

@@ -17,67 +17,67 @@ CHUNK_PORTFOLIOS = 8
 
 
 class PoolClosed(Exception):
-    """The pool is not open, or was closed before there was an answer."""
+    """The pool is not open, or was closed before there was a result."""
 
 
 class SolverFault(Exception):
     """Solving raised an exception: a defect of the solver. Its traceback in the solver process is a note to this."""
 
 
-class Solved[Answer](Struct, frozen=True):
+class Solved[Result](Struct, frozen=True):
     """What became of a portfolio, where and when; moments are those of `time.monotonic()`.
 
     Attributes:
         outcome: the result of a process, or the error that prevented it.
         pid: the process that solved it; None if none did, in time or at all.
-        asked: when the portfolio came to the pool.
+        submitted: when the portfolio came to the pool.
         began, ended: the successful attempt, as the process measured it if it could report that.
     """
 
-    outcome: Answer | TimeLimit | Crashed
+    outcome: Result | TimeLimit | Crashed
     pid: int | None
-    asked: float
+    submitted: float
     began: float
     ended: float
 
     @property
     def queued_seconds(self) -> float:
         """How long the portfolio waited for a process, earlier attempts included."""
-        return self.began - self.asked
+        return self.began - self.submitted
 
 
-class Job[Answer]:
+class Job[Result]:
     """One portfolio that a caller waits for.
 
     Attributes:
-        task: what is sent to a process.
+        entry: what is sent to a process.
         lane: whose it is.
-        answer: what the caller awaits; cancelled when the caller is.
+        result: what the caller awaits; cancelled when the caller is.
         crashed: a process died under it once, so it travels alone from now on.
     """
 
-    __slots__ = ("_asked", "answer", "crashed", "lane", "task")
+    __slots__ = ("_submitted", "crashed", "entry", "lane", "result")
 
-    def __init__(self, question: object, lane: Hashable, deadline: float | None) -> None:
-        self.task = protocol.Task(Raw(protocol.encode(question)), deadline)
+    def __init__(self, problem: object, lane: Hashable, deadline: float | None) -> None:
+        self.entry = protocol.ChunkEntry(Raw(protocol.encode(problem)), deadline)
         self.lane = lane
-        self.answer: asyncio.Future[Solved[Answer]] = asyncio.get_running_loop().create_future()
+        self.result: asyncio.Future[Solved[Result]] = asyncio.get_running_loop().create_future()
         self.crashed = False
-        self._asked = time.monotonic()
+        self._submitted = time.monotonic()
 
     def seconds_left(self, now: float) -> float:
         """From that moment until its deadline; negative when it has passed."""
-        return math.inf if self.task.deadline is None else self.task.deadline - now
+        return math.inf if self.entry.deadline is None else self.entry.deadline - now
 
-    def settle(self, outcome: Answer | TimeLimit | Crashed, pid: int | None, began: float, ended: float) -> None:
+    def settle(self, outcome: Result | TimeLimit | Crashed, pid: int | None, began: float, ended: float) -> None:
         """Return an outcome to the caller, unless it is gone or has a result already."""
-        if not self.answer.done():
-            self.answer.set_result(Solved(outcome, pid, self._asked, began, ended))
+        if not self.result.done():
+            self.result.set_result(Solved(outcome, pid, self._submitted, began, ended))
 
     def fail(self, error: Exception) -> None:
         """Raise an exception in the caller, unless it is gone or has a result already."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        if not self.result.done():
+            self.result.set_exception(error)
 
     def expire(self) -> None:
         """Report to the caller that the deadline passed before a process was free."""
@@ -85,23 +85,23 @@ class Job[Answer]:
         self.settle(TimeLimit(objective=None, bound=None, seconds=0.0), None, now, now)
 
 
-class Backlog[Answer]:
+class Backlog[Result]:
     """The queue in front of the processes, and the wait of idle processes for it."""
 
     def __init__(self) -> None:
-        self._lanes: Lanes[Job[Answer]] = Lanes()
+        self._lanes: Lanes[Job[Result]] = Lanes()
         self._sleepers: list[asyncio.Future[None]] = []
         self._idle = 0
 
     def __len__(self) -> int:
         return len(self._lanes)
 
-    def put(self, job: Job[Answer]) -> None:
+    def put(self, job: Job[Result]) -> None:
         """Queue a portfolio behind those of its lane."""
         self._lanes.append(job.lane, job)
         self._wake()
 
-    def give_back(self, jobs: Iterable[Job[Answer]]) -> None:
+    def requeue(self, jobs: Iterable[Job[Result]]) -> None:
         """Return portfolios that were dequeued but not solved to the front, in their previous order.
 
         Those whose caller is gone are dropped, and those whose deadline has passed receive their result.
@@ -110,11 +110,11 @@ class Backlog[Answer]:
         for job in reversed(list(jobs)):
             if job.seconds_left(now) <= 0:
                 job.expire()
-            elif not job.answer.done():
+            elif not job.result.done():
                 self._lanes.restore(job.lane, job)
         self._wake()
 
-    def discard(self, job: Job[Answer]) -> bool:
+    def discard(self, job: Job[Result]) -> bool:
         """Drop a portfolio; False if it is not queued."""
         return self._lanes.discard(job.lane, job)
 
@@ -132,7 +132,7 @@ class Backlog[Answer]:
                 self._idle -= 1
                 lost.remove_done_callback(wake)
 
-    def take_chunk(self) -> list[Job[Answer]]:
+    def take_chunk(self) -> list[Job[Result]]:
         """Return the next portfolios for one process, and leave other idle processes their share of the queue.
 
         A portfolio under which a process has died travels alone. The queue must not be empty.

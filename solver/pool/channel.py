@@ -27,7 +27,7 @@ class Channel(asyncio.Protocol):
         self._messages: deque[protocol.Message] = deque()
         self._listener: asyncio.Future[None] | None = None
 
-    def send(self, chunk: Sequence[protocol.Task]) -> None:
+    def send(self, chunk: Sequence[protocol.ChunkEntry]) -> None:
         """Send a chunk."""
         body = protocol.encode(chunk)
         self._transport.write(len(body).to_bytes(protocol.LENGTH_BYTES) + body)

@@ -47,11 +47,11 @@ class PoolFigures(Struct, frozen=True):
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes that answer."""
+        """The running processes."""
         return tuple(pid for pid in self.slots if pid is not None)
 
 
-class SolverPool[Question, Answer]:
+class SolverPool[Problem, Result]:
     """A number of solver processes, and the queue in front of them.
 
     A process that hangs, crashes, is killed or runs out of memory is replaced. That costs the portfolio it was solving
@@ -69,7 +69,7 @@ class SolverPool[Question, Answer]:
         strategy: SolverStrategy = SolverStrategy.AUTO,
         time_limit_seconds: float = 30.0,
         queue_limit: int = 10_000,
-        work: Work[Question, Answer],
+        work: Work[Problem, Result],
         on_loss: Callable[[int | None, str], None] = lambda _pid, _reason: None,
     ) -> None:
         """Describe a pool; `async with` opens it.
@@ -89,9 +89,9 @@ class SolverPool[Question, Answer]:
         self._queue_limit = queue_limit
         self._work = work
         self._on_loss = on_loss
-        self._backlog: Backlog[Answer] = Backlog()
-        self._slots: dict[Slot[Question, Answer], asyncio.Task[None]] = {}
-        self._unanswered: set[Job[Answer]] = set()
+        self._backlog: Backlog[Result] = Backlog()
+        self._slots: dict[Slot[Problem, Result], asyncio.Task[None]] = {}
+        self._unfinished: set[Job[Result]] = set()
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -111,45 +111,45 @@ class SolverPool[Question, Answer]:
         """Kill every process, busy or not. Waiting callers get PoolClosed."""
         await self._close()
 
-    async def solve(self, question: Question, *, lane: Hashable, deadline: float | None = None) -> Solved[Answer]:
+    async def solve(self, problem: Problem, *, lane: Hashable, deadline: float | None = None) -> Solved[Result]:
         """Solve a portfolio in one of the processes. A caller that is cancelled withdraws it.
 
         Args:
-            question: the portfolio, as the pool's work wants it.
+            problem: the portfolio, as the pool's work wants it.
             lane: whose it is; the lanes that wait are served in turn.
-            deadline: moment on `time.monotonic()` by which the answer is wanted, where that is before the time limit.
-                A portfolio still queued then is answered TimeLimit, one being solved about a second later.
+            deadline: moment on `time.monotonic()` by which the result is needed, if that is before the time limit.
+                The result of a portfolio still queued then is TimeLimit; one being solved ends about a second later.
 
         Raises:
             Overloaded: the queue is full.
             InvalidPortfolio: the portfolio breaks the solver's rules.
             SolverFault: the solver has a defect.
-            PoolClosed: the pool is not open, or was closed before there was an answer.
+            PoolClosed: the pool is not open, or was closed before there was a result.
         """
         if not self._open:
             raise PoolClosed("the solver pool is not open")
         queued = len(self._backlog)
         if queued >= self._queue_limit:
             raise Overloaded(queued, self._seconds_to_work_off(queued))
-        job: Job[Answer] = Job(question, lane, deadline)
-        self._unanswered.add(job)
+        job: Job[Result] = Job(problem, lane, deadline)
+        self._unfinished.add(job)
         self._backlog.put(job)
         clock = None
         if deadline is not None:
             left = max(job.seconds_left(time.monotonic()), 0)
             clock = asyncio.get_running_loop().call_later(left, self._expire, job)
         try:
-            return await job.answer
+            return await job.result
         finally:
             if clock is not None:
                 clock.cancel()
             self._backlog.discard(job)
-            self._unanswered.discard(job)
-            job.answer.cancel()
+            self._unfinished.discard(job)
+            job.result.cancel()
 
     @property
     def ready(self) -> bool:
-        """At least one process answers."""
+        """At least one process is running."""
         return bool(self.figures().pids)
 
     def figures(self) -> PoolFigures:
@@ -162,7 +162,7 @@ class SolverPool[Question, Answer]:
             restarts=sum(slot.restarts for slot in self._slots),
         )
 
-    def _expire(self, job: Job[Answer]) -> None:
+    def _expire(self, job: Job[Result]) -> None:
         if self._backlog.discard(job):
             job.expire()
 
@@ -172,7 +172,7 @@ class SolverPool[Question, Answer]:
 
     async def _close(self) -> None:
         self._open = False
-        for job in self._unanswered:
+        for job in self._unfinished:
             job.fail(PoolClosed("the solver pool was closed"))
         for task in self._slots.values():
             task.cancel()

@@ -37,8 +37,8 @@ class SolverProcess:
         return self._channel.lost
 
     @classmethod
-    async def start[Question, Answer](
-        cls, work: Work[Question, Answer], strategy: SolverStrategy, time_limit_seconds: float
+    async def start[Problem, Result](
+        cls, work: Work[Problem, Result], strategy: SolverStrategy, time_limit_seconds: float
     ) -> "SolverProcess":
         """Fork a process and wait until it has solved a portfolio of its own.
 
@@ -81,7 +81,7 @@ class SolverProcess:
         assert self._process.pid is not None
         return self._process.pid
 
-    def send(self, chunk: Sequence[protocol.Task]) -> None:
+    def send(self, chunk: Sequence[protocol.ChunkEntry]) -> None:
         """Send a chunk. Only for a process that has completed its previous one."""
         self._channel.send(chunk)
 

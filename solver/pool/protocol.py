@@ -9,15 +9,15 @@ LENGTH_BYTES = 4
 """A message on the socket, in either direction, is its length in this many bytes, big-endian, then its msgpack."""
 
 
-class Task(Struct, frozen=True, array_like=True):
+class ChunkEntry(Struct, frozen=True, array_like=True):
     """One portfolio of a chunk.
 
     Attributes:
-        question: the encoded portfolio.
+        problem: the encoded portfolio.
         deadline: when its result loses its value, on `time.monotonic()`, one clock for all processes of a machine.
     """
 
-    question: Raw
+    problem: Raw
     deadline: float | None
 
 
@@ -29,10 +29,10 @@ class Begun(Struct, frozen=True, tag=True):
     """A chunk has arrived and its first portfolio is being solved."""
 
 
-class Answered(Struct, frozen=True, tag=True):
-    """The answer to the next portfolio of the chunk, worked on between two moments of `time.monotonic()`."""
+class Completed(Struct, frozen=True, tag=True):
+    """The result of the next portfolio of the chunk, worked on between two moments of `time.monotonic()`."""
 
-    answer: Raw
+    result: Raw
     began: float
     ended: float
 
@@ -58,8 +58,8 @@ class NotBegun(Struct, frozen=True, tag=True):
     """The chunk had its time before the turn of its next portfolio came."""
 
 
-type Message = Ready | Begun | Answered | Late | Refused | Failed | NotBegun
+type Message = Ready | Begun | Completed | Late | Refused | Failed | NotBegun
 
 encode = msgpack.Encoder().encode
-decode_chunk = msgpack.Decoder(list[Task]).decode
+decode_chunk = msgpack.Decoder(list[ChunkEntry]).decode
 decode_message = msgpack.Decoder(Message).decode

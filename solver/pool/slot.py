@@ -26,7 +26,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 5.0
 _PACE_WEIGHT = 0.05
 
 
-class Slot[Question, Answer]:
+class Slot[Problem, Result]:
     """One slot of a pool.
 
     Attributes:
@@ -38,8 +38,8 @@ class Slot[Question, Answer]:
 
     def __init__(
         self,
-        backlog: Backlog[Answer],
-        work: Work[Question, Answer],
+        backlog: Backlog[Result],
+        work: Work[Problem, Result],
         strategy: SolverStrategy,
         time_limit_seconds: float,
         on_loss: Callable[[int | None, str], None],
@@ -50,11 +50,11 @@ class Slot[Question, Answer]:
         self.pace = 0.0
         self._backlog = backlog
         self._work = work
-        self._decode: Callable[[Raw], Answer] = msgpack.Decoder(work.answer).decode
+        self._decode: Callable[[Raw], Result] = msgpack.Decoder(work.result).decode
         self._strategy = strategy
         self._time_limit_seconds = time_limit_seconds
         self._on_loss = on_loss
-        self._jobs: deque[Job[Answer]] = deque()
+        self._jobs: deque[Job[Result]] = deque()
         self._began: float | None = None
 
     @property
@@ -106,7 +106,7 @@ class Slot[Question, Answer]:
                 raise ProcessLost("a solver process has ended")
             await self._solve_chunk(process, self._backlog.take_chunk())
 
-    async def _solve_chunk(self, process: SolverProcess, chunk: Sequence[Job[Answer]]) -> None:
+    async def _solve_chunk(self, process: SolverProcess, chunk: Sequence[Job[Result]]) -> None:
         """Solve a chunk; each result goes to its caller as it arrives.
 
         Raises ProcessLost when the process has to be replaced, the jobs left over being in `_jobs`.
@@ -114,7 +114,7 @@ class Slot[Question, Answer]:
         since = shipped = time.monotonic()
         self._jobs.extend(chunk)
         self._began = None
-        process.send([job.task for job in chunk])
+        process.send([job.entry for job in chunk])
         if await process.receive(BEGIN_SECONDS) is None:
             raise ProcessLost("a solver process does not begin")
         self._began = since
@@ -127,28 +127,28 @@ class Slot[Question, Answer]:
             now = time.monotonic()
             if message is None and now < overrun:
                 # A hard one: the process will not begin those behind it any more, so they need not wait for it.
-                self._give_back(keep=1)
+                self._requeue(keep=1)
                 continue
             expected.popleft()
             if isinstance(message, protocol.NotBegun):
-                self._give_back(keep=0)
+                self._requeue(keep=0)
                 continue
             if message is None:
                 self._began = None
                 job.settle(TimeLimit(objective=None, bound=None, seconds=now - since), process.pid, since, now)
                 raise ProcessLost("a solver process overran its time limit")
-            self._answer(job, message, process.pid)
+            self._settle(job, message, process.pid)
             if self._jobs and self._jobs[0] is job:
                 self._jobs.popleft()
             self.pace += (now - since - self.pace) * _PACE_WEIGHT
             self._began = since = now
 
-    def _answer(self, job: Job[Answer], message: protocol.Message, pid: int) -> None:
+    def _settle(self, job: Job[Result], message: protocol.Message, pid: int) -> None:
         # Where process and pool disagree by a moment on who begins a portfolio, two of them do.
         self._backlog.discard(job)
         match message:
-            case protocol.Answered(answer, began, ended):
-                job.settle(self._decode(answer), pid, began, ended)
+            case protocol.Completed(result, began, ended):
+                job.settle(self._decode(result), pid, began, ended)
             case protocol.Late():
                 job.expire()
             case protocol.Refused(text):
@@ -158,11 +158,11 @@ class Slot[Question, Answer]:
                 fault.add_note(trace)
                 job.fail(fault)
 
-    def _give_back(self, *, keep: int) -> None:
+    def _requeue(self, *, keep: int) -> None:
         """Return to the queue what this process has not begun: all but this number of jobs."""
         jobs = list(self._jobs)
         self._jobs = deque(jobs[:keep])
-        self._backlog.give_back(jobs[keep:])
+        self._backlog.requeue(jobs[keep:])
 
     def _recover(self, ended: str) -> None:
         """Requeue the portfolios of a lost process; the one it was solving gets a second attempt, not a third."""
@@ -173,4 +173,4 @@ class Slot[Question, Answer]:
                 crashed = Crashed(f"The solver process {ended} under this portfolio, as one had before.")
                 suspect.settle(crashed, None, self._began, time.monotonic())
             suspect.crashed = True
-        self._give_back(keep=0)
+        self._requeue(keep=0)

@@ -1,7 +1,7 @@
-"""What runs inside a solver process: chunks of portfolios come in on a socket, each answer goes out when it is done.
+"""What runs inside a solver process: chunks of portfolios come in on a socket, and each result is sent once found.
 
 What a process does with a portfolio is its `Work`: to solve it, and what the pool's owner wants done with the solution
-where there is a core to do it.
+if there is a core to do it.
 """
 
 import multiprocessing
@@ -23,15 +23,15 @@ from msgspec import Raw, Struct, msgpack
 from solver.pool.protocol import (
     LENGTH_BYTES,
     OUT_OF_MEMORY,
-    Answered,
     Begun,
+    ChunkEntry,
+    Completed,
     Failed,
     Late,
     Message,
     NotBegun,
     Ready,
     Refused,
-    Task,
     decode_chunk,
     encode,
 )
@@ -57,21 +57,22 @@ _DATA_PAGES = 5
 """The field of /proc/self/statm that RLIMIT_DATA limits."""
 
 
-class Work[Question, Answer](Struct, frozen=True):
+class Work[Problem, Result](Struct, frozen=True):
     """What solver processes do. A process gets it by reference: function and types must be importable by name.
 
     Attributes:
-        run: takes a question, and by name `strategy`, a SolverStrategy, and `time_limit_seconds`; gives its answer.
-        question, answer: the types of both, as msgspec encodes and decodes them.
-        example: a question that a new process answers before it is ready.
+        run: called with a problem, and by name with `strategy`, a SolverStrategy, and `time_limit_seconds`; returns the
+            result.
+        problem, result: the types of both, as msgspec encodes and decodes them.
+        example: a problem that a new process solves before it is ready.
         memory_bytes: how much more memory a process may take than it has when it is ready; None sets no limit. A
-            question that needs more ends its process, and no other.
+            problem that needs more ends its process, and no other.
     """
 
-    run: Callable[..., Answer]
-    question: type[Question]
-    answer: Any
-    example: Question
+    run: Callable[..., Result]
+    problem: type[Problem]
+    result: Any
+    example: Problem
     memory_bytes: int | None = None
 
 
@@ -87,28 +88,29 @@ def solving(solve: Solve) -> Work[Portfolio, Outcome]:
     return Work(solve, Portfolio, Outcome, EXAMPLE)
 
 
-def serve[Question, Answer](
-    connection: socket.socket, work: Work[Question, Answer], strategy: SolverStrategy, time_limit_seconds: float
+def serve[Problem, Result](
+    connection: socket.socket, work: Work[Problem, Result], strategy: SolverStrategy, time_limit_seconds: float
 ) -> None:
     """Serve chunks until the socket closes: the life of a solver process.
 
-    Each chunk, a list of Task, is answered with one Begun and then, in order, one message for each of its portfolios.
+    Each chunk, a list of ChunkEntry, is confirmed with one Begun, followed by one message for each of its portfolios,
+    in order.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     # The first integer program of a process is slower by far, and shows that the solver works here at all.
     work.run(work.example, strategy=SolverStrategy.MILP, time_limit_seconds=WARM_UP_SECONDS)
     _limit_memory(work.memory_bytes)
-    decode = msgpack.Decoder(work.question).decode
+    decode = msgpack.Decoder(work.problem).decode
 
-    def answer(task: Task) -> Message:
+    def respond(entry: ChunkEntry) -> Message:
         began = time.monotonic()
-        limit = time_limit_seconds if task.deadline is None else min(time_limit_seconds, task.deadline - began)
+        limit = time_limit_seconds if entry.deadline is None else min(time_limit_seconds, entry.deadline - began)
         if limit <= 0:
             return Late()
         try:
-            answer = work.run(decode(task.question), strategy=strategy, time_limit_seconds=limit)
-            return Answered(Raw(encode(answer)), began, time.monotonic())
+            result = work.run(decode(entry.problem), strategy=strategy, time_limit_seconds=limit)
+            return Completed(Raw(encode(result)), began, time.monotonic())
         except InvalidPortfolio as invalid:
             return Refused(str(invalid))
         except MemoryError:
@@ -123,16 +125,16 @@ def serve[Question, Answer](
             while chunk := _receive(stream):
                 _send(connection, Begun())
                 started = time.monotonic()
-                for number, task in enumerate(chunk):
+                for number, entry in enumerate(chunk):
                     if number > 0 and time.monotonic() - started > CHUNK_SECONDS:
                         _send(connection, NotBegun())
                     else:
-                        _send(connection, answer(task))
+                        _send(connection, respond(entry))
     except ConnectionError:
         return  # the server is gone, so nobody reads a result or an error
 
 
-def _receive(stream: BinaryIO) -> Sequence[Task]:
+def _receive(stream: BinaryIO) -> Sequence[ChunkEntry]:
     header = stream.read(LENGTH_BYTES)
     body = stream.read(int.from_bytes(header)) if len(header) == LENGTH_BYTES else b""
     return decode_chunk(body) if body else ()

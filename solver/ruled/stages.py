@@ -23,7 +23,7 @@ MILP_PART = 0.9
 """Part of the time limit that the integer program may use; the rest proves or replaces its result."""
 
 
-def answer(
+def solve_with_rules_in_stages(
     portfolio: Portfolio, rules: Rules, strategy: SolverStrategy, started: float, time_limit_seconds: float
 ) -> Outcome:
     """See `solver.cascade.solve`; `started` is when the caller asked."""

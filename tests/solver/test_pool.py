@@ -57,8 +57,8 @@ async def test_answers_are_those_of_the_solver(pool: PortfolioPool) -> None:
         assert isinstance(expected, Solution)
         assert got.outcome.trades == expected.trades
         assert got.pid in pool.figures().pids
-        assert got.asked <= got.began <= got.ended
-        assert got.queued_seconds == got.began - got.asked
+        assert got.submitted <= got.began <= got.ended
+        assert got.queued_seconds == got.began - got.submitted
 
 
 async def test_answers_larger_than_any_buffer_arrive_whole(single: PortfolioPool) -> None:
