@@ -2,10 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 from typing import ClassVar, Self
 
+import structlog
+
 from app.errors.codes import ErrorCode, OrderGenerationError
+
+log = structlog.get_logger(__name__)
 
 MEMORY_BYTES = 20 * 1024 * 1024
 """Of one body, a thousand portfolios of 50 positions (17.5 MB); a larger one is kept in a temporary file."""
@@ -46,9 +51,16 @@ class ResponseBody:
         """Add the part with this index.
 
         Raises:
-            OrderGenerationError: `OVERLOADED`, too many responses wait to be read.
-            OSError: there is no room for a temporary file.
+            OrderGenerationError: `OVERLOADED`, too many responses wait to be read, or there is no room for a
+                temporary file.
         """
+        try:
+            self._add(index, part)
+        except OSError as error:
+            log.warning("no room for a large response", cause=error.strerror, bytes=self._length)
+            raise _overloaded("There is no room for another large response") from error
+
+    def _add(self, index: int, part: bytes) -> None:
         if not self._on_disk and (
             self._length + len(part) > MEMORY_BYTES or ResponseBody.memory + len(part) > TOTAL_MEMORY_BYTES
         ):
@@ -97,7 +109,9 @@ class ResponseBody:
     def close(self) -> None:
         """Release what was collected."""
         if not self._file.closed:
-            self._file.close()
+            # What did not fit into the file is written once more as it is closed.
+            with suppress(OSError):
+                self._file.close()
             if self._on_disk:
                 ResponseBody.disk -= self._length
             else:
@@ -110,9 +124,13 @@ class ResponseBody:
 
 def _check_disk(length: int) -> None:
     if ResponseBody.disk + length > TOTAL_DISK_BYTES:
-        raise OrderGenerationError(
-            ErrorCode.OVERLOADED,
-            "Too many responses are waiting to be read; try again shortly.",
-            {"retryAfterSeconds": RETRY_AFTER_SECONDS},
-            {"Retry-After": str(RETRY_AFTER_SECONDS)},
-        )
+        raise _overloaded("Too many responses are waiting to be read")
+
+
+def _overloaded(reason: str) -> OrderGenerationError:
+    return OrderGenerationError(
+        ErrorCode.OVERLOADED,
+        f"{reason}; try again shortly.",
+        {"retryAfterSeconds": RETRY_AFTER_SECONDS},
+        {"Retry-After": str(RETRY_AFTER_SECONDS)},
+    )

@@ -7,6 +7,7 @@ from contextlib import aclosing, contextmanager
 import msgspec
 import pytest
 
+from app.errors.codes import ErrorCode, OrderGenerationError
 from app.http import streaming
 from app.rebalancing import body
 from app.rebalancing.body import ResponseBody
@@ -69,12 +70,29 @@ def files_of_at_most(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_part_for_which_there_is_no_room_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However small it is, and not only when the answer is read, which is when the rebalance has been stored."""
+def test_a_part_for_which_there_is_no_room_is_rejected_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even a small part is rejected when it is added, before the rebalance is stored, and nothing stays allocated."""
     monkeypatch.setattr(body, "MEMORY_BYTES", 2)
-    collected = ResponseBody()
+    used = ResponseBody.memory, ResponseBody.disk
     with files_of_at_most(100):
+        collected = ResponseBody()
         collected.add(0, b"x" * 100)
-        with pytest.raises(OSError, match="too large"):
+        with pytest.raises(OrderGenerationError, match="no room for another large response") as raised:
             collected.add(1, b"x")
-    collected.close()
+        collected.close()
+    assert raised.value.code is ErrorCode.OVERLOADED
+    assert raised.value.headers == {"Retry-After": "5"}
+    assert (ResponseBody.memory, ResponseBody.disk) == used
+
+
+def test_a_response_that_cannot_leave_the_memory_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is less room on the disk than the response already has in memory."""
+    monkeypatch.setattr(body, "MEMORY_BYTES", 200_000)
+    used = ResponseBody.memory, ResponseBody.disk
+    with files_of_at_most(100_000):
+        collected = ResponseBody()
+        collected.add(0, b"x" * 200_000)
+        with pytest.raises(OrderGenerationError, match="no room for another large response"):
+            collected.add(1, b"x")
+        collected.close()
+    assert (ResponseBody.memory, ResponseBody.disk) == used

@@ -78,11 +78,12 @@ def test_a_large_answer_is_whole_and_says_what_is_stored(service: Api, large: Js
     assert stored == [Stored(each.portfolio_id, each.status, each.drifts) for each in answered]
 
 
-def test_without_a_place_for_a_large_answer_nothing_is_stored(service: Api, large: Json, temporary: Path) -> None:
-    """The caller learns that it failed, and what is small is answered as before."""
+def test_without_room_for_a_large_response_nothing_is_stored(service: Api, large: Json, temporary: Path) -> None:
+    """The response is 503 OVERLOADED with Retry-After, and small rebalances still complete."""
     shutil.rmtree(temporary)
     before = service.get("/rebalances").expect(200).body
-    service.post(path(large, "/rebalance")).expect(500, "INTERNAL_ERROR")
+    rejected = service.post(path(large, "/rebalance")).expect(503, "OVERLOADED")
+    assert rejected.headers["Retry-After"] == str(rejected.error["details"]["retryAfterSeconds"])
     assert service.get("/rebalances").expect(200).body == before
     assert service.get(path(large)).expect(200).body["lastRebalanceDate"] is None
     one = service.post(f"/portfolio/{WORLD.portfolio_ids(0, 1)[0]}/rebalance?modelId={large['modelId']}")

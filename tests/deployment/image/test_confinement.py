@@ -7,7 +7,7 @@ import pytest
 
 from tests.deployment.image.conftest import Machine
 from tests.deployment.image.engine import Container
-from tests.deployment.image.work import create_model, rebalance
+from tests.deployment.image.work import TIMEOUT_SECONDS, create_model, rebalance
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -48,6 +48,17 @@ def test_it_rebalances_within_its_limits(service: Container, portfolios: int, po
     (stored, *_) = httpx.get(f"{service.url}/api/v1/rebalances", params={"limit": "1"}, timeout=60).json()
     assert (stored["modelId"], stored["numberOfPortfolios"]) == (model_id, portfolios)
     assert not service.engine.inspect(service.name)["State"]["OOMKilled"]
+
+
+def test_a_response_that_has_no_room_is_rejected_and_leaves_nothing(service: Container) -> None:
+    """Of 1,300 portfolios, it is above 20 MiB, and /tmp has 16: 503 with Retry-After, and nothing is stored."""
+    model_id = create_model(service.url, 1300, 50)
+    response = httpx.post(f"{service.url}/api/v1/model/{model_id}/rebalance", timeout=TIMEOUT_SECONDS)
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "OVERLOADED"), response.text
+    assert int(response.headers["Retry-After"]) > 0
+    (stored, *_) = httpx.get(f"{service.url}/api/v1/rebalances", params={"limit": "1"}, timeout=60).json()
+    assert stored["modelId"] != model_id
+    assert rebalance(service.url, create_model(service.url, 100, 50)) == {"COMPLETED": 100}
 
 
 def test_a_second_build_has_the_same_layers(machine: Machine) -> None:
