@@ -56,6 +56,11 @@ class Readiness:
         self._fault: str | None = "not checked yet"
         self._logged: str | None = "not checked yet"
 
+    @property
+    def has_database(self) -> bool:
+        """Whether the service has a database: the stateless optimizer has none."""
+        return self._database is not None
+
     def state(self) -> State:
         """Return the present state; the database's is that of the last check."""
         upstreams = self._upstreams.states() if self._upstreams else {}
@@ -142,6 +147,7 @@ class ReadinessFigures(Collector):
             "order_generation_up", "Whether a part that the service requires is available.", labels=("part",)
         )
         state = self._readiness.state()
-        up.add_metric(("database",), state.database)
+        if self._readiness.has_database:
+            up.add_metric(("database",), state.database)
         up.add_metric(("solvers",), state.solvers)
         yield up

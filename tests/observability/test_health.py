@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import psutil
 import pytest
 
+from app.operations.readiness import Readiness, ReadinessFigures
 from persistence.embedded import EmbeddedMongod
+from solver.pool import SolverPool
 from tests.app.neighbours import Neighbours
 from tests.observability.service import Service, connecting, until
 
@@ -122,3 +126,10 @@ def test_a_killed_database_is_noticed_in_time(neighbours: Neighbours, tmp_path: 
             gone = time.monotonic()
             until(lambda: not is_ready(service))
             assert time.monotonic() - gone < KNOWN_SECONDS
+
+
+def test_a_stateless_optimizer_shows_no_database() -> None:
+    """So that an alert for a missing order generation service does not take an optimizer for one."""
+    pool = cast("SolverPool[Any, Any]", SimpleNamespace(ready=True))
+    (family,) = ReadinessFigures(Readiness(None, pool, None)).collect()
+    assert [sample.labels for sample in family.samples] == [{"part": "solvers"}]

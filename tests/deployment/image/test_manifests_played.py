@@ -75,7 +75,7 @@ def test_production_takes_its_database_from_the_secret(
 
 
 def test_the_optimizer_needs_no_database(machine: Machine, network: str) -> None:
-    """It answers a request that contains everything."""
+    """It responds to a request that contains everything."""
     (service,) = deployments("optimizer")
     with played(machine, network, "optimizer", service, MONGODB_URL="none") as running:
         until(running.ready, 60, running.logs)
@@ -88,6 +88,9 @@ def test_the_optimizer_needs_no_database(machine: Machine, network: str) -> None
         assert response.status_code == 200, response.text
         (portfolio,) = response.json()
         assert [(each["transactionType"], each["quantity"]) for each in portfolio["transactions"]] == [("BUY", 50)]
+        figures = httpx.get(f"{running.url}/metrics", timeout=60).text
+        assert 'order_generation_up{part="solvers"} 1' in figures
+        assert 'order_generation_up{part="database"}' not in figures
 
 
 def settings_of(simulator: Container, mongodb: Container) -> Mapping[str, str]:
