@@ -32,7 +32,15 @@ def test_each_metric_it_names_is_in_the_tables_of_metrics(document: Path) -> Non
     """Those are compared with a scrape."""
     listed = (REPOSITORY / "docs/monitoring.md").read_text()
     tables = set(re.findall(r"^\| `((?:order_generation|http)_\w+)`", listed, re.MULTILINE))
-    assert set(re.findall(r"`((?:order_generation|http)_\w+)`", document.read_text())) <= tables
+    named = set(re.findall(r"\b(?:order_generation|http_request)_\w+", document.read_text()))
+    assert {re.sub(r"_(?:bucket|sum|count)$", "", name) for name in named} <= tables
+
+
+@EVERY_DOCUMENT
+def test_each_alert_it_names_exists(document: Path) -> None:
+    """Under its full name, as in the rules."""
+    rules = (REPOSITORY / "monitoring/alerts.yaml").read_text()
+    assert set(re.findall(r"\bOrderGeneration\w+", document.read_text())) <= set(re.findall(r"alert: (\w+)", rules))
 
 
 @EVERY_DOCUMENT
