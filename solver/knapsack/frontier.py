@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.knapsack.few import FewStates
 from solver.knapsack.moves import Move
 from solver.scaling import Integers
 
@@ -18,11 +19,22 @@ class States:
         decided: the moves that each choice has taken or left.
     """
 
-    def __init__(self, weight: int, number: type[np.int64] | type[object]) -> None:
-        self.weights: Integers = np.array([weight], dtype=number)
-        self.profits: Integers = np.array([0], dtype=number)
-        self.decided: list[Move] = []
-        self._history: list[NDArray[np.int64]] = []
+    def __init__(self, few: FewStates, number: type[np.int64] | type[object]) -> None:
+        self.weights: Integers = np.array([row[0] for row in few.rows], dtype=number)
+        self.profits: Integers = np.array([row[1] for row in few.rows], dtype=number)
+        self.decided = list(few.decided)
+        mask = (1 << WORD_BITS) - 1
+        self._history: list[NDArray[np.int64]] = [
+            np.array([row[2] >> first & mask for row in few.rows], dtype=np.int64)
+            for first in range(0, len(self.decided), WORD_BITS)
+        ]
+
+    def few(self) -> FewStates:
+        """Return the same choices as a list."""
+        bits = [0] * len(self)
+        for number, word in enumerate(self._history):
+            bits = [known | some << number * WORD_BITS for known, some in zip(bits, word.tolist(), strict=True)]
+        return FewStates(list(zip(self.weights.tolist(), self.profits.tolist(), bits, strict=True)), self.decided)
 
     def __len__(self) -> int:
         return len(self.weights)

@@ -18,13 +18,17 @@ fits and is worth 43 + 5 = 48; "add D" lifts that to (-21, 9), worth 52: A, C an
 nothing can be lifted above that, so it is proven.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from math import gcd
+from operator import itemgetter
 from time import perf_counter
 
 import numpy as np
 from msgspec import Struct
 
+from solver.knapsack.few import FewStates
+from solver.knapsack.few import hopes as few_hopes
 from solver.knapsack.frontier import States
 from solver.knapsack.moves import Move, Undecided
 from solver.knapsack.subset_sum import greatest_sum
@@ -38,6 +42,9 @@ REACHABLE_BITS = 100_000_000
 """Greatest capacity of which all reachable sums are listed, 12 MB at a time."""
 REACHABLE_SECONDS = 4e-10
 """Time that takes at most, for each move and each unit of capacity."""
+
+FEW, FEW_LARGE = 100, 2_000
+"""Partial choices up to which a list of them is faster than arrays, of machine integers and of larger ones."""
 
 LARGE_NUMBERS = 2
 """Python integers take so many times the memory of an int64, so that fewer partial choices are held."""
@@ -86,7 +93,7 @@ class Core:
         self._change: list[Move] | None = None
         self._looked_at = 0
         self._number = self._narrowest()
-        self._states = States(-room, self._number)
+        self._states: FewStates | States = FewStates([(-room, 0, 0)], [])
 
     def search(
         self, best: int, bound: int, deadline: float, max_states: int, *, persist: bool, max_work: int = UNLIMITED
@@ -127,10 +134,13 @@ class Core:
 
     def _decide(self) -> bool:
         """Decide the next move; False if no move, or no partial choice that could be better, is left."""
-        additions, removals, states = self._additions, self._removals, self._states
+        additions, removals = self._additions, self._removals
         if not additions and not removals:
             return False
         side = additions if additions and (additions.position <= removals.position or not removals) else removals
+        states = self._states = _suitable(self._states, self._number)
+        if isinstance(states, FewStates):
+            return self._decide_few(states, side.take())
         states.decide(side.take())
         self._looked_at += len(states)
         fitting = int(np.searchsorted(states.weights, 0, side="right"))
@@ -157,9 +167,38 @@ class Core:
         states.keep(wanted)
         return True
 
+    def _decide_few(self, states: FewStates, move: Move) -> bool:
+        """Decide a move while the partial choices are a list."""
+        additions, removals = self._additions, self._removals
+        states.decide(move)
+        rows = states.rows
+        self._looked_at += len(rows)
+        fitting = states.fitting
+        if fitting and rows[fitting - 1][1] > self._best:
+            self._improve(rows[fitting - 1][1], states.taken(fitting - 1))
+        divisor = gcd(additions.divisor, removals.divisor)
+        hopes = few_hopes(
+            rows, fitting, additions.first if additions else None, removals.first if removals else None, divisor
+        )
+        first = 0 if additions else fitting
+        last = bisect_right(rows, -removals.weight, key=itemgetter(0)) if removals else fitting
+        if first >= last:
+            return False
+        greatest = max(hopes[first:last])
+        self._complete_most_hopeful(hopes.index(greatest, first))
+        best = self._best
+        if greatest <= best:
+            return False
+        self._bound = min(self._bound, greatest)
+        states.rows = [rows[index] for index in range(first, last) if hopes[index] > best]
+        return True
+
     def _complete_most_hopeful(self, index: int) -> None:
         """Pack what is undecided into one partial choice, or as much out of it as it takes to fit."""
-        weight, profit = int(self._states.weights[index]), int(self._states.profits[index])
+        if isinstance(self._states, FewStates):
+            weight, profit, _ = self._states.rows[index]
+        else:
+            weight, profit = int(self._states.weights[index]), int(self._states.profits[index])
         change = self._additions.packed(-weight) if weight <= 0 else self._removals.covering(weight)
         weight += sum(move.weight for move in change)
         profit += sum(move.profit for move in change)
@@ -174,7 +213,7 @@ class Core:
             deadline: on `time.perf_counter()`.
             persist: go through every choice of what neither set has decided, one after the other.
         """
-        partners = States(0, self._number)
+        partners: FewStates | States = FewStates([(0, 0, 0)], [])
         additions, removals = self._additions.rest(), self._removals.rest()
         limit = min(len(self._states), max_states)
         while (additions or removals) and len(partners) <= limit:
@@ -182,16 +221,24 @@ class Core:
                 return False
             # Evenly from both sides, so that what is added balances what is removed.
             adds = additions and (len(partners.decided) % 2 == 0 or not removals)
+            partners = _suitable(partners, self._number)
             partners.decide((additions if adds else removals).pop(0))
-            relaxed = _relaxed(self._room - partners.weights, self._broken, 1)
-            partners.keep(partners.profits + relaxed > self._best)
+            if isinstance(partners, FewStates):
+                weight, profit, room = self._broken.weight, self._broken.profit, self._room
+                partners.rows = [
+                    row for row in partners.rows if row[1] + (room - row[0]) * profit // weight > self._best
+                ]
+            else:
+                relaxed = _relaxed(self._room - partners.weights, self._broken, 1)
+                partners.keep(partners.profits + relaxed > self._best)
             self._looked_at += len(partners)
             if len(partners) == 0:
                 return True
         rest = additions + removals
+        few, many = sorted((_as_arrays(self._states, self._number), _as_arrays(partners, self._number)), key=len)
         for prefix in self._prefixes(rest) if persist else ([],):
             if prefix is not None:
-                self._match(partners, prefix)
+                self._match(few, many, prefix)
             if self._best >= self._bound or perf_counter() > deadline:
                 return False
         return persist or not rest
@@ -232,9 +279,8 @@ class Core:
                 pending.append((undecided - 1, weight + move.weight, profit + move.profit, [*taken, move]))
                 pending.append((undecided - 1, weight, profit, taken))
 
-    def _match(self, partners: States, prefix: list[Move]) -> None:
-        """Combine each partial choice, with the prefix added to it, with the best partner that fits."""
-        few, many = sorted((self._states, partners), key=len)
+    def _match(self, few: States, many: States, prefix: list[Move]) -> None:
+        """Combine each partial choice of one set, with the prefix added to it, with the best of another that fits."""
         room = -sum(move.weight for move in prefix) - few.weights
         first = len(room) - int(np.searchsorted(room[::-1], many.weights[0]))
         if first == 0:
@@ -248,6 +294,18 @@ class Core:
 
     def _improve(self, profit: int, change: list[Move]) -> None:
         self._best, self._change = profit, change
+
+
+def _suitable(states: FewStates | States, number: type[np.int64 | object]) -> FewStates | States:
+    """Return the same partial choices in the form that is faster for their number and size."""
+    few = FEW_LARGE if number is object else FEW
+    if isinstance(states, FewStates):
+        return States(states, number) if len(states) > few else states
+    return states.few() if 4 * len(states) < few else states
+
+
+def _as_arrays(states: FewStates | States, number: type[np.int64 | object]) -> States:
+    return States(states, number) if isinstance(states, FewStates) else states
 
 
 def _relaxed(room: Integers, first: Move, divisor: int) -> Integers:
