@@ -62,7 +62,7 @@ class Database:
         self._access = Access(database, _PATIENCE_MILLISECONDS / 1000)
         self.models = ModelRepository(self._access, unreadable)
         self.rebalances = RebalanceRepository(self._access, unreadable)
-        self.orders = OrderRepository(self._access)
+        self.orders = OrderRepository(self._access, unreadable)
         self.idempotency = IdempotencyRepository(self._access, self.rebalances, unreadable, lease)
         self._lease = lease
 

@@ -8,8 +8,8 @@ revision that it is based on, and is refused otherwise. All times that decide an
 A post of orders is found again by its timestamp, which an index keeps unique over all plans.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bson import ObjectId
@@ -17,24 +17,39 @@ from pymongo import ReturnDocument
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from persistence.access import Access, duplicates
-from persistence.codec import CODEC_OPTIONS, Document, from_document, to_document
-from persistence.errors import DuplicateTimestamp
+from persistence.codec import CODEC_OPTIONS, Document
+from persistence.errors import DocumentUnreadable, DuplicateTimestamp
 from persistence.indexes import ORDER_PLANS
-from persistence.order_plan import UNFINISHED_ORDER_STATES, Backlog, Claim, OrderPlan, OrderState
+from persistence.order_format import (
+    BACKLOG,
+    DUE,
+    EPOCH,
+    LEASE_EXPIRED,
+    NO_DRAFT,
+    REVISION_READABLE,
+    plan_document,
+    read_plan,
+    read_valid_plan,
+)
+from persistence.order_plan import UNFINISHED_ORDER_STATES, Backlog, Claim, OrderPlan
+from persistence.unreadable import UnreadableDocuments
 
 _READ_AHEAD_PLANS: Final = 20
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_KIND: Final = "order plan"
+_NEXT_DAY: Final = timedelta(days=1)
 
 
 class OrderRepository:
     """Collection `order_plans`.
 
-    Every method raises DatabaseUnavailable if the database cannot be reached or does not respond in time.
+    Every method raises DatabaseUnavailable if the database cannot be reached or does not respond in time. A document
+    that is not in this service's format is reported; it is an error only if it is requested or decides something.
     """
 
-    def __init__(self, access: Access) -> None:
-        """Use the plans of a database."""
+    def __init__(self, access: Access, unreadable: UnreadableDocuments) -> None:
+        """Use the plans of a database, and report unreadable ones."""
         self._access = access
+        self._unreadable = unreadable
         self._plans = access.database[ORDER_PLANS]
 
     async def now(self) -> datetime:
@@ -51,6 +66,9 @@ class OrderRepository:
         """Return what other rebalances have planned for portfolios; a portfolio without any plan is missing.
 
         The sequence counts the plans of every rebalance.
+
+        Raises:
+            DocumentUnreadable: a plan does not show whether it is finished.
         """
         claims: dict[str, Claim] = {}
         async with self._access():
@@ -70,6 +88,7 @@ class OrderRepository:
                 ]
             )
             async for each in found:
+                self._check_claim(each)
                 before = claims.get(each["portfolioId"], Claim())
                 other = each["rebalanceId"] != rebalance_id
                 sent = each.get("lastSentAt") if other else None
@@ -83,10 +102,19 @@ class OrderRepository:
         return claims
 
     async def planned(self, rebalance_id: ObjectId) -> set[str]:
-        """Return the ids of the portfolios of a rebalance that have a plan."""
+        """Return the ids of the portfolios of a rebalance that have a plan.
+
+        Raises:
+            DocumentUnreadable: a plan does not name its portfolio.
+        """
+        portfolio_ids: set[str] = set()
         async with self._access():
-            found = self._plans.find({"rebalanceId": rebalance_id}, {"portfolioId": True})
-            return {document["portfolioId"] async for document in found}
+            async for document in self._plans.find({"rebalanceId": rebalance_id}, {"portfolioId": True}):
+                portfolio_id = document.get("portfolioId")
+                if not isinstance(portfolio_id, str):
+                    raise self._unreadable_plan(document, "portfolioId is not a text")
+                portfolio_ids.add(portfolio_id)
+        return portfolio_ids
 
     async def insert(self, plans: Sequence[OrderPlan]) -> int:
         """Insert plans in their order, up to the first whose portfolio or number is taken.
@@ -96,7 +124,7 @@ class OrderRepository:
         """
         async with self._access():
             try:
-                await self._plans.insert_many([_document(plan) for plan in plans])
+                await self._plans.insert_many([plan_document(plan) for plan in plans])
             except BulkWriteError as error:
                 [index] = duplicates(error)
                 return index
@@ -118,7 +146,7 @@ class OrderRepository:
     async def discard_expired(self) -> None:
         """Remove the drafts of calls that died before they were accepted."""
         async with self._access():
-            await self._plans.delete_many({"due": {"$lte": await self._now()}, "draft": {"$exists": True}})
+            await self._plans.delete_many({"due": {"$lte": await self._now()}, "draft": {"$type": "objectId"}})
 
     async def request_submission(self, rebalance_id: ObjectId, portfolio_ids: Collection[str]) -> None:
         """Have the created orders of these portfolios submitted, also those whose submission was given up."""
@@ -133,17 +161,21 @@ class OrderRepository:
             )
 
     async def of_rebalance(self, rebalance_id: ObjectId) -> AsyncIterator[OrderPlan]:
-        """Yield the plans of a rebalance by place, one at a time; not those that may still be rejected."""
+        """Yield the plans of a rebalance by place, one at a time; not those that may still be rejected.
+
+        Raises:
+            DocumentUnreadable: a plan is not in this service's format.
+        """
         async with (
             self._access(),
             self._plans.find(
-                {"rebalanceId": rebalance_id, **_NO_DRAFT},
+                {"rebalanceId": rebalance_id, **NO_DRAFT},
                 sort=[("rebalanceId", 1), ("place", 1)],
                 batch_size=_READ_AHEAD_PLANS,
             ) as found,
         ):
             async for document in found:
-                yield _plan(document)
+                yield self._read(document)
 
     async def is_active(self, rebalance_id: ObjectId) -> bool:
         """Return whether a plan of this rebalance is being processed, or is due."""
@@ -151,26 +183,30 @@ class OrderRepository:
             found = await self._plans.find_one(
                 {
                     "rebalanceId": rebalance_id,
-                    **_NO_DRAFT,
-                    "$or": [{"owner": {"$exists": True}}, {"$expr": {"$and": [{"$gt": ["$due", None]}, _DUE]}}],
+                    **NO_DRAFT,
+                    "$or": [{"owner": {"$exists": True}}, {"$expr": {"$and": [{"$gt": ["$due", None]}, DUE]}}],
                 },
                 {"_id": True},
             )
         return found is not None
 
     async def due(self, limit: int) -> tuple[list[str], float | None]:
-        """Return the ids of due plans that nobody works on, and the seconds until the next is due; None for never."""
+        """Return the ids of due plans that nobody works on, and the seconds until the next is due, if within a day."""
         async with self._access():
             now = await self._now()
             # A plan that another process works on would be found, and refused, again and again.
-            free = {"due": {"$lte": now}, **_NO_DRAFT, "$expr": _LEASE_EXPIRED}
+            free = {"due": {"$lte": now}, **NO_DRAFT, "$expr": {"$and": [REVISION_READABLE, LEASE_EXPIRED]}}
             found = self._plans.find(free, {"_id": True}, sort=[("due", 1)], limit=limit)
             ids = [document["_id"] async for document in found]
-            following = await self._plans.find_one({"due": {"$gt": now}, **_NO_DRAFT}, {"due": True}, sort=[("due", 1)])
-        return ids, None if following is None else (following["due"] - now).total_seconds()
+            later = {"due": {"$gt": now, "$lt": now + _NEXT_DAY}, **NO_DRAFT}
+            following = await self._plans.find_one(later, {"due": True}, sort=[("due", 1)])
+        due = None if following is None else following["due"]
+        return ids, (due - now).total_seconds() if isinstance(due, datetime) else None
 
     async def acquire(self, plan_id: str, owner: ObjectId, lease: timedelta) -> OrderPlan | None:
         """Acquire the lease of a plan that is due; None if it is not due, or another process has the lease.
+
+        An unreadable plan is reported, and its lease keeps it from being tried again before the lease ends.
 
         Args:
             plan_id: which.
@@ -179,7 +215,12 @@ class OrderRepository:
         """
         async with self._access():
             document = await self._plans.find_one_and_update(
-                {"_id": plan_id, "due": {"$gt": _EPOCH}, **_NO_DRAFT, "$expr": {"$and": [_DUE, _LEASE_EXPIRED]}},
+                {
+                    "_id": plan_id,
+                    "due": {"$gt": EPOCH},
+                    **NO_DRAFT,
+                    "$expr": {"$and": [DUE, REVISION_READABLE, LEASE_EXPIRED]},
+                },
                 {
                     "$set": {"owner": owner, "leaseMilliseconds": lease // timedelta(milliseconds=1)},
                     "$currentDate": {"leaseFrom": True, "updatedAt": True},
@@ -187,7 +228,10 @@ class OrderRepository:
                 },
                 return_document=ReturnDocument.AFTER,
             )
-        return None if document is None else _plan(document)
+        try:
+            return None if document is None else self._read(document)
+        except DocumentUnreadable:
+            return None
 
     async def change(
         self,
@@ -242,35 +286,14 @@ class OrderRepository:
         """Return the plan if the same owner still has the lease, after a change whose result is unknown."""
         async with self._access():
             document = await self._plans.find_one({"_id": plan.id, "owner": plan.owner})
-        return None if document is None else _plan(document)
+        return None if document is None else self._read(document)
 
     async def backlog(self) -> Backlog:
         """Return what is unfinished."""
         pending = unknown = 0
         oldest_pending = oldest_unknown = 0.0
         async with self._access():
-            found = await self._plans.aggregate(
-                [
-                    {"$match": {"open": True}},
-                    {
-                        "$project": {
-                            "pending": _count("PENDING"),
-                            "unknown": _count("UNKNOWN"),
-                            "age": {"$subtract": ["$$NOW", "$createdAt"]},
-                            "unknownAge": {"$subtract": ["$$NOW", {"$min": _ENDS_OF_UNKNOWN_POSTS}]},
-                        }
-                    },
-                    {
-                        "$group": {
-                            "_id": None,
-                            "pending": {"$sum": "$pending"},
-                            "unknown": {"$sum": "$unknown"},
-                            "age": {"$max": {"$cond": [{"$gt": ["$pending", 0]}, "$age", 0]}},
-                            "unknownAge": {"$max": "$unknownAge"},
-                        }
-                    },
-                ]
-            )
+            found = await self._plans.aggregate(BACKLOG)
             async for total in found:
                 pending, unknown = total["pending"], total["unknown"]
                 oldest_pending, oldest_unknown = (total["age"] or 0) / 1000, (total["unknownAge"] or 0) / 1000
@@ -286,38 +309,29 @@ class OrderRepository:
                 )
             except DuplicateKeyError as error:
                 raise DuplicateTimestamp from error
-        return None if document is None else _plan(document)
+        return None if document is None else self._read(document, read_valid_plan)
 
+    def _read(self, document: Document, read: Callable[[Document], OrderPlan] = read_plan) -> OrderPlan:
+        try:
+            return read(document)
+        except ValueError as error:
+            raise self._unreadable_plan(document, error) from error
 
-_NO_DRAFT: Final = {"draft": {"$exists": False}}
-_DUE: Final = {"$lte": ["$due", "$$NOW"]}
-_LEASE_EXPIRED: Final = {
-    "$lt": [
-        {"$add": [{"$ifNull": ["$leaseFrom", _EPOCH]}, {"$ifNull": ["$leaseMilliseconds", 0]}]},
-        "$$NOW",
-    ]
-}
-_ENDS_OF_UNKNOWN_POSTS: Final = {
-    "$map": {
-        "input": {"$filter": {"input": "$posts", "cond": {"$eq": ["$$this.state", "UNKNOWN"]}}},
-        "in": "$$this.endedAt",
-    }
-}
+    def _check_claim(self, document: Document) -> None:
+        """Raise DocumentUnreadable unless the fields of a plan that decide about a claim have their types."""
+        is_readable = (
+            isinstance(document.get("portfolioId"), str)
+            and isinstance(document.get("sequence"), int)
+            and isinstance(document.get("rebalanceId"), ObjectId)
+            and isinstance(document.get("lastSentAt"), datetime | None)
+        )
+        if not is_readable:
+            raise self._unreadable_plan(document, "does not show whether its orders are finished")
 
-
-def _count(state: OrderState) -> Document:
-    return {"$size": {"$filter": {"input": "$orders", "cond": {"$eq": ["$$this.state", state]}}}}
-
-
-def _document(plan: OrderPlan) -> Document:
-    document = to_document(plan)
-    document["_id"] = document.pop("id")
-    # A field that is missing takes no part in an index, and can be asked for by its existence.
-    return {name: value for name, value in document.items() if value is not None and not (name == "open" and not value)}
-
-
-def _plan(document: Document) -> OrderPlan:
-    return from_document({"user": None, **document, "id": document["_id"]}, OrderPlan)
+    def _unreadable_plan(self, document: Document, reason: object) -> DocumentUnreadable:
+        plan_id = str(document["_id"])
+        self._unreadable.report(ORDER_PLANS, plan_id, reason)
+        return DocumentUnreadable(_KIND, plan_id)
 
 
 def _stored(value: object) -> object:

@@ -61,6 +61,7 @@ class OrderController(Controller):
             ErrorCode.PORTFOLIO_NOT_FOUND,
             ErrorCode.SUPERSEDED,
             ErrorCode.REBALANCE_TOO_OLD,
+            ErrorCode.DOCUMENT_UNREADABLE,
             body=True,
         )
         | documented(OrderSubmissionDTO, description="Every requested order has an outcome.")
@@ -91,7 +92,8 @@ class OrderController(Controller):
         "/rebalance/{rebalance_id:str}/orders",
         operation_id="getOrders",
         summary="Get the orders of a rebalance",
-        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.NOT_FOUND) | documented(OrderSubmissionDTO),
+        responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE)
+        | documented(OrderSubmissionDTO),
     )
     async def get_orders(self, rebalance_id: RebalanceId, order_submission: OrderSubmission) -> Stream:
         """Return the recorded state of the orders of a rebalance; nothing is sent or queried."""

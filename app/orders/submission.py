@@ -8,29 +8,37 @@ accept the drafts, after which the plans continue by themselves
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Final
 
 from bson import ObjectId
 from msgspec import Struct
-from msgspec.structs import replace
 
 from app.errors.codes import ErrorCode, OrderGenerationError
 from app.http.correlation import correlation_id
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
+from app.orders.planning import PlanTemplate, check_claims, costs_of, too_old
 from app.orders.schemas import OrdersRequest, OrderSubmissionDTO, PortfolioOrdersDTO, Totals, submission_status
 from app.orders.sweep import OrderSweep
 from app.orders.telemetry import OrderObserver
-from app.orders.trades import Costs, planned_orders
-from persistence import Claim, Database, DatabaseUnavailable, OrderPlan, Rebalance, RebalancedPortfolio
+from app.orders.trades import planned_orders
+from persistence import (
+    Claim,
+    Database,
+    DatabaseUnavailable,
+    DocumentUnreadable,
+    OrderPlan,
+    Rebalance,
+    RebalancedPortfolio,
+)
 
 INSERTED_ORDERS: Final = 2000
 """Orders of one insert: half a megabyte, which the database stores well within its time limit."""
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.02, 0.5
-_DRAFT: Final = timedelta(seconds=60)
 _ATTEMPTS: Final = 3
+_CONFLICTS: Final = 20
+"""Failed inserts of one plan, after which its id must be that of a document that does not name its rebalance."""
 
 
 class OrderState(Struct, frozen=True):
@@ -80,6 +88,7 @@ class OrderSubmission:
         Raises:
             OrderGenerationError: `PORTFOLIO_NOT_FOUND`, `REBALANCE_TOO_OLD` or `SUPERSEDED`; then nothing was planned.
             RebalanceNotFound: no rebalance has this id.
+            DocumentUnreadable: the rebalance or a plan is not in this service's format; then nothing was planned.
             DatabaseUnavailable: the plan could not be stored completely; it may continue all the same.
         """
         rebalance = await self._database.rebalances.get(rebalance_id)
@@ -92,7 +101,11 @@ class OrderSubmission:
                 {"rebalanceId": str(rebalance_id), "portfolioIds": unknown},
             )
         for _ in range(_ATTEMPTS):
-            planned = set(requested) & await self._database.orders.planned(rebalance_id)
+            planned = await self._database.orders.planned(rebalance_id)
+            if planned:
+                # An unreadable plan is reported before anything more is planned or submitted.
+                await self.state(rebalance_id)
+            planned &= set(requested)
             missing = [each for each in requested if each not in planned]
             if missing:
                 planned |= await self._plan(rebalance, missing, user, submit=request.submit)
@@ -128,6 +141,7 @@ class OrderSubmission:
         Raises:
             OrderGenerationError: `NOT_FOUND` if none were ever requested.
             RebalanceNotFound: no rebalance has this id.
+            DocumentUnreadable: a plan is not in this service's format.
         """
         state = await self.state(rebalance_id)
         if state is None:
@@ -144,6 +158,9 @@ class OrderSubmission:
 
         Returns:
             None if nothing was ever planned and nothing is requested.
+
+        Raises:
+            DocumentUnreadable: a plan is not in this service's format.
         """
         parts: list[bytes] = []
         shown: set[str] = set()
@@ -187,11 +204,11 @@ class OrderSubmission:
                 if planned_orders(portfolio)
             ]
             if traded and now - rebalance.created_at > self._max_age:
-                raise _too_old(rebalance, self._max_age)
-            _check_claims(rebalance, {each: claims[each] for each in traded if each in claims})
-            template = _Template(rebalance, call, correlation_id(), user, now, submit)
+                raise too_old(rebalance, self._max_age)
+            check_claims(rebalance, {each: claims[each] for each in traded if each in claims})
+            template = PlanTemplate(rebalance, costs_of(rebalance), call, correlation_id(), user, now, submit)
             await self._insert(template, traded, claims)
-        except OrderGenerationError:
+        except (OrderGenerationError, DocumentUnreadable):
             await self._database.orders.discard(rebalance.id, call)
             await self._database.rebalances.release_for_orders(rebalance.id, call)
             raise
@@ -214,7 +231,7 @@ class OrderSubmission:
             if portfolio.portfolio_id in wanted:
                 yield portfolio
 
-    async def _insert(self, template: "_Template", portfolio_ids: Collection[str], claims: dict[str, Claim]) -> None:
+    async def _insert(self, template: PlanTemplate, portfolio_ids: Collection[str], claims: dict[str, Claim]) -> None:
         batch: list[OrderPlan] = []
         async for portfolio in self._portfolios(template.rebalance, portfolio_ids):
             sequence = claims.get(portfolio.portfolio_id, Claim()).sequence + 1
@@ -224,19 +241,23 @@ class OrderSubmission:
                 batch = []
         await self._insert_batch(template, batch)
 
-    async def _insert_batch(self, template: "_Template", batch: list[OrderPlan]) -> None:
+    async def _insert_batch(self, template: PlanTemplate, batch: list[OrderPlan]) -> None:
         """Insert plans; one that another call of the same rebalance has inserted meanwhile is that call's."""
+        conflicts = 0
         while batch:
             inserted = await self._database.orders.insert(batch)
             batch = batch[inserted:]
             if not batch:
                 return
             taken = batch[0]
+            conflicts = 1 if inserted else conflicts + 1
+            if conflicts > _CONFLICTS:
+                raise DocumentUnreadable("order plan", taken.id)
             if taken.portfolio_id in await self._database.orders.planned(template.rebalance.id):
-                batch = batch[1:]
+                batch, conflicts = batch[1:], 0
                 continue
             claims = await self._database.orders.claims(template.rebalance.id, [taken.portfolio_id])
-            _check_claims(template.rebalance, claims)
+            check_claims(template.rebalance, claims)
             sequence = claims.get(taken.portfolio_id, Claim()).sequence + 1
             batch = [template.numbered(taken, sequence), *batch[1:]]
 
@@ -250,77 +271,6 @@ class OrderSubmission:
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK_SECONDS)
-
-
-class _Template(Struct, frozen=True):
-    """What the plans of one call have in common."""
-
-    rebalance: Rebalance
-    call: ObjectId
-    correlation_id: str
-    user: str | None
-    now: datetime
-    submit: bool
-
-    def plan(self, portfolio: RebalancedPortfolio, sequence: int) -> OrderPlan:
-        """Return the plan of a portfolio."""
-        costs = Costs.of(self.rebalance.rules)
-        return OrderPlan(
-            id=f"{self.rebalance.id}/{portfolio.portfolio_id}",
-            rebalance_id=self.rebalance.id,
-            portfolio_id=portfolio.portfolio_id,
-            place=portfolio.place,
-            sequence=sequence,
-            orders=planned_orders(portfolio),
-            posts=(),
-            cash=(portfolio.cash_before or Decimal(0)) - costs.reserved,
-            fee_rate=costs.fee_rate,
-            fee_per_order=costs.fee_per_order,
-            submit=self.submit,
-            correlation_id=self.correlation_id,
-            user=self.user,
-            created_at=self.now,
-            updated_at=self.now,
-            open=True,
-            # The draft of a call that died before it was accepted is removed then.
-            due=self.now + _DRAFT,
-            draft=self.call,
-        )
-
-    def numbered(self, plan: OrderPlan, sequence: int) -> OrderPlan:
-        """Return a plan with another number."""
-        return replace(plan, sequence=sequence)
-
-
-def _check_claims(rebalance: Rebalance, claims: dict[str, Claim]) -> None:
-    """Raise `SUPERSEDED` if any portfolio has orders of another rebalance that are unfinished, or sent since."""
-    calculated_at = rebalance.calculated_at or rebalance.rebalance_date
-    conflicts = [
-        {
-            "portfolioId": portfolio_id,
-            "rebalanceId": str(claim.open_for or claim.last_sent_for),
-            "reason": "UNFINISHED" if claim.open_for else "SENT_LATER",
-        }
-        for portfolio_id, claim in claims.items()
-        if claim.open_for or (claim.last_sent_at is not None and claim.last_sent_at > calculated_at)
-    ]
-    if conflicts:
-        raise OrderGenerationError(
-            ErrorCode.SUPERSEDED,
-            f"{len(conflicts)} of the requested portfolios have orders of another rebalance that are unfinished, or "
-            "that were sent after this rebalance was calculated. Nothing was planned; the other portfolios can be "
-            "requested by name.",
-            {"portfolios": conflicts},
-        )
-
-
-def _too_old(rebalance: Rebalance, max_age: timedelta) -> OrderGenerationError:
-    hours = max_age / timedelta(hours=1)
-    return OrderGenerationError(
-        ErrorCode.REBALANCE_TOO_OLD,
-        f"The rebalance was stored more than {hours:g} hours ago; rebalance again before you send orders.",
-        {"createdAt": f"{rebalance.created_at:%Y-%m-%dT%H:%M:%SZ}", "maxAgeHours": Decimal(f"{hours:g}")},
-    )
 
 
 def _separated(parts: Sequence[bytes]) -> list[bytes]:

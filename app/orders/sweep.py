@@ -20,7 +20,7 @@ from app.orders.sending import OrderSender
 from app.orders.steps import OrderLimits
 from app.orders.telemetry import OrderObserver
 from integrations import Orders
-from persistence import DatabaseUnavailable, OrderRepository
+from persistence import DatabaseUnavailable, DocumentUnreadable, OrderRepository
 
 log = structlog.get_logger(__name__)
 
@@ -137,6 +137,9 @@ class OrderSweep:
     async def _work(self, plan_id: str) -> None:
         try:
             await self._sender.process(plan_id)
+        except DocumentUnreadable:
+            # Reported; the lease keeps it from being found before the lease ends, and no other plan depends on it.
+            self._observer.problem("unreadable order plan", plan=plan_id)
         except DatabaseUnavailable:
             self._observer.problem("order plan waits for the database", plan=plan_id)
             await asyncio.sleep(_PAUSE_SECONDS)

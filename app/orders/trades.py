@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from persistence import OrderPlan, PlannedOrder, RebalancedPortfolio, RebalancedPosition
+from persistence import DocumentUnreadable, OrderPlan, PlannedOrder, RebalancedPortfolio, RebalancedPosition
 
 QUANTITY_LIMIT: Final = Decimal(10**10)
 """The Order Service stores quantities as decimal(18,8)."""
@@ -39,8 +39,14 @@ class Costs(Struct, frozen=True):
 
 
 def planned_orders(portfolio: RebalancedPortfolio) -> tuple[PlannedOrder, ...]:
-    """Return the orders of a portfolio, SELLs before BUYs, each in stored order; none if the portfolio failed."""
+    """Return the orders of a portfolio, SELLs before BUYs, each in stored order; none if the portfolio failed.
+
+    Raises:
+        DocumentUnreadable: a security without a price trades.
+    """
     trades = [(position, _trade(position)) for position in portfolio.positions]
+    if any(trade and position.price is None for position, trade in trades):
+        raise DocumentUnreadable("portfolio", f"{portfolio.portfolio_id} of rebalance {portfolio.rebalance_id}")
     sells = (_order(position, trade) for position, trade in trades if trade < 0)
     buys = (_order(position, trade) for position, trade in trades if trade > 0)
     return tuple(chain(sells, buys))

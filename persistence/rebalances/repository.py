@@ -189,9 +189,7 @@ class RebalanceRepository:
         """
         header = await self._stored(rebalance_id, {**_HEADER, "portfolioIds": True})
         self._header(rebalance_id, header)
-        portfolio_ids = header.get("portfolioIds")
-        if not isinstance(portfolio_ids, list):
-            raise DocumentUnreadable(_KIND, str(rebalance_id))
+        portfolio_ids = self._portfolio_ids(rebalance_id, header)
         if portfolio_id not in portfolio_ids:
             return None
         place = portfolio_ids.index(portfolio_id)
@@ -209,12 +207,13 @@ class RebalanceRepository:
 
         Raises:
             RebalanceNotFound: unknown or deleted.
+            DocumentUnreadable: the header does not hold them.
         """
         async with self._access():
             header = await self._rebalances.find_one({"_id": rebalance_id, **_VISIBLE}, {"portfolioIds": True})
         if header is None:
             raise RebalanceNotFound(rebalance_id)
-        return tuple(header["portfolioIds"])
+        return self._portfolio_ids(rebalance_id, header)
 
     async def hold_for_orders(self, rebalance_id: ObjectId, call: ObjectId) -> None:
         """Keep a rebalance from being deleted while a call plans orders of it.
@@ -300,6 +299,13 @@ class RebalanceRepository:
         except ValueError as error:
             self._inspection.notice(rebalance_id, error)
             raise DocumentUnreadable(_KIND, str(rebalance_id)) from error
+
+    def _portfolio_ids(self, rebalance_id: ObjectId, header: Document) -> tuple[str, ...]:
+        portfolio_ids = header.get("portfolioIds")
+        if not isinstance(portfolio_ids, list) or not all(isinstance(each, str) for each in portfolio_ids):
+            self._unreadable.report(REBALANCES, rebalance_id, "portfolioIds are not texts")
+            raise DocumentUnreadable(_KIND, str(rebalance_id))
+        return tuple(portfolio_ids)
 
     def _portfolio(self, document: Document) -> RebalancedPortfolio | None:
         """Return the portfolio, or report the document and return None if it is unreadable."""

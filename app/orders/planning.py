@@ -1,0 +1,99 @@
+"""The plan of one portfolio, and what keeps a rebalance from being planned: claims of other rebalances, and its age."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from bson import ObjectId
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.errors.codes import ErrorCode, OrderGenerationError
+from app.orders.trades import Costs, planned_orders
+from persistence import Claim, DocumentUnreadable, OrderPlan, Rebalance, RebalancedPortfolio
+
+_DRAFT: Final = timedelta(seconds=60)
+
+
+class PlanTemplate(Struct, frozen=True):
+    """What the plans of one call have in common."""
+
+    rebalance: Rebalance
+    costs: Costs
+    call: ObjectId
+    correlation_id: str
+    user: str | None
+    now: datetime
+    submit: bool
+
+    def plan(self, portfolio: RebalancedPortfolio, sequence: int) -> OrderPlan:
+        """Return the plan of a portfolio."""
+        return OrderPlan(
+            id=f"{self.rebalance.id}/{portfolio.portfolio_id}",
+            rebalance_id=self.rebalance.id,
+            portfolio_id=portfolio.portfolio_id,
+            place=portfolio.place,
+            sequence=sequence,
+            orders=planned_orders(portfolio),
+            posts=(),
+            cash=(portfolio.cash_before or Decimal(0)) - self.costs.reserved,
+            fee_rate=self.costs.fee_rate,
+            fee_per_order=self.costs.fee_per_order,
+            submit=self.submit,
+            correlation_id=self.correlation_id,
+            user=self.user,
+            created_at=self.now,
+            updated_at=self.now,
+            open=True,
+            # The draft of a call that died before it was accepted is removed then.
+            due=self.now + _DRAFT,
+            draft=self.call,
+        )
+
+    def numbered(self, plan: OrderPlan, sequence: int) -> OrderPlan:
+        """Return a plan with another number."""
+        return replace(plan, sequence=sequence)
+
+
+def check_claims(rebalance: Rebalance, claims: dict[str, Claim]) -> None:
+    """Raise `SUPERSEDED` if any portfolio has orders of another rebalance that are unfinished, or sent since."""
+    calculated_at = rebalance.calculated_at or rebalance.rebalance_date
+    conflicts = [
+        {
+            "portfolioId": portfolio_id,
+            "rebalanceId": str(claim.open_for or claim.last_sent_for),
+            "reason": "UNFINISHED" if claim.open_for else "SENT_LATER",
+        }
+        for portfolio_id, claim in claims.items()
+        if claim.open_for or (claim.last_sent_at is not None and claim.last_sent_at > calculated_at)
+    ]
+    if conflicts:
+        raise OrderGenerationError(
+            ErrorCode.SUPERSEDED,
+            f"{len(conflicts)} of the requested portfolios have orders of another rebalance that are unfinished, or "
+            "that were sent after this rebalance was calculated. Nothing was planned; the other portfolios can be "
+            "requested by name.",
+            {"portfolios": conflicts},
+        )
+
+
+def costs_of(rebalance: Rebalance) -> Costs:
+    """Return what reduces the money for BUYs of a rebalance.
+
+    Raises:
+        DocumentUnreadable: an amount in its rules is not a number.
+    """
+    try:
+        return Costs.of(rebalance.rules)
+    except ArithmeticError as error:
+        raise DocumentUnreadable("rebalance", str(rebalance.id)) from error
+
+
+def too_old(rebalance: Rebalance, max_age: timedelta) -> OrderGenerationError:
+    """Return the error of a rebalance that is older than allowed."""
+    hours = max_age / timedelta(hours=1)
+    return OrderGenerationError(
+        ErrorCode.REBALANCE_TOO_OLD,
+        f"The rebalance was stored more than {hours:g} hours ago; rebalance again before you send orders.",
+        {"createdAt": f"{rebalance.created_at:%Y-%m-%dT%H:%M:%SZ}", "maxAgeHours": Decimal(f"{hours:g}")},
+    )
