@@ -25,7 +25,7 @@ from app.orders.parts import open_orders
 from app.orders.submission import OrderSubmission
 from app.rebalancing.portfolio import PortfolioRebalancer
 from app.rebalancing.rebalance import RebalanceLimits, Rebalancer
-from app.rebalancing.schedule import Schedule
+from app.rebalancing.schedule import Schedule, ScheduleFigures
 from app.rebalancing.service import RebalanceService
 from app.rebalancing.telemetry import RebalanceObserver
 from app.settings import Settings
@@ -109,6 +109,7 @@ def _services(
     )
     # One portfolio for each solver process keeps all of them busy.
     schedule = Schedule(settings.rebalance_concurrency, beside_smaller=settings.solver_processes)
+    observability.metrics.registry.register(ScheduleFigures(schedule))
     observer = RebalanceObserver(observability.metrics, observability.tracing)
     portfolios = PortfolioRebalancer(solvers, settings.rebalance_deadline_seconds)
     dialect = settings.api_dialect

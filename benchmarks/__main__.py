@@ -15,6 +15,7 @@ MODULES = {
     "instances": "benchmarks.instances",
     "soak": "benchmarks.soak",
     "sizing": "benchmarks.sizing",
+    "autoscaling": "benchmarks.autoscaling",
 }
 """By name; each has a command `main`, and is imported only when it is asked for."""
 

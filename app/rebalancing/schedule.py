@@ -5,6 +5,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
 
 class RunningRebalance:
     """A rebalance that is running; created by `Schedule`."""
@@ -16,6 +19,11 @@ class RunningRebalance:
         self._computing = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._changed = asyncio.Event()
+
+    @property
+    def in_flight(self) -> int:
+        """Portfolios that are begun and not yet finished."""
+        return self._in_flight
 
     async def each(self, work: Callable[[int, str], Awaitable[None]], portfolio_ids: Sequence[str]) -> None:
         """Run the work for each portfolio, by index and id, as many at once as may be in flight.
@@ -95,6 +103,11 @@ class Schedule:
         self._beside_smaller = min(beside_smaller, concurrency)
         self._running: list[RunningRebalance] = []
 
+    @property
+    def in_flight(self) -> int:
+        """Portfolios of all rebalances that are begun and not yet finished."""
+        return sum(running.in_flight for running in self._running)
+
     @contextmanager
     def rebalance(self, portfolios: int) -> Iterator[RunningRebalance]:
         """Register a rebalance of this number of portfolios as running for as long as the block lasts."""
@@ -111,3 +124,18 @@ class Schedule:
         """Return how many portfolios of a rebalance may be computed now."""
         smallest = min(running.portfolios for running in self._running)
         return self.concurrency if rebalance.portfolios == smallest else self._beside_smaller
+
+
+class ScheduleFigures(Collector):
+    """The portfolios in flight, as a metric."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the current figure."""
+        yield GaugeMetricFamily(
+            "order_generation_portfolios_in_flight",
+            "Portfolios being read, waiting for a solver process, being solved or being recorded.",
+            self._schedule.in_flight,
+        )

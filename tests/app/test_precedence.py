@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.rebalancing.schedule import RunningRebalance, Schedule
+from app.rebalancing.schedule import RunningRebalance, Schedule, ScheduleFigures
 from integrations.simulator import Delay, Service
 from tests.app.api import Api
 from tests.app.examples import created, path, position
@@ -200,3 +200,27 @@ def test_small_requests_do_not_hold_up_a_large_one_that_waits_for_slow_neighbour
             ended.set()
         assert all(each.result() for each in asking)
     assert beside < 2 * alone
+
+
+async def test_portfolios_in_flight_are_a_metric() -> None:
+    """Of all rebalances together, each up to the limit; nothing stays when they have ended."""
+
+    def value() -> float:
+        (family,) = figures.collect()
+        return float(family.samples[0].value)
+
+    schedule = Schedule(concurrency=16, beside_smaller=2)
+    figures = ScheduleFigures(schedule)
+    flights = Flights(neighbours_answer=False)
+    assert value() == 0
+    with schedule.rebalance(1000) as large, schedule.rebalance(3) as small:
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(large.each(flights.of(large), ["p"] * 1000)),
+                tasks.create_task(small.each(flights.of(small), ["p"] * 3)),
+            ]
+            await everything()
+            assert value() == 19
+            for each in running:
+                each.cancel()
+    assert value() == 0

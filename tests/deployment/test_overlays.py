@@ -1,5 +1,6 @@
 """What each overlay is for."""
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -186,16 +187,19 @@ def test_the_service_is_called_on_its_port_alone(overlay: str) -> None:
     assert rule.get("from") == (None if overlay == "globeco" else [{"namespaceSelector": {}}])
 
 
-def test_keda_scales_production_on_the_portfolios_in_the_solver() -> None:
+def test_keda_scales_production_on_the_portfolios_in_flight() -> None:
+    """Of its own pods alone: the optimizer has the same metrics in the same namespace."""
     manifests = build("keda")
     assert of_kind(manifests, "HorizontalPodAutoscaler") == []
     (manifest,) = of_kind(manifests, "ScaledObject")
     spec = msgspec.convert(manifest, ScaledObject).spec
     assert spec.scale_target_ref.name == find(manifests, "Deployment")["metadata"]["name"]
     queries = [trigger.metadata.query for trigger in spec.triggers if isinstance(trigger, PrometheusTrigger)]
-    assert len(queries) == 1
-    for metric in ("order_generation_solver_queue_depth", "order_generation_solver_busy"):
-        assert f"avg_over_time({metric}{{" in queries[0]
+    (query,) = queries
+    assert re.findall(r"order_generation_\w+", query) == ["order_generation_portfolios_in_flight"]
+    (pods,) = re.findall(r'pod=~"([^"]+)"', query)
+    assert re.fullmatch(pods, f"{NAME}-5d9c8f7b6-x2v4q")
+    assert not re.fullmatch(pods, f"{OPTIMIZER}-5d9c8f7b6-x2v4q")
     others = [each for each in build("production") if each["kind"] != "HorizontalPodAutoscaler"]
     assert [each for each in manifests if each["kind"] != "ScaledObject"] == others
 

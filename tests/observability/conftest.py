@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from pymongo import MongoClient
 
 from app.commands.stack import free_port, running_simulator_process
 from persistence.embedded import EmbeddedMongod
 from tests.app.neighbours import SPREAD, Neighbours
+from tests.observability.prometheus import Prometheus, find_prometheus, running_prometheus
 from tests.observability.receiver import Received, grpc_collector
 from tests.observability.service import Service, connecting
+
+ALERTS = Path(__file__).parents[2] / "monitoring/alerts.yaml"
 
 # Soon enough for a test to wait for.
 SOON = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "300"}
@@ -87,3 +91,17 @@ def untraced(own_mongod: EmbeddedMongod, neighbours: Neighbours, logs: Path) -> 
     }
     with Service.running(environment, logs / "untraced") as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def prometheus_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prometheus of this machine or of Debian."""
+    return find_prometheus(tmp_path_factory.mktemp("prometheus-binary"))
+
+
+@pytest.fixture(scope="module")
+def prometheus(prometheus_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Prometheus with the project's rules, which scrapes nothing yet."""
+    directory = tmp_path_factory.mktemp("prometheus")
+    with running_prometheus(prometheus_binary, yaml.safe_load(ALERTS.read_text()), directory) as running:
+        yield running

@@ -20,6 +20,8 @@ COMPRESSION = 30
 SCRAPE_SECONDS = 0.5
 UNITS = {"s": 1, "m": 60, "h": 3600}
 START_SECONDS = 30
+PATIENCE_SECONDS = 90
+"""For an alert to fire, and for a service to recover."""
 
 
 def compressed(duration: str) -> str:
@@ -107,6 +109,14 @@ class Prometheus:
             assert time.monotonic() - started < seconds, f"{missing} did not fire"
             cause()
             time.sleep(0.1)
+
+
+def await_recovery(recovered: Callable[[], bool]) -> None:
+    """Wait until requests succeed again, so that the next test starts with a healthy service."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not recovered():
+        assert time.monotonic() < end, "the service does not recover"
+        time.sleep(0.5)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +16,6 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-import yaml
 from pymongo import MongoClient
 
 from integrations.simulator import Delay, ErrorStatus, Fault, Refuse
@@ -25,10 +24,10 @@ from persistence.embedded import EmbeddedMongod
 from tests.app.neighbours import Neighbours
 from tests.observability.prometheus import (
     COMPRESSION,
+    PATIENCE_SECONDS,
     Prometheus,
+    await_recovery,
     compressed_query,
-    find_prometheus,
-    running_prometheus,
 )
 from tests.observability.service import Service, connecting
 from tests.observability.test_monitoring import ALERTS, dashboard_queries
@@ -37,15 +36,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 WITHOUT_DATA_WHEN_HEALTHY = frozenset[str]()
 FIRST_SECONDS = 5
-PATIENCE_SECONDS = 90
-
-
-@pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Prometheus with the project's rules, which scrapes nothing yet."""
-    directory = tmp_path_factory.mktemp("prometheus")
-    with running_prometheus(find_prometheus(directory), yaml.safe_load(ALERTS.read_text()), directory) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +113,7 @@ def test_an_upstream_that_refuses_is_noticed(
             PATIENCE_SECONDS,
             cause=lambda: service.rebalance(model_id),
         )
-    _until_healed(lambda: service.rebalance(model_id).status_code == 200)
+    await_recovery(lambda: service.rebalance(model_id).status_code == 200)
 
 
 def test_an_upstream_that_fails_now_and_then_is_noticed(
@@ -174,7 +164,7 @@ def test_lost_solver_processes_are_noticed(service: Service, prometheus: Prometh
             {"OrderGenerationSolversMissing", "OrderGenerationSolversAway"}, PATIENCE_SECONDS, cause=kill
         )
         rebalancing.result()
-    _until_healed(lambda: service.rebalance(model_id).status_code == 200)
+    await_recovery(lambda: service.rebalance(model_id).status_code == 200)
 
 
 def test_a_queue_that_grows_is_noticed(service: Service, prometheus: Prometheus, neighbours: Neighbours) -> None:
@@ -197,7 +187,7 @@ def test_a_queue_that_grows_is_noticed(service: Service, prometheus: Prometheus,
                 process.resume()
         for request in requests:
             request.result()
-    _until_healed(lambda: service.rebalance(large).status_code == 200)
+    await_recovery(lambda: service.rebalance(large).status_code == 200)
 
 
 def test_a_database_that_is_away_is_noticed(
@@ -230,7 +220,7 @@ def test_a_database_that_is_away_is_noticed(
             os.kill(pid, signal.SIGCONT)
             ended.set()
         running.result()
-    _until_healed(lambda: service.rebalance(model_id).status_code == 200)
+    await_recovery(lambda: service.rebalance(model_id).status_code == 200)
 
 
 def test_a_worker_that_restarts_is_noticed(service: Service, prometheus: Prometheus) -> None:
@@ -261,11 +251,3 @@ def test_a_missing_instance_is_noticed_and_then_that_there_is_none(
         prometheus.scrape()
         prometheus.await_alerts({"OrderGenerationAbsent"}, PATIENCE_SECONDS)
         prometheus.scrape(service.url)
-
-
-def _until_healed(healed: Callable[[], bool]) -> None:
-    """Wait until requests succeed again, so that the next test starts with a healthy service."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not healed():
-        assert time.monotonic() < end, "the service does not recover"
-        time.sleep(0.5)
