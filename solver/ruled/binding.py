@@ -9,10 +9,10 @@ from solver.knapsack.search import UNLIMITED
 from solver.problem import SolutionPath
 from solver.ruled.allowed import Interval, Line
 from solver.ruled.book import Book
-from solver.ruled.certificate import Own
+from solver.ruled.certificate import Own, objectives_of
 from solver.ruled.choice import Limits, choose
-from solver.ruled.levels import Key, best, levels_of, objective, total
-from solver.ruled.menus import FEW, fold, menu
+from solver.ruled.levels import Key, best, decisive, levels_of, objective, total
+from solver.ruled.menus import FEW, Corner, corners, fold, menu
 from solver.rules import Bands
 from solver.scaling import Integers
 
@@ -79,20 +79,21 @@ def solve_binding(
 
     Args:
         book: the portfolio.
-        lines: all securities by ascending id.
+        lines: the securities by ascending id; those left out have no choice but to stay as held.
         choices: what each may trade.
         own: the best quantity of each on its own.
         deadline: on `time.perf_counter()`.
     """
     useful = [_useful(line, some, int(own.trades[line.index])) for line, some in zip(lines, choices, strict=True)]
     binding = _opened(book, lines, _nearest_to_bands(book, lines, useful), deadline)
-    folded = fold(binding.lines, binding.choices, levels_of(book.rules, ties=False), quantities=False)
-    pairs = zip(binding.lines, binding.choices, strict=True)
-    menus = [menu(i, line, some, folded) for i, (line, some) in enumerate(pairs)]
+    levels = levels_of(book.rules, ties=True)
+    offers = [corners(line, some, levels) for line, some in zip(binding.lines, binding.choices, strict=True)]
+    folded = fold(offers, levels, count=decisive(book.rules), quantities=False)
+    menus = [menu(i, line, offer, folded) for i, (line, offer) in enumerate(zip(binding.lines, offers, strict=True))]
     choice = choose(menus, binding.capacity, Limits(deadline, SEARCH_STATES, persist=True, max_work=UNLIMITED))
     assert choice.trades is not None
     if choice.bound == choice.cost:
-        return _tie_broken(binding, choice.trades)
+        return _tie_broken(binding, offers, choice.trades)
     bound, outside_proven = _bound(binding, folded.unfold(choice.bound), choice.trades)
     return Found(
         trades=binding.lots(choice.trades),
@@ -131,7 +132,9 @@ def _nearest_to_bands(book: Book, lines: Sequence[Line], choices: list[list[Inte
 def _opened(book: Book, lines: Sequence[Line], choices: Sequence[list[Interval]], deadline: float) -> Binding:
     """Fix the securities that have one choice left."""
     fixed = np.zeros_like(book.held_lots)
-    capacity, cost = book.capacity, 0
+    held = objectives_of(book, fixed)
+    held[[line.index for line in lines]] = 0
+    capacity, cost = book.capacity, int(held.sum())
     opened, some = [], []
     for line, intervals in zip(lines, choices, strict=True):
         if len(intervals) == 1 and intervals[0][0] == intervals[0][1]:
@@ -159,16 +162,17 @@ def _bound(binding: Binding, least: Key, trades: list[int]) -> tuple[int, bool]:
     return bound, False
 
 
-def _tie_broken(binding: Binding, trades: list[int]) -> Found:
+def _tie_broken(binding: Binding, offers: Sequence[list[list[Corner]]], trades: list[int]) -> Found:
     """Return the optimum that is best by all levels; the known one if the search for it is abandoned."""
     rules = binding.book.rules
     bound = binding.objective
     if binding.lines:
         bound += total(binding.lines, trades, levels_of(rules, ties=False))[-1]
-    folded = fold(binding.lines, binding.choices, levels_of(rules, ties=True), quantities=True)
-    pairs = list(enumerate(zip(binding.lines, binding.choices, strict=True)))
-    menus = [menu(i, line, some, folded) for i, (line, some) in pairs]
-    ceiling = sum(folded.cost(i, line, trades[i]) for i, (line, _) in pairs)
+    levels = levels_of(rules, ties=True)
+    count = len(levels(binding.lines[0], trades[0])) if binding.lines else 0
+    folded = fold(offers, levels, count=count, quantities=True)
+    menus = [menu(i, line, offer, folded) for i, (line, offer) in enumerate(zip(binding.lines, offers, strict=True))]
+    ceiling = sum(folded.cost(i, line, trades[i]) for i, line in enumerate(binding.lines))
     limits = Limits(binding.deadline, TIE_STATES, persist=False, max_work=TIE_WORK)
     if not folded.whole or folded.large:
         limits = Limits(binding.deadline, BRIEF_STATES, False, BRIEF_WORK, thorough=len(menus) <= FEW)

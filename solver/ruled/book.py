@@ -149,15 +149,16 @@ def open_book(portfolio: Portfolio, rules: Rules) -> Book:
         targets=targets,
         lower=lower,
         upper=upper,
-        no_buying=_listed(names, rules.do_not_buy, everything=rules.direction is Direction.SELL_ONLY),
-        no_selling=_listed(names, rules.do_not_sell, everything=rules.direction is Direction.BUY_ONLY),
-        locked=_listed(names, rules.do_not_trade, everything=False),
+        no_buying=listed(names, rules.do_not_buy, everything=rules.direction is Direction.SELL_ONLY),
+        no_selling=listed(names, rules.do_not_sell, everything=rules.direction is Direction.BUY_ONLY),
+        locked=listed(names, rules.do_not_trade),
         in_band=in_band,
         unlisted=unlisted,
     )
 
 
-def _listed(names: list[str], ids: tuple[str, ...], *, everything: bool) -> Integers:
+def listed(names: list[str], ids: tuple[str, ...], *, everything: bool = False) -> Integers:
+    """Return which securities are in a list of ids, or all of them."""
     if everything or not ids:
         return np.full(len(names), everything)
     some = set(ids)

@@ -1,14 +1,12 @@
 """The certificate under rules: every security at its own best quantity, the optimum whenever the cash allows it.
 
-What rules and band leave to a security is a union of at most three progressions and the sale of everything: sell at
-least the minimum, hold, buy at least the minimum. The best element of a progression is next to the target or the band,
-or at one of its ends, so a handful of candidates for each security decides, for all securities at once.
+Without minimum trades and fees per order, restraints and band leave a progression of quantities to each security, and
+the costs rise on either side of the best one: it is next to the target, moved into the progression. The two rules tear
+gaps next to the quantity that is held, across which the next allowed quantities are compared. All securities at once.
 
-Example: 12 shares at 10 are held, the target is 65, no order may be below 30. The progressions are selling 3 to 12
-shares, holding, and buying 3 or more. The best of the first is to sell 5 or 6, both 5 off the target; 5 trades less.
+Example: 12 shares at 10 are held, the target is 90, no order may be below 50. To sell 3 shares is best, but not
+allowed. The next allowed quantities are what is held, 30 off the target, and 5 shares less, 20 off the target.
 """
-
-from collections.abc import Iterator
 
 import numpy as np
 from msgspec import Struct
@@ -16,9 +14,6 @@ from msgspec import Struct
 from solver.ruled.book import Book
 from solver.rules import Bands, Goal
 from solver.scaling import Integers
-
-NEVER = -1
-"""Marks a progression without elements: it ends before it begins."""
 
 
 class Own(Struct, frozen=True):
@@ -45,145 +40,172 @@ def best_alone(book: Book, *, restrained: bool = True) -> Own:
         book: the portfolio and its rules.
         restrained: respect the restraints; without them, bands and lots are all that limits a quantity.
     """
-    limits = _Limits(book, restrained=restrained)
+    limits = _limits(book, restrained=restrained)
     required = book.rules.bands is Bands.REQUIRED
-    best = _Best(book)
-    for first, last in limits.progressions(required=required):
-        valid = first <= last
-        for candidate in _candidates(book, limits, first, last, required=required):
-            best.offer(candidate, valid)
-    trades = best.trades if best.found.all() else np.where(best.found, best.trades, 0)
+    least = _least_trades(book) if restrained and book.minimum_trade else None
+    first, last = limits.first, limits.last
+    if required:
+        first, last = np.maximum(first, limits.band_first), np.minimum(last, limits.band_last)
+    trades, found = _nearest(book, limits, first, last, required=required), first <= last
+    if least is not None or book.order_fee:
+        trades, found = _beyond_gaps(book, trades, found, (first, last), limits.close, least)
+    if not found.all():
+        trades = np.where(found, trades, 0)
     if restrained and book.locked.any():
         trades = np.where(book.locked, 0, trades)
     empty = limits.band_first > limits.band_last
-    within = (trades >= limits.band_first) & (trades <= limits.band_last)
-    reachable = within if required else limits.reaches_band()
-    exempt = np.where(book.locked & restrained, ~within, ~reachable & ~empty)
+    # Nothing lies nearer to its band than the best quantity, so the band is out of reach if that is outside.
+    beyond = (trades < limits.band_first) | (trades > limits.band_last)
+    exempt = beyond & (~empty | book.locked) if restrained else beyond & ~empty
     outside = outside_of(book, book.held_values + book.lot_values * trades)
-    return Own(trades, outside, objectives_of(book, trades), exempt, empty & ~book.locked & required)
+    impossible = empty & ~book.locked if required else np.zeros(len(empty), dtype=bool)
+    return Own(trades, outside, objectives_of(book, trades), exempt, impossible)
 
 
-class _Limits:
-    """What restraints and band say of each security, as first and last trades in lots."""
+class _Limits(Struct, frozen=True):
+    """What restraints and band say of each security, as trades in lots.
 
-    def __init__(self, book: Book, *, restrained: bool) -> None:
-        value, held = book.lot_values, book.held_values
-        self._close = -book.held_lots
-        self._held_lots = book.held_lots
-        self.band_first = np.maximum(-((held - book.lower) // value), self._close)
-        self.band_last = (book.upper - held) // value
+    Attributes:
+        first, last: the trades that restraints leave, apart from a minimum trade.
+        band_first, band_last: the trades into the band.
+        close: the trade that leaves the residue.
+    """
+
+    first: Integers
+    last: Integers
+    band_first: Integers
+    band_last: Integers
+    close: Integers
+
+
+def _limits(book: Book, *, restrained: bool) -> _Limits:
+    value, held = book.lot_values, book.held_values
+    close = -book.held_lots
+    band_first = np.maximum(-((held - book.lower) // value), close)
+    band_last = (book.upper - held) // value
+    first, last = close, band_last
+    if book.rules.bands is Bands.PREFERRED:
+        last = -((held - np.maximum(book.targets, book.upper)) // value)
         if restrained and book.minimum_trade:
-            self._least = np.maximum(-(-book.minimum_trade // value), 1)
-        else:
-            self._least = np.ones_like(value)
-        last = self.band_last
-        if book.rules.bands is Bands.PREFERRED:
-            edge = np.maximum(book.targets, book.upper)
-            last = np.maximum(-((held - edge) // value), self._least)
-            last = np.maximum(np.maximum(last, self._close), 0) + 1
-        first = self._close
-        self._gaps = bool(book.order_fee) or bool((self._least > 1).any())
-        if restrained and (book.no_selling | book.no_buying | book.locked | book.in_band).any():
-            fixed = book.locked | book.in_band
-            no_selling, no_buying = book.no_selling | fixed, book.no_buying | fixed
-            first = np.where(no_selling, np.maximum(first, 0), first)
-            last = np.where(no_buying, np.minimum(last, 0), last)
+            last = np.maximum(last, _least_trades(book))
+        last = np.maximum(np.maximum(last, close), 0) + 1
+    if restrained:
+        no_selling, no_buying = book.no_selling, book.no_buying
+        fixed = book.locked | book.in_band
+        if fixed.any():
+            no_selling, no_buying = no_selling | fixed, no_buying | fixed
             # A short position that may not be traded has no quantity of 0 or more.
-            first = np.where(fixed & (self._held_lots < 0), 1, first)
-        self._first, self._last = first, last
-
-    def progressions(self, *, required: bool) -> Iterator[tuple[Integers, Integers]]:
-        """First and last trade of each progression; within the band if it is required."""
-        for first, last in self._pieces():
-            if required:
-                yield np.maximum(first, self.band_first), np.minimum(last, self.band_last)
-            else:
-                yield first, last
-
-    def reaches_band(self) -> Integers:
-        """Return whether any progression has an element in the band."""
-        found = np.zeros(len(self._first), dtype=bool)
-        for first, last in self.progressions(required=True):
-            found |= first <= last
-        return found
-
-    def _pieces(self) -> Iterator[tuple[Integers, Integers]]:
-        first, last, least = self._first, self._last, self._least
-        if not self._gaps:
-            yield first, last
-            return
-        yield first, np.minimum(last, -least)
-        yield np.maximum(first, 0), np.minimum(last, 0)
-        yield np.maximum(first, least), last
-        if self._least.max() > 1:
-            closing = (self._close >= first) & (self._close <= last)
-            yield self._close, np.where(closing, self._close, self._close + NEVER)
+            first = np.where(fixed & (close > 0), 1, first)
+        if no_selling.any():
+            first = np.where(no_selling, np.maximum(first, 0), first)
+        if no_buying.any():
+            last = np.where(no_buying, np.minimum(last, 0), last)
+    return _Limits(first, last, band_first, band_last, close)
 
 
-def _candidates(book: Book, limits: _Limits, first: Integers, last: Integers, *, required: bool) -> Iterator[Integers]:
-    """Return the trades of a progression that include its best."""
-    if not required:
-        within_first, within_last = np.maximum(first, limits.band_first), np.minimum(last, limits.band_last)
+def _least_trades(book: Book) -> Integers:
+    """Return the fewest lots of each security that are worth the minimum trade, at least one."""
+    least: Integers = np.maximum(-(-book.minimum_trade // book.lot_values), 1)
+    return least
+
+
+def _nearest(book: Book, limits: _Limits, first: Integers, last: Integers, *, required: bool) -> Integers:
+    """Return the best trades from the first to the last, regardless of fees per order and minimum trades."""
+    if required:
+        return np.minimum(np.maximum(_free(book), first), last)
+    within_first, within_last = np.maximum(first, limits.band_first), np.minimum(last, limits.band_last)
+    trades: Integers = np.minimum(np.maximum(_free(book), within_first), within_last)
+    outside = within_first > within_last
+    if outside.any():
         # Without an element in the band, the nearest on either side are the only ones that matter.
-        outside = within_first > within_last
         below = np.minimum(np.maximum(limits.band_last, first), last)
         above = np.minimum(np.maximum(limits.band_first, first), last)
-        first = np.where(outside, np.minimum(below, above), within_first)
-        last = np.where(outside, np.maximum(below, above), within_last)
-    if last is first:
-        yield first
-        return
+        trades = np.where(outside, below, trades)
+        if (outside & (below != above)).any():
+            trades = np.where(outside & _better(book, above, trades), above, trades)
+    return trades
+
+
+def _free(book: Book) -> Integers:
+    """Return the best trade of each security without any limit: to the target, or none for the goal BAND.
+
+    Of the two quantities around the target, the upper one is better if it is nearer, the cost of trading a lot more or
+    less included, and in a tie if it trades fewer lots.
+    """
     if book.rules.goal is Goal.BAND:
-        yield np.minimum(np.maximum(0, first), last)
-        if not required:
-            yield first
-            yield last
-        return
-    nearest = (book.targets - book.held_values) // book.lot_values
-    yield np.minimum(np.maximum(nearest, first), last)
-    yield np.minimum(np.maximum(nearest + 1, first), last)
+        return np.zeros_like(book.held_lots)
+    wanted = book.targets - book.held_values
+    lower = wanted // book.lot_values
+    # What the upper one is farther from the target than the lower one.
+    farther = book.lot_values - 2 * (wanted - lower * book.lot_values)
+    selling = lower < 0
+    if book.rules.fee_rate:
+        farther = farther + np.where(selling, -book.lot_fees, book.lot_fees)
+    up: Integers = lower + ((farther < 0) | ((farther == 0) & selling))
+    return up
 
 
-class _Best:
-    """The best of the candidates offered so far, for each security."""
+def _beyond_gaps(
+    book: Book,
+    trades: Integers,
+    found: Integers,
+    limits: tuple[Integers, Integers],
+    close: Integers,
+    least: Integers | None,
+) -> tuple[Integers, Integers]:
+    """Return the best trades if small orders are not allowed or orders have a fee, and where there are any.
 
-    def __init__(self, book: Book) -> None:
-        count = len(book.held_values)
-        self._book = book
-        self._preferred = book.rules.bands is Bands.PREFERRED
-        self._levels: list[Integers] = []
-        self.found = np.zeros(count, dtype=bool)
-        self.trades = np.zeros_like(book.held_values)
+    Away from the best trade, every cost only rises. So apart from that trade, only the next allowed ones on either side
+    matter: to hold, or to close a short position, and an order of the minimum, or the sale of everything if that is
+    worth less.
 
-    def offer(self, trades: Integers, valid: Integers) -> None:
-        """Keep a trade wherever it is valid and better, by the levels in their order."""
-        levels = self._levels_of(trades)
-        if not self._levels:
-            self._levels, self.trades, self.found = levels, trades, valid
-            return
-        better = np.zeros(len(trades), dtype=bool)
-        equal = np.ones(len(trades), dtype=bool)
-        for mine, other in zip([*self._levels, self.trades], [*levels, trades], strict=True):
-            better |= equal & (other < mine)
-            equal &= other == mine
-        better = valid & (better | ~self.found)
-        if better.any():
-            self._levels = [np.where(better, new, old) for new, old in zip(levels, self._levels, strict=True)]
-            self.trades = np.where(better, trades, self.trades)
-            self.found = self.found | valid
+    Args:
+        book: the portfolio.
+        trades: the best ones without these two rules.
+        found: where there are any.
+        limits: the first and last trade of each security.
+        close: the trade that leaves the residue.
+        least: lots of the smallest order; None without a minimum.
+    """
+    first, last = limits
+    hold = np.maximum(close, 0)
+    holds = found & (hold >= first) & (hold <= last)
+    if least is None:
+        return np.where(holds & _better(book, hold, trades), hold, trades), found
+    small = (np.abs(trades) < least) & (trades != hold) & (trades != close)
+    if not small.any():
+        if not book.order_fee:
+            return trades, found
+        return np.where(holds & _better(book, hold, trades), hold, trades), found
+    order = np.where(trades > 0, least, np.maximum(-least, close))
+    orders = (order >= first) & (order <= last)
+    candidates = np.where(small & orders, order, trades)
+    left = found & (~small | orders)
+    replaced = holds & (~left | _better(book, hold, candidates)) if holds.any() else holds
+    return np.where(replaced, hold, candidates), left | replaced
 
-    def _levels_of(self, trades: Integers) -> list[Integers]:
-        """Money outside the band if that counts, objective, distance for the goal BAND, and lots traded."""
-        book = self._book
-        moved = book.lot_values * trades
-        values = book.held_values + moved
-        levels = [outside_of(book, values)] if self._preferred else []
-        distances = np.abs(book.targets - values)
-        if book.rules.goal is Goal.TARGET:
-            levels.append(distances + fees_of(book, trades))
-        else:
-            levels += [np.abs(moved) + fees_of(book, trades), distances]
-        return [*levels, np.abs(trades)]
+
+def _better(book: Book, trades: Integers, others: Integers) -> Integers:
+    """Return where trades are better than others, by the levels in their order, then fewer and lower lots."""
+    better = np.zeros(len(trades), dtype=bool)
+    equal = np.ones(len(trades), dtype=bool)
+    for mine, theirs in zip(_levels_of(book, trades), _levels_of(book, others), strict=True):
+        better |= equal & (mine < theirs)
+        equal &= mine == theirs
+    return better
+
+
+def _levels_of(book: Book, trades: Integers) -> list[Integers]:
+    """Money outside the band if that counts, objective, distance for the goal BAND, lots traded, and the trades."""
+    moved = book.lot_values * trades
+    values = book.held_values + moved
+    levels = [outside_of(book, values)] if book.rules.bands is Bands.PREFERRED else []
+    distances = np.abs(book.targets - values)
+    if book.rules.goal is Goal.TARGET:
+        levels.append(distances + fees_of(book, trades))
+    else:
+        levels += [np.abs(moved) + fees_of(book, trades), distances]
+    return [*levels, np.abs(trades), trades]
 
 
 def outside_of(book: Book, values: Integers) -> Integers:
@@ -203,5 +225,5 @@ def objectives_of(book: Book, trades: Integers) -> Integers:
 
 def fees_of(book: Book, trades: Integers) -> Integers:
     """Cost of the order of each security."""
-    fees: Integers = book.lot_fees * np.abs(trades)
+    fees: Integers = book.lot_fees * np.abs(trades) if book.rules.fee_rate else np.zeros_like(book.lot_fees)
     return fees + (trades != 0).astype(fees.dtype) * book.order_fee if book.order_fee else fees

@@ -16,7 +16,7 @@ def levels_of(rules: Rules, *, ties: bool) -> Levels:
 
     Args:
         rules: goal and bands decide the levels.
-        ties: include what only decides between optima: with BAND the distance to the target, and shares traded.
+        ties: append what only decides between optima: with BAND the distance to the target, and shares traded.
     """
     preferred = rules.bands is Bands.PREFERRED
     if rules.goal is Goal.TARGET:
@@ -28,6 +28,11 @@ def levels_of(rules: Rules, *, ties: bool) -> Levels:
     return _band if preferred else _required_band
 
 
+def decisive(rules: Rules) -> int:
+    """Return the number of levels before those that only decide between optima."""
+    return 2 if rules.bands is Bands.PREFERRED else 1
+
+
 def objective(line: Line, trade: int, goal: Goal) -> int:
     """Level 2: the distance to the target, or the money traded, and the fee."""
     cost = line.distance(trade) if goal is Goal.TARGET else line.lot_value * abs(trade)
@@ -35,7 +40,8 @@ def objective(line: Line, trade: int, goal: Goal) -> int:
 
 
 def _target(line: Line, trade: int) -> Key:
-    return line.outside(trade), line.distance(trade) + line.fee(trade)
+    value = line.held + line.lot_value * trade
+    return max(line.lower - value, value - line.upper, 0), abs(line.target - value) + line.fee(trade)
 
 
 def _required_target(line: Line, trade: int) -> Key:
@@ -43,7 +49,7 @@ def _required_target(line: Line, trade: int) -> Key:
 
 
 def _target_ties(line: Line, trade: int) -> Key:
-    return line.outside(trade), line.distance(trade) + line.fee(trade), line.lot_shares * abs(trade)
+    return *_target(line, trade), line.lot_shares * abs(trade)
 
 
 def _required_target_ties(line: Line, trade: int) -> Key:
@@ -69,6 +75,8 @@ def _required_band_ties(line: Line, trade: int) -> Key:
 def vertices(line: Line, interval: Interval) -> list[int]:
     """Return the trades of an interval between which every level and the cash used are linear."""
     first, last = interval
+    if first == last:
+        return [first]
     return sorted({first, last, *(kink for kink in line.kinks() if first < kink < last)})
 
 

@@ -11,11 +11,12 @@ jump that gains 29, each later lot gains 10.
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
+from operator import mul
 
 from msgspec import Struct
 
 from solver.ruled.allowed import Interval, Line
-from solver.ruled.levels import Levels, vertices
+from solver.ruled.levels import Key, Levels, vertices
 from solver.scaling import INT64_LIMIT
 
 LARGEST_PART = 16
@@ -67,7 +68,8 @@ class Fold(Struct, frozen=True):
     def cost(self, position: int, line: Line, trade: int) -> int:
         """Return the number for one trade of the security at a position of the sequence that was folded."""
         levels = self.levels(line, trade)
-        return sum(map(int.__mul__, levels, self.factors)) + self.digits[position] * (trade - self.base[position])
+        number: int = sum(map(mul, levels, self.factors))
+        return number + self.digits[position] * (trade - self.base[position])
 
     def unfold(self, number: int) -> tuple[int, ...]:
         """Return the levels that a total, or a lower bound of one, consists of."""
@@ -78,31 +80,38 @@ class Fold(Struct, frozen=True):
         return tuple(found)
 
 
-def fold(lines: Sequence[Line], choices: Sequence[list[Interval]], levels: Levels, *, quantities: bool) -> Fold:
+type Corner = tuple[int, int, Key]
+"""A trade of a security, the cash it uses and its levels."""
+
+
+def corners(line: Line, intervals: Sequence[Interval], levels: Levels) -> list[list[Corner]]:
+    """Return the trades between which every level and the cash of a security are linear, for each of its chains."""
+    return [
+        [(trade, line.cash(trade), levels(line, trade)) for trade in vertices(line, interval)]
+        for interval in _pieces(line, intervals)
+    ]
+
+
+def fold(offers: Sequence[list[list[Corner]]], levels: Levels, *, count: int, quantities: bool) -> Fold:
     """Return the fold of levels over everything that the securities may choose.
 
     Args:
-        lines: the securities by ascending id: the earlier one's quantity matters more.
-        choices: allowed trades of each.
-        levels: of a trade.
+        offers: corners of the securities by ascending id: the earlier one's quantity matters more.
+        levels: of a trade; with more levels than are folded, those that come first.
+        count: levels to fold.
         quantities: prefer the lower quantity, security by security, unless their number makes the integers huge.
     """
-    ends = [
-        [trade for interval in some for trade in vertices(line, interval)]
-        for line, some in zip(lines, choices, strict=True)
+    most = [
+        sum(max(corner[2][level] for chain in chains for corner in chain) for chains in offers)
+        for level in range(count)
     ]
-    base = [trades[0] for trades in ends]
-    ranges = [
-        tuple(map(max, zip(*(levels(line, trade) for trade in trades), strict=True)))
-        for line, trades in zip(lines, ends, strict=True)
-    ]
-    most = list(map(sum, zip(*ranges, strict=True)))
-    radix, digits = 1, [0] * len(lines)
+    base = [chains[0][0][0] for chains in offers]
+    radix, digits = 1, [0] * len(offers)
     if quantities:
-        radix, digits = _digits([trades[-1] - trades[0] + 1 for trades in ends])
+        radix, digits = _digits([chains[-1][-1][0] - chains[0][0][0] + 1 for chains in offers])
     size = LARGEST_PART * prod(greatest + 1 for greatest in most)
-    if size * radix > INT64_LIMIT and len(lines) > FEW:
-        quantities, radix, digits = False, 1, [0] * len(lines)
+    if size * radix > INT64_LIMIT and len(offers) > FEW:
+        quantities, radix, digits = False, 1, [0] * len(offers)
     factors: list[int] = []
     factor = radix
     for greatest in reversed(most):
@@ -120,12 +129,14 @@ def _digits(counts: Sequence[int]) -> tuple[int, list[int]]:
     return radix, digits[::-1]
 
 
-def menu(position: int, line: Line, intervals: Sequence[Interval], folded: Fold) -> Menu:
+def menu(position: int, line: Line, offer: Sequence[list[Corner]], folded: Fold) -> Menu:
     """Return the chains of one security, without points that another of its points makes useless."""
     chains = []
-    for interval in _pieces(line, intervals):
+    base, digit = folded.base[position], folded.digits[position]
+    for some in offer:
         points = [
-            Point(trade, line.cash(trade), folded.cost(position, line, trade)) for trade in vertices(line, interval)
+            Point(trade, cash, sum(map(mul, levels, folded.factors)) + digit * (trade - base))
+            for trade, cash, levels in some
         ]
         # Beyond the least cost, more cash only makes it worse.
         cheapest = min(range(len(points)), key=lambda number: (points[number].cost, number))

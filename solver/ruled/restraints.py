@@ -1,12 +1,15 @@
 """Names the rule that kept a security from a better quantity, or from its band."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from solver.ruled.allowed import Interval, Line, Standing, allowed, intersection, lines_of, removed_by, restraints_on
-from solver.ruled.book import Book
+from solver.ruled.book import Book, listed
 from solver.ruled.certificate import Own, best_alone
 from solver.ruled.levels import Key, best, objective
 from solver.rules import Direction, Restraint, Rules, TradeScope
+from solver.scaling import Integers
 
 
 def restraints_of(book: Book, own: Own) -> tuple[Restraint | None, ...]:
@@ -19,13 +22,44 @@ def restraints_of(book: Book, own: Own) -> tuple[Restraint | None, ...]:
     worse = (free.outside < own.outside) | ((free.outside == own.outside) & (free.objectives < own.objectives))
     found: list[Restraint | None] = [None] * count
     asked = worse | own.exempt
-    if len(kinds) == 1:
-        found = [kinds[0] if is_worse else None for is_worse in worse.tolist()]
-        asked = own.exempt & ~worse
-    for line in lines_of(book, np.flatnonzero(asked).tolist()) if asked.any() else ():
+    if not asked.any():
+        return tuple(found)
+    odd = asked & ((book.held_lots < 0) | (free.trades == 0))
+    for restraint, removed in _removing(book, kinds, free.trades > 0):
+        for index in np.flatnonzero(asked & removed & ~odd).tolist():
+            found[index] = restraint
+    for line in lines_of(book, np.flatnonzero(odd).tolist()) if odd.any() else ():
         choices, standing = allowed(line, rules.bands)
         found[line.index] = restraint_on(book, line, choices, standing)
     return tuple(found)
+
+
+def _removing(book: Book, kinds: Sequence[Restraint], buying: Integers) -> Iterator[tuple[Restraint, Integers]]:
+    """Yield each restraint and where it removed the best trade, from the last to the first in order.
+
+    To hold is always allowed, and costs rise on either side of the best trade. So nothing on the other side is better
+    than to hold, and whatever else is better than what is left lies on the side of the best trade: a restraint that
+    removes this side removed it, and without one, the minimum trade did.
+    """
+    names = [security.security_id for security in book.portfolio.securities]
+    everywhere = np.ones(len(names), dtype=bool)
+    for restraint in reversed(kinds):
+        match restraint:
+            case Restraint.DO_NOT_TRADE:
+                removed = book.locked
+            case Restraint.DO_NOT_BUY:
+                removed = listed(names, book.rules.do_not_buy) & buying
+            case Restraint.DO_NOT_SELL:
+                removed = listed(names, book.rules.do_not_sell) & ~buying
+            case Restraint.BUY_ONLY:
+                removed = ~buying
+            case Restraint.SELL_ONLY:
+                removed = buying
+            case Restraint.IN_BAND:
+                removed = book.in_band
+            case _:
+                removed = everywhere
+        yield restraint, removed
 
 
 def _kinds(rules: Rules) -> list[Restraint]:

@@ -7,7 +7,16 @@ from time import perf_counter
 import numpy as np
 from msgspec.structs import replace
 
-from solver.problem import Infeasible, Outcome, Portfolio, Solution, SolutionPath, SolverStrategy, TimeLimit
+from solver.problem import (
+    Infeasible,
+    InfeasibleReason,
+    Outcome,
+    Portfolio,
+    Solution,
+    SolutionPath,
+    SolverStrategy,
+    TimeLimit,
+)
 from solver.ruled.allowed import Interval, Line, allowed, lines_of
 from solver.ruled.binding import Found, solve_binding
 from solver.ruled.book import Book, open_book
@@ -31,11 +40,11 @@ def solve_with_rules_in_stages(
     own = best_alone(book)
     found = _certificate(book, own)
     if found is None or strategy is SolverStrategy.MILP:
-        names = [security.security_id for security in portfolio.securities]
-        lines = lines_of(book, sorted(range(len(names)), key=names.__getitem__))
-        pairs = [allowed(line, rules.bands) for line in lines]
-        choices, deadline = [some for some, _ in pairs], started + time_limit_seconds
-        infeasible = explain(book, lines, choices, [standing for _, standing in pairs])
+        deadline = started + time_limit_seconds
+        settled = None if strategy is SolverStrategy.MILP else _settled(book, own)
+        lines, choices, infeasible = _open(book, settled)
+        if infeasible is not None and settled is not None:
+            lines, choices, infeasible = _open(book, None)
         if infeasible is not None:
             reasons, message, preferred = infeasible
             seconds = perf_counter() - started
@@ -47,6 +56,25 @@ def solve_with_rules_in_stages(
         elif found is None:
             found = solve_binding(book, lines, choices, own, deadline)
     return _outcome(book, own, found, started)
+
+
+def _settled(book: Book, own: Own) -> Integers:
+    """Return which securities can only stay as held if cash binds: none may be sold, and none is to be bought."""
+    unsold = book.no_selling | book.locked | book.in_band
+    settled: Integers = unsold & (own.trades == 0) & (book.held_lots >= 0) & ~own.impossible
+    return settled
+
+
+def _open(
+    book: Book, settled: Integers | None
+) -> tuple[list[Line], list[list[Interval]], tuple[tuple[InfeasibleReason, ...], str, bool] | None]:
+    """Return the securities that are not settled by ascending id, what each may trade, and why that is infeasible."""
+    names = [security.security_id for security in book.portfolio.securities]
+    indices = range(len(names)) if settled is None else np.flatnonzero(~settled).tolist()
+    lines = lines_of(book, sorted(indices, key=names.__getitem__))
+    pairs = [allowed(line, book.rules.bands) for line in lines]
+    choices = [some for some, _ in pairs]
+    return lines, choices, explain(book, lines, choices, [standing for _, standing in pairs])
 
 
 def _milp(book: Book, lines: Sequence[Line], choices: Sequence[list[Interval]], seconds: float) -> Checked | None:

@@ -56,7 +56,8 @@ def verify(book: Book, trades: Integers, bound: int | None = None) -> Checked:
         raise VerificationError(f"a rule forbids the trade of security {int(np.argmax(forbidden))}")
     off = np.maximum(np.maximum(book.lower - values, values - book.upper), 0)
     beyond = np.flatnonzero((off > 0) | (lots < 0)).tolist()
-    for index in beyond:
+    # What is held may stay outside a preferred band, unless it is short.
+    for index in beyond if rules.bands is Bands.REQUIRED else np.flatnonzero(book.held_lots < 0).tolist():
         _require_excuse(book, index, traded=bool(moved[index]))
     fees = int((np.abs(trades) * book.lot_fees).sum()) + int(moved.sum()) * book.order_fee
     cash_after = book.cash - int((trades * book.lot_values).sum()) - fees
