@@ -14,6 +14,44 @@ from pymongo import AsyncMongoClient, MongoClient
 from persistence import Database, open_database
 from persistence.embedded import EmbeddedMongod
 
+TOGETHER = (
+    "tests/app/http",
+    "tests/app/pages",
+    "tests/app",
+    "tests/chaos",
+    "tests/orders",
+    "tests/observability",
+    "tests/persistence",
+    "tests/load",
+)
+"""Packages whose tests share running services or databases: each runs in one of the processes of `./run test`."""
+
+LONG = (
+    "tests/app/test_",
+    "tests/chaos",
+    "tests/observability",
+    "tests/orders",
+    "tests/persistence",
+    "tests/app",
+    "tests/system",
+    "tests/load",
+    "tests/deployment",
+    "tests/solver",
+)
+"""Paths that run longest, which start first; everything else follows in order."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest tests first, and those that share services in one process, so that each starts only once."""
+    for item in items:
+        group = next(
+            (package for package in TOGETHER if item.nodeid.startswith(f"{package}/")), item.nodeid.split("::")[0]
+        )
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(
+        key=lambda item: next((place for place, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG))
+    )
+
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:

@@ -16,7 +16,7 @@ from tests.app.neighbours import SPREAD, Neighbours
 type Environment = Mapping[str, str]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def _simulator() -> Iterator[Neighbours]:
     with running_simulator_process("--price-spread", SPREAD) as urls:
         neighbours = Neighbours(urls)
@@ -31,7 +31,7 @@ def neighbours(_simulator: Neighbours) -> Iterator[Neighbours]:
     _simulator.restore()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def shared_database_name(mongodb_url: str) -> Iterator[str]:
     """The database of all services here; tests keep out of each other's way by names and ids of their own."""
     name = f"test_app_{uuid.uuid4().hex}"
@@ -40,7 +40,7 @@ def shared_database_name(mongodb_url: str) -> Iterator[str]:
         client.drop_database(name)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def environment(mongodb_url: str, shared_database_name: str, _simulator: Neighbours) -> Environment:
     """Settings that connect a service to its database and neighbours: impatient, and without a memory of prices."""
     urls = {
@@ -72,21 +72,21 @@ def running_service(environment: Environment, log: Path, **settings: str) -> Ite
         yield api
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def standard(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """The service in the standard dialect."""
     with running_service(environment, tmp_path_factory.mktemp("standard") / "log") as api:
         yield api
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def globeco(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """The service in the dialect of the suite's portal."""
     with running_service(environment, tmp_path_factory.mktemp("globeco") / "log", API_DIALECT="globeco") as api:
         yield api
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def hurried(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A second server on the same database, in haste, on the other side of the date line, for two origins only."""
     settings = {

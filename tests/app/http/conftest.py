@@ -31,13 +31,13 @@ class Log:
         return [line for line in self.lines() if line["level"] not in {"debug", "info"}]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def log_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of the log."""
     return tmp_path_factory.mktemp("impatient") / "log"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def impatient(environment: Environment, log_path: Path) -> Iterator[Api]:
     """A service that waits about a second for clients, and logs every request."""
     settings = {

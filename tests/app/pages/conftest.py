@@ -22,7 +22,7 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium as the system provides it; without it the tests are skipped, but never in CI."""
     executable = shutil.which("chromium") or shutil.which("google-chrome")
@@ -52,7 +52,7 @@ def page(browser: Browser) -> Iterator[Page]:
     assert faults == []
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def desk(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A service that may send orders."""
     with running_service(environment, tmp_path_factory.mktemp("desk") / "log", ORDERS_ENABLED="true") as api:
