@@ -22,7 +22,7 @@ TOGETHER = (
     "tests/orders",
     "tests/observability",
     "tests/persistence",
-    "tests/load",
+    "tests/benchmarks/test_load.py",
 )
 """Packages whose tests share running services or databases: each runs in one of the processes of `./run test`."""
 
@@ -34,7 +34,7 @@ LONG = (
     "tests/persistence",
     "tests/app",
     "tests/system",
-    "tests/load",
+    "tests/benchmarks/test_load.py",
     "tests/deployment",
     "tests/solver",
 )

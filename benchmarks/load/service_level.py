@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from tests.load.calls import Call, Figures, between, figures
-from tests.load.plan import Step
+from benchmarks.load.calls import Call, Figures, between, figures
+from benchmarks.load.plan import Step
 
 MEAN_MILLISECONDS = 100.0
 FAILURES = 0.01
 REBALANCES_A_SECOND = 2.5
 ARRIVED = 0.9
-"""A step whose rebalances were fewer than this share of what it asked for says nothing about its rate."""
+"""A step whose rebalances were fewer than this share of what it requested says nothing about its rate."""
 REBALANCE = "rebalance"
 """The kind of call that rates are counted in, and which cheap reads must not hide."""
 
@@ -20,7 +20,7 @@ class Judged(Struct, frozen=True):
     """A step, its figures, and what of the service level it broke.
 
     Attributes:
-        step: what was asked for.
+        step: what was requested.
         all_calls: of every kind.
         rebalances: of the rebalances alone.
         broken: one phrase each; empty where the level held.

@@ -6,16 +6,16 @@ from pathlib import Path
 from msgspec import Struct
 
 PACING_SECONDS = 2.0
-"""Each user begins one action in so many seconds, so that the number of users sets the rate of arrivals.
+"""Each user begins one action in this time, so that the number of users sets the rate of arrivals.
 
-A step that lasts a multiple of it has exactly the arrivals it asked for, whatever moments the users draw.
+A step that lasts a multiple of it has exactly the arrivals it requested, whatever moments the users draw.
 """
 WARM_UP_SECONDS = 4
 """Before the first step, at its rate; not judged. By then every user has begun twice."""
 RAMP = (1, 2, 4, 8, 16, 8, 4, 2, 1)
 """The steps of a ramp, in multiples of its first."""
 ACTIONS_PER_REBALANCE = 8
-"""In the mixed profile: so many actions of all kinds come with one rebalance of a portfolio."""
+"""In the mixed profile: actions of all kinds for one rebalance of a portfolio."""
 TIMEOUT_SECONDS = 10.0
 """As the suite's portal has it; a call that takes longer has failed."""
 
@@ -36,7 +36,7 @@ class Profile(StrEnum):
         return HERE / f"{Profile.FLOW if self is Profile.SEARCH else self}_users.py"
 
     def users(self, rate: float) -> int:
-        """How many users make so many rebalances a second."""
+        """Return the number of users that make this many rebalances a second."""
         return users(rate * (ACTIONS_PER_REBALANCE if self is Profile.MIXED else 1))
 
 
@@ -55,16 +55,17 @@ class Step(Struct, frozen=True):
 
     @property
     def seconds(self) -> float:
+        """Length of the step in seconds."""
         return self.ends - self.begins
 
 
 def users(rate: float) -> int:
-    """How many users begin so many actions a second."""
+    """Return the number of users that begin this many actions a second."""
     return max(1, round(rate * PACING_SECONDS))
 
 
 def steps(profile: Profile, rate: float, seconds: float) -> tuple[Step, ...]:
-    """Lay out the steps of a profile whose first has this rate and each of which lasts so many seconds."""
+    """Lay out the steps of a profile whose first has this rate and each of which lasts this many seconds."""
     factors = RAMP if profile is Profile.RAMP else (1,)
     return tuple(
         Step(rate * factor, WARM_UP_SECONDS + place * seconds, WARM_UP_SECONDS + (place + 1) * seconds)

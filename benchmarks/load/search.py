@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.load.service_level import Judged
+from benchmarks.load.service_level import Judged
 
 CLOSE_ENOUGH = 1.1
 """The search ends where the lowest rate that broke is within so much of the highest that held."""

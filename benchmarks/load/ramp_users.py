@@ -3,9 +3,9 @@
 from locust import LoadTestShape, events
 from locust.argument_parser import LocustArgumentParser
 
-from tests.load.flow_users import FlowUser
-from tests.load.plan import Profile, steps, users
-from tests.load.service_level import REBALANCES_A_SECOND
+from benchmarks.load.flow_users import FlowUser
+from benchmarks.load.plan import Profile, steps, users
+from benchmarks.load.service_level import REBALANCES_A_SECOND
 
 __all__ = ["FlowUser", "RampShape"]
 
@@ -24,7 +24,7 @@ class RampShape(LoadTestShape):
     """The ramp's number of users at any time."""
 
     def tick(self) -> tuple[int, float] | None:
-        """Give the step's number of users, and how fast to get there; None ends the run."""
+        """Return the step's number of users, and how fast to get there; None ends the run."""
         assert self.runner is not None
         options = self.runner.environment.parsed_options
         assert options is not None

@@ -1,4 +1,4 @@
-"""The picture of a ramp: how long rebalances took, and what was asked for and done, over time."""
+"""The picture of a ramp: how long rebalances took, and what was requested and done, over time."""
 
 import math
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from msgspec import Struct
 
-from tests.load.calls import Call, Figures, between, figures
-from tests.load.runs import Run
-from tests.load.service_level import MEAN_MILLISECONDS, REBALANCE
+from benchmarks.load.calls import Call, Figures, between, figures
+from benchmarks.load.runs import Run
+from benchmarks.load.service_level import MEAN_MILLISECONDS, REBALANCE
 
 WINDOWS_PER_STEP = 4
 SHORTEST_WINDOW = 2.0
@@ -88,7 +88,7 @@ def _draw_throughput(axes: Axes, run: Run, windows: list[Window], length: float)
     axes.stairs(
         [step.rate for step in run.steps],
         [run.steps[0].begins, *(step.ends for step in run.steps)],
-        label="asked for",
+        label="requested",
         color="#999999",
         linewidth=6,
         alpha=0.5,

@@ -1,4 +1,4 @@
-"""What every load user is: paced, in one dialect, and strict about the answers it gets."""
+"""What every load user is: paced, in one dialect, and strict about the responses it gets."""
 
 import random
 import time
@@ -14,14 +14,14 @@ from locust.env import Environment
 from locust.exception import RescheduleTask
 
 from app.http.dialect import Dialect, camel_case
-from tests.load.calls import Recorder
-from tests.load.market import DRIFT, Draft, Market, Neighbours, read_market
-from tests.load.plan import PACING_SECONDS, TIMEOUT_SECONDS
+from benchmarks.load.calls import Recorder
+from benchmarks.load.market import DRIFT, Draft, Market, Upstreams, read_market
+from benchmarks.load.plan import PACING_SECONDS, TIMEOUT_SECONDS
 
 type Json = Any
 
 MALFORMED = (KeyError, IndexError, TypeError, ValueError, AssertionError)
-"""What the check of an answer raises when the answer is not what it should be."""
+"""What the check of a response raises if the response is wrong."""
 
 
 class ServiceUser(FastHttpUser):
@@ -44,22 +44,22 @@ class ServiceUser(FastHttpUser):
         self.wait()
 
     def wait_time(self) -> float:
-        """Give the seconds until the next action is due: none if that has passed, so that no arrival is left out."""
+        """Return the seconds until the next action is due: 0 if that has passed, so that no arrival is left out."""
         self._due += PACING_SECONDS
         return max(0.0, self._due - time.perf_counter())
 
     def call[T](
         self, kind: str, method: str, path: str, check: Callable[[Json], T], body: Json = None, *, status: int = 200
     ) -> T:
-        """Make a call and give what its check makes of the answer.
+        """Make a call and return what its check makes of the response.
 
         Args:
             kind: what the call is counted as.
             method: of HTTP.
             path: below `/api/v1`.
-            check: gets the decoded answer, None for an empty one; raises one of `MALFORMED` for one that is wrong.
+            check: gets the decoded body, None for an empty one; raises one of `MALFORMED` for one that is wrong.
             body: what to send as JSON.
-            status: what the service should answer.
+            status: the expected status.
 
         Raises:
             RescheduleTask: the call failed and is counted so; ends the action that needed it.
@@ -72,11 +72,11 @@ class ServiceUser(FastHttpUser):
             try:
                 return check(msgspec.json.decode(content) if content else None)
             except MALFORMED as defect:
-                response.failure(f"wrong answer: {defect!r}")
+                response.failure(f"wrong response: {defect!r}")
                 raise RescheduleTask from defect
 
     def create_model(self, draft: Draft) -> Json:
-        """Create a model and give it as the service answers it."""
+        """Create a model and return it as the service does."""
         body = self.model_body(draft)
 
         def is_the_same(model: Json) -> Json:
@@ -120,7 +120,7 @@ def _reason(status: int, content: bytes) -> str:
 def _add_options(parser: LocustArgumentParser) -> None:
     add = parser.add_argument
     add("--dialect", choices=[*Dialect], default=Dialect.STANDARD, help="the service's API_DIALECT")
-    for service in Neighbours.__struct_fields__:
+    for service in Upstreams.__struct_fields__:
         variable = f"{service.upper()}_SERVICE_URL"
         add(
             f"--{service}-service-url",
@@ -135,9 +135,9 @@ def _add_options(parser: LocustArgumentParser) -> None:
 def _read_options(environment: Environment, **_: Any) -> None:
     options = environment.parsed_options
     assert options is not None
-    neighbours = [getattr(options, f"{service}_service_url") for service in Neighbours.__struct_fields__]
+    upstreams = [getattr(options, f"{service}_service_url") for service in Upstreams.__struct_fields__]
     try:
-        ServiceUser.market = read_market(Neighbours(*neighbours))
+        ServiceUser.market = read_market(Upstreams(*upstreams))
     except (httpx.HTTPError, httpx.InvalidURL, msgspec.ValidationError) as error:
         raise SystemExit(f"The securities and portfolios to load with could not be read: {error}") from None
     ServiceUser.dialect = Dialect(options.dialect)

@@ -13,18 +13,18 @@ from rich.console import Console
 
 from app.commands.stack import StackFailed, running_stack
 from app.http.dialect import Dialect
+from benchmarks.load.market import Upstreams
+from benchmarks.load.plan import Profile
+from benchmarks.load.plot import draw_ramp
+from benchmarks.load.report import show_generator, show_kinds, show_steps, show_verdict
+from benchmarks.load.runs import Run, RunFailed, Target, run_locust
+from benchmarks.load.search import search
+from benchmarks.load.service_level import REBALANCES_A_SECOND, Judged, judge
 from persistence.embedded import MongodUnavailable
-from tests.load.market import Neighbours
-from tests.load.plan import Profile
-from tests.load.plot import draw_ramp
-from tests.load.report import show_generator, show_kinds, show_steps, show_verdict
-from tests.load.runs import Run, RunFailed, Target, run_locust
-from tests.load.search import search
-from tests.load.service_level import REBALANCES_A_SECOND, Judged, judge
 
 OUTPUT = Path("out/load")
 WIDTH = 110
-"""The tables need so many columns, also where nobody says how many there are."""
+"""Columns that the tables need, also if the terminal does not report its width."""
 SECONDS = {Profile.FLOW: 30, Profile.MIXED: 30, Profile.RAMP: 10, Profile.SEARCH: 10}
 
 
@@ -51,7 +51,7 @@ def main(
 ) -> None:
     """Put load on the service, and judge it by the service level.
 
-    Exit code 0 says that it was kept at the rate asked for, 1 that it was not, 2 that nothing was measured.
+    Exit code 0 says that it was kept at the requested rate, 1 that it was not, 2 that nothing was measured.
     """
     if host and not all((security_service_url, pricing_service_url, portfolio_service_url)):
         raise click.UsageError("--host needs the URLs of the security, the pricing and the portfolio service")
@@ -59,8 +59,8 @@ def main(
     # A request to stop is an interrupt like Ctrl-C, so that every part is stopped in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    neighbours = Neighbours(security_service_url, pricing_service_url, portfolio_service_url)
-    target = nullcontext(Target(host, dialect, neighbours)) if host else own_stack(console, dialect)
+    upstreams = Upstreams(security_service_url, pricing_service_url, portfolio_service_url)
+    target = nullcontext(Target(host, dialect, upstreams)) if host else own_stack(console, dialect)
     try:
         with target as reached:
             load = Load(console, reached, seconds or SECONDS[profile])
@@ -84,7 +84,7 @@ def own_stack(console: Console, dialect: Dialect) -> Iterator[Target]:
         with running_stack(log=log, settings=settings, on_step=status.update) as stack:
             status.stop()
             urls = stack.simulator
-            yield Target(stack.service_url, dialect, Neighbours(urls.security, urls.pricing, urls.portfolio))
+            yield Target(stack.service_url, dialect, Upstreams(urls.security, urls.pricing, urls.portfolio))
 
 
 class Load:
@@ -96,7 +96,7 @@ class Load:
         self._seconds = seconds
 
     def run(self, profile: Profile, rate: float) -> bool:
-        """Run a profile and show what came of it; tells whether the service level was kept at this rate."""
+        """Run a profile and show what came of it; return whether the service level was kept at this rate."""
         run, judged = self._measure(profile, rate)
         show_kinds(self._console, run)
         if profile is Profile.RAMP:
@@ -111,7 +111,7 @@ class Load:
         return not any(each.broken for each in decisive)
 
     def search(self, first: float) -> bool:
-        """Find the highest rate of the flow that keeps the level; tells whether there is one."""
+        """Find the highest rate of the flow that keeps the level; return whether there is one."""
 
         def measure(rate: float) -> Judged:
             run, (judged,) = self._measure(Profile.SEARCH, rate)

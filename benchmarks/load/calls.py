@@ -1,4 +1,4 @@
-"""The calls of a run: written by Locust's process as they end, read by whoever judges or draws them."""
+"""The calls of a run: written by Locust's process as they end, read by the code that judges or draws them."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,8 +17,8 @@ class Call(Struct, frozen=True, array_like=True):
 
     Attributes:
         began: seconds after the start of the run.
-        kind: what it asked for.
-        milliseconds: until the whole answer was there.
+        kind: what it requested.
+        milliseconds: until the whole response had arrived.
         failure: why it failed, if it did.
     """
 
@@ -29,7 +29,7 @@ class Call(Struct, frozen=True, array_like=True):
 
 
 class Figures(Struct, frozen=True):
-    """What many calls come to; milliseconds."""
+    """Counts and latencies of many calls, in milliseconds."""
 
     calls: int
     failures: int
@@ -51,7 +51,7 @@ class Recorder:
     def __call__(
         self, *, name: str, response_time: float, exception: BaseException | None, start_time: float, **_: Any
     ) -> None:
-        """Take a request as Locust tells of it."""
+        """Write a request that Locust reports."""
         failure = None if exception is None else str(exception) or type(exception).__name__
         self._file.write(_encode(Call(start_time - self._started, name, response_time, failure)) + b"\n")
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from locust import task
 
-from tests.load.service_level import REBALANCE
-from tests.load.service_user import ServiceUser
+from benchmarks.load.service_level import REBALANCE
+from benchmarks.load.service_user import ServiceUser
 
 type Json = Any
 
@@ -39,7 +39,7 @@ class FlowUser(ServiceUser):
         self.call("read rebalance", "GET", f"/rebalance/{rebalance_id}", has_every_row)
 
     def _rebalance_id(self, portfolios: Json) -> str:
-        """Find every portfolio rebalanced; give the id under which that is stored."""
+        """Find every portfolio rebalanced; return the id under which that is stored."""
         statuses = [each["status"] for each in portfolios]
         assert statuses == ["COMPLETED"] * 3, statuses
         rebalance_id: str = portfolios[0][self.field("rebalance_id")]

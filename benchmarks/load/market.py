@@ -1,4 +1,4 @@
-"""What load is made of: securities and portfolios as the neighbours list them, and models drawn from them."""
+"""The input of load: securities and portfolios as the upstreams list them, and models drawn from them."""
 
 import random
 from itertools import pairwise
@@ -16,7 +16,7 @@ HIGHEST_PRICE = 900.0
 PORTFOLIOS = 1000
 
 
-class Neighbours(Struct, frozen=True):
+class Upstreams(Struct, frozen=True):
     """Base URLs, without `/api/v1`, of the services that know securities, prices and portfolios."""
 
     security: str
@@ -64,7 +64,7 @@ class Market(Struct, frozen=True):
     portfolios: list[str]
 
     def model(self, *, positions: int = 10, portfolios: int = 3) -> Draft:
-        """Draw a model of so many positions and portfolios."""
+        """Draw a model with these numbers of positions and portfolios."""
         cuts = [0, *sorted(random.sample(range(1, UNITS), positions - 1)), UNITS]
         units = (high - low for low, high in pairwise(cuts))
         securities = random.sample(self.securities, positions)
@@ -77,16 +77,16 @@ class Market(Struct, frozen=True):
         )
 
 
-def read_market(neighbours: Neighbours) -> Market:
-    """Ask the neighbours for priced securities and for their first thousand portfolios.
+def read_market(upstreams: Upstreams) -> Market:
+    """Read priced securities and the first thousand portfolios from the upstreams.
 
     Raises:
-        httpx.HTTPError: one of them does not answer.
-        msgspec.ValidationError: an answer is not what that service answers.
+        httpx.HTTPError: one of them does not respond.
+        msgspec.ValidationError: a response has an unexpected form.
     """
-    securities = _get(f"{neighbours.security}/api/v1/securities", list[_Security])
-    prices = _get(f"{neighbours.pricing}/api/v1/prices", list[_Price])
-    page = _get(f"{neighbours.portfolio}/api/v2/portfolios?limit={PORTFOLIOS}&offset=0", _PortfolioPage)
+    securities = _get(f"{upstreams.security}/api/v1/securities", list[_Security])
+    prices = _get(f"{upstreams.pricing}/api/v1/prices", list[_Price])
+    page = _get(f"{upstreams.portfolio}/api/v2/portfolios?limit={PORTFOLIOS}&offset=0", _PortfolioPage)
     tradable = {price.ticker for price in prices if price.close <= HIGHEST_PRICE}
     return Market(
         securities=[security.security_id for security in securities if security.ticker in tradable],

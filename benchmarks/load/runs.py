@@ -9,13 +9,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from app.http.dialect import Dialect
-from tests.load.calls import Call, read_calls
-from tests.load.market import Neighbours
-from tests.load.plan import TIMEOUT_SECONDS, Profile, Step, steps
+from benchmarks.load.calls import Call, read_calls
+from benchmarks.load.market import Upstreams
+from benchmarks.load.plan import TIMEOUT_SECONDS, Profile, Step, steps
 
 REPOSITORY = Path(__file__).parents[2]
 START_SECONDS = 30
-"""Locust, its users and the large models may take so long to start."""
+"""Time for Locust, its users and the large models to start."""
 
 
 class RunFailed(Exception):
@@ -28,16 +28,16 @@ class Target(Struct, frozen=True):
     Attributes:
         host: base URL of the service, without `/api/v1`.
         dialect: its `API_DIALECT`.
-        neighbours: where the securities and portfolios to load it with are read.
+        upstreams: where the securities and portfolios to load it with are read.
     """
 
     host: str
     dialect: Dialect
-    neighbours: Neighbours
+    upstreams: Upstreams
 
 
 class Run(Struct, frozen=True):
-    """What was asked for, what came of it, and the share of a core that Locust took to do it."""
+    """What was requested, what came of it, and the share of a core that Locust took to do it."""
 
     steps: tuple[Step, ...]
     calls: list[Call]
@@ -65,14 +65,14 @@ def run_locust(profile: Profile, target: Target, directory: Path, *, rate: float
     else:
         count = f"{profile.users(rate)}"
         duration = ["--users", count, "--spawn-rate", count, "--run-time", f"{plan[-1].ends:.0f}s"]
-    neighbours = target.neighbours
+    upstreams = target.upstreams
     before, began = _children_cpu(), time.monotonic()
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "locust", "--locustfile", profile.locustfile, "--headless", "--only-summary"),
             *("--host", target.host, "--dialect", target.dialect, *duration),
-            *("--security-service-url", neighbours.security, "--pricing-service-url", neighbours.pricing),
-            *("--portfolio-service-url", neighbours.portfolio),
+            *("--security-service-url", upstreams.security, "--pricing-service-url", upstreams.pricing),
+            *("--portfolio-service-url", upstreams.portfolio),
             # What has begun may end, so that the slowest calls are among those that count.
             *("--stop-timeout", f"{TIMEOUT_SECONDS + 2:.0f}"),
             *("--exit-code-on-error", "0", "--calls-file", calls, "--logfile", log),

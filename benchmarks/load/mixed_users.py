@@ -10,9 +10,9 @@ from locust import events, task
 from locust.env import Environment
 from locust.exception import RescheduleTask
 
-from tests.load.plan import ACTIONS_PER_REBALANCE, TIMEOUT_SECONDS
-from tests.load.service_level import REBALANCE
-from tests.load.service_user import ServiceUser
+from benchmarks.load.plan import ACTIONS_PER_REBALANCE, TIMEOUT_SECONDS
+from benchmarks.load.service_level import REBALANCE
+from benchmarks.load.service_user import ServiceUser
 
 type Json = Any
 
@@ -98,7 +98,7 @@ class MixedUser(ServiceUser):
         self.call(kind, "POST", f"/model/{random.choice(self.large_model_ids)}/rebalance", all_completed)
 
     def change_position(self) -> None:
-        """Give one position another drift."""
+        """Change the drift of one position."""
         changed = random.choice(self._model["positions"]) | {self.field("high_drift"): random.choice(HIGH_DRIFTS)}
 
         def with_the_change(model: Json) -> Json:
@@ -165,7 +165,7 @@ def _create_large_models(environment: Environment, **_: Any) -> None:
             MixedUser.market.model(positions=LARGE_POSITIONS, portfolios=LARGE_PORTFOLIOS) for _ in range(LARGE_MODELS)
         )
         created = [client.post("/models", json=MixedUser.model_body(draft)).raise_for_status() for draft in drafts]
-    MixedUser.large_model_ids = [answer.json()[MixedUser.field("model_id")] for answer in created]
+    MixedUser.large_model_ids = [response.json()[MixedUser.field("model_id")] for response in created]
 
 
 @events.test_stop.add_listener

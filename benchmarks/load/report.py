@@ -1,4 +1,4 @@
-"""What a run is told as: tables, its failures, and the verdict."""
+"""The report of a run: tables, its failures, and the verdict."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from tests.load.calls import Figures, between, failures, figures
-from tests.load.runs import Run
-from tests.load.service_level import FAILURES, MEAN_MILLISECONDS, Judged
+from benchmarks.load.calls import Figures, between, failures, figures
+from benchmarks.load.runs import Run
+from benchmarks.load.service_level import FAILURES, MEAN_MILLISECONDS, Judged
 
 BUSY = 0.9
 """A Locust that takes more of a core than this measures itself."""
@@ -31,7 +31,7 @@ def show_kinds(console: Console, run: Run) -> None:
 
 def show_steps(console: Console, judged: Sequence[Judged]) -> None:
     """Show what became of each step: what its rebalances took, and what it broke."""
-    table = _table("asked for")
+    table = _table("requested")
     table.add_column("level", no_wrap=True)
     for each in judged:
         _add(

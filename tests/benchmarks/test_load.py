@@ -1,4 +1,4 @@
-"""The load users for some seconds each: nothing they do fails that should not, and what is told of them is right."""
+"""The load users for some seconds each: nothing fails that should not, and what is reported of them is right."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -11,15 +11,15 @@ from pymongo import MongoClient
 
 from app.commands.stack import running_service_process, running_simulator_process
 from app.http.dialect import Dialect
+from benchmarks.load.__main__ import main
+from benchmarks.load.calls import Call
+from benchmarks.load.market import Market, Upstreams, read_market
+from benchmarks.load.plan import WARM_UP_SECONDS, Profile, Step
+from benchmarks.load.plot import draw_ramp
+from benchmarks.load.runs import Run, RunFailed, Target, run_locust
+from benchmarks.load.search import search
+from benchmarks.load.service_level import Judged, judge
 from integrations.simulator import SimulatorUrls
-from tests.load.__main__ import main
-from tests.load.calls import Call
-from tests.load.market import Market, Neighbours, read_market
-from tests.load.plan import WARM_UP_SECONDS, Profile, Step
-from tests.load.plot import draw_ramp
-from tests.load.runs import Run, RunFailed, Target, run_locust
-from tests.load.search import search
-from tests.load.service_level import Judged, judge
 
 RATE = 1.5
 """Low enough for a machine that does other things too."""
@@ -33,15 +33,15 @@ def simulator() -> Iterator[SimulatorUrls]:
 
 
 @pytest.fixture(scope="module")
-def neighbours(simulator: SimulatorUrls) -> Neighbours:
-    return Neighbours(simulator.security, simulator.pricing, simulator.portfolio)
+def upstreams(simulator: SimulatorUrls) -> Upstreams:
+    return Upstreams(simulator.security, simulator.pricing, simulator.portfolio)
 
 
 @pytest.fixture(scope="module", params=Dialect)
 def target(
     request: pytest.FixtureRequest,
     simulator: SimulatorUrls,
-    neighbours: Neighbours,
+    upstreams: Upstreams,
     mongodb_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Target]:
@@ -59,14 +59,14 @@ def target(
     }
     log = tmp_path_factory.mktemp("load") / "service.log"
     with running_service_process(environment, log) as (url, _):
-        yield Target(url, request.param, neighbours)
+        yield Target(url, request.param, upstreams)
     with MongoClient[dict[str, object]](mongodb_url) as client:
         client.drop_database(name)
 
 
 @pytest.fixture(scope="module")
-def market(neighbours: Neighbours) -> Market:
-    return read_market(neighbours)
+def market(upstreams: Upstreams) -> Market:
+    return read_market(upstreams)
 
 
 def failed(run: Run) -> set[tuple[str, str]]:
@@ -110,21 +110,21 @@ def test_a_ramp_goes_up_and_down_and_is_drawn(target: Target, tmp_path: Path) ->
 @pytest.mark.parametrize("target", [Dialect.GLOBECO], indirect=True)
 def test_a_service_of_the_other_dialect_fails_every_flow(target: Target, tmp_path: Path) -> None:
     (other,) = set(Dialect) - {target.dialect}
-    wrong = Target(target.host, other, target.neighbours)
+    wrong = Target(target.host, other, target.upstreams)
     run = run_locust(Profile.FLOW, wrong, tmp_path, rate=0.5, seconds=SECONDS)
     assert failed(run) == {("create model", "400 VALIDATION_ERROR")}
     assert all(call.failure for call in run.calls)
     assert judge(run.steps[0], run.calls).broken
 
 
-def test_nothing_is_measured_where_the_neighbours_cannot_be_asked(tmp_path: Path) -> None:
+def test_nothing_is_measured_where_the_upstreams_cannot_be_asked(tmp_path: Path) -> None:
     nowhere = "http://127.0.0.1:1"
-    target = Target(nowhere, Dialect.STANDARD, Neighbours(nowhere, nowhere, nowhere))
+    target = Target(nowhere, Dialect.STANDARD, Upstreams(nowhere, nowhere, nowhere))
     with pytest.raises(RunFailed, match=r"could not be read: .*refused"):
         run_locust(Profile.FLOW, target, tmp_path, rate=RATE, seconds=SECONDS)
 
 
-def test_a_service_that_runs_already_needs_its_neighbours_too() -> None:
+def test_a_service_that_runs_already_needs_its_upstreams_too() -> None:
     unset = {f"{service}_SERVICE_URL": "" for service in ("SECURITY", "PRICING", "PORTFOLIO")}
     refused = CliRunner().invoke(main, ["--host", "http://127.0.0.1:1"], env=unset)
     assert refused.exit_code == 2
