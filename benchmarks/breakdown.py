@@ -26,7 +26,7 @@ from benchmarks.processes import Part, cpu_seconds, parts, solver_count
 from benchmarks.stack import another_service, benchmark_stack
 from benchmarks.stages import STAGES, stage_seconds
 from benchmarks.tables import MARKDOWN_OPTION, milliseconds, progress, show, table
-from tests.observability.receiver import Received, Span, grpc_collector
+from tests.harness.collector import Received, Span, grpc_collector
 
 SIZES = {Size(100, 50): 4, Size(1, 50): 40}
 """Requests of each service in one turn."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from tests.observability.receiver import Span
+from tests.harness.collector import Span
 
 UPSTREAM = "upstream wait"
 READ = "read model"

@@ -19,8 +19,8 @@ TOGETHER = (
     "tests/app/pages",
     "tests/app",
     "tests/chaos",
-    "tests/orders",
-    "tests/observability",
+    "tests/app/orders",
+    "tests/app/observability",
     "tests/persistence",
     "tests/benchmarks/test_load.py",
 )
@@ -29,8 +29,8 @@ TOGETHER = (
 LONG = (
     "tests/app/test_",
     "tests/chaos",
-    "tests/observability",
-    "tests/orders",
+    "tests/app/observability",
+    "tests/app/orders",
     "tests/persistence",
     "tests/app",
     "tests/system",
@@ -79,7 +79,7 @@ def standalone_mongodb_url() -> Iterator[str]:
 @contextmanager
 def _server(*, replica_set: bool) -> Iterator[str]:
     if os.environ.get("TEST_MONGODB") == "container":
-        from tests.persistence.container import mongodb_container  # noqa: PLC0415 - needs an engine to be of use
+        from tests.harness.container import mongodb_container  # noqa: PLC0415 - needs an engine to be of use
 
         with mongodb_container(replica_set=replica_set) as url:
             yield url

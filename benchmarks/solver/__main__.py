@@ -22,9 +22,9 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.solver import rules
-from benchmarks.solver.answers import Answer, Verdict, judge
 from benchmarks.solver.methods import METHODS
 from benchmarks.solver.portfolios import HARD, realistic
+from benchmarks.solver.results import Answer, Verdict, judge
 from benchmarks.solver.workshop import Workshop
 from solver import Portfolio
 

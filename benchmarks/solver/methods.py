@@ -15,7 +15,7 @@ from pypfopt.discrete_allocation import DiscreteAllocation
 from pypfopt.exceptions import OptimizationError
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from benchmarks.solver.answers import Answer
+from benchmarks.solver.results import Answer
 from solver import Infeasible, Portfolio, Solution, SolverStrategy
 from solver import solve as solve_exactly
 

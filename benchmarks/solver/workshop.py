@@ -7,8 +7,8 @@ import time
 import warnings
 from multiprocessing.connection import Connection
 
-from benchmarks.solver.answers import Answer
 from benchmarks.solver.methods import METHODS, Method
+from benchmarks.solver.results import Answer
 from solver import Portfolio
 
 GRACE_SECONDS = 2.0

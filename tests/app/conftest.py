@@ -10,8 +10,8 @@ from pymongo import MongoClient
 
 from app.commands.stack import running_service_process, running_simulator_process
 from app.http.dialect import Dialect
-from tests.app.api import Api
-from tests.app.neighbours import SPREAD, Neighbours
+from tests.harness.api import Api
+from tests.harness.upstreams import SPREAD, Neighbours
 
 type Environment = Mapping[str, str]
 

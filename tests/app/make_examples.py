@@ -19,9 +19,9 @@ from app.http.dialect import Dialect
 from app.operations.openapi.document import EXAMPLES
 from integrations.simulator import ErrorStatus, Hang, Service
 from persistence.embedded import EmbeddedMongod
-from tests.app.api import Answer, Api, json_bytes
-from tests.app.examples import content, model, path, position
-from tests.app.neighbours import SPREAD, Neighbours
+from tests.harness.api import Answer, Api, json_bytes
+from tests.harness.bodies import content, model, path, position
+from tests.harness.upstreams import SPREAD, Neighbours
 
 OPTIMIZATION = {
     "positions": [

@@ -11,9 +11,9 @@ import pytest
 from pymongo import MongoClient
 
 from tests.app.conftest import Environment, running_service
-from tests.app.examples import created, path
-from tests.app.neighbours import Neighbours
 from tests.app.test_upgrade import assert_contains
+from tests.harness.bodies import created, path
+from tests.harness.upstreams import Neighbours
 
 COMMAND = Path(sys.executable).with_name("order-generation")
 

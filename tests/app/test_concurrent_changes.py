@@ -5,8 +5,8 @@ from threading import Barrier
 
 import httpx
 
-from tests.app.api import Api
-from tests.app.examples import content, created, path, position
+from tests.harness.api import Api
+from tests.harness.bodies import content, created, path, position
 
 CALLERS = 50
 

@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.app.api import Api
-from tests.app.examples import created, model, path, position
-from tests.app.neighbours import Neighbours
+from tests.harness.api import Api
+from tests.harness.bodies import created, model, path, position
+from tests.harness.upstreams import Neighbours
 
 HEADER = "X-Correlation-ID"
 ROUTES = [

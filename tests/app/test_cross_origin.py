@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.app.api import Api
+from tests.harness.api import Api
 
 PAGE = {"Origin": "https://desk.example"}
 STRANGER = {"Origin": "https://stranger.example"}

@@ -14,11 +14,11 @@ import pytest
 from app.commands.stack import running_service_process
 from app.http.dialect import Dialect
 from integrations.simulator import Delay, Service
-from tests.app.api import Answer, Api
 from tests.app.conftest import Environment
-from tests.app.examples import content, created, model, path, position
-from tests.app.neighbours import Neighbours, fresh_id
-from tests.persistence.proxy import Proxy
+from tests.harness.api import Answer, Api
+from tests.harness.bodies import content, created, model, path, position
+from tests.harness.proxy import Proxy
+from tests.harness.upstreams import Neighbours, fresh_id
 
 ID = "f" * 24
 PATIENCE_SECONDS = 2.0

@@ -5,9 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.app.api import Api
-from tests.app.examples import created, model, path, position
-from tests.app.neighbours import fresh_id
+from tests.harness.api import Api
+from tests.harness.bodies import created, model, path, position
+from tests.harness.upstreams import fresh_id
 
 ID = "f" * 24
 BODIES = [

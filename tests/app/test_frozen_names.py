@@ -6,9 +6,9 @@ import time
 import pytest
 
 from integrations.simulator import Hang, Service
-from tests.app.api import Api
-from tests.app.examples import created, path, position
-from tests.app.neighbours import Neighbours
+from tests.harness.api import Api
+from tests.harness.bodies import created, path, position
+from tests.harness.upstreams import Neighbours
 
 ROUNDS = 40
 

@@ -19,10 +19,10 @@ from pymongo.collection import Collection
 
 from app.commands.stack import running_service_process
 from integrations.simulator import Delay, ErrorStatus, Hang, Service
-from tests.app.api import Answer, Api
 from tests.app.conftest import Environment
-from tests.app.examples import content, created, path, position
-from tests.app.neighbours import Neighbours
+from tests.harness.api import Answer, Api
+from tests.harness.bodies import content, created, path, position
+from tests.harness.upstreams import Neighbours
 
 type Documents = Collection[dict[str, Any]]
 

@@ -14,8 +14,8 @@ from app.rebalancing import idempotency
 from app.rebalancing.body import ResponseBody
 from app.rebalancing.rebalance import Rebalanced
 from persistence import Database, DatabaseUnavailable, KeyInProgress, open_database, record_of
+from tests.harness.proxy import Proxy
 from tests.persistence.examples import portfolio, rebalance
-from tests.persistence.proxy import Proxy
 
 INSERT = 1
 """The number of that write; the one before it claims the key."""

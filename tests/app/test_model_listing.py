@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.app.api import Api
-from tests.app.examples import content, created, model, path, position
-from tests.app.neighbours import fresh_id
+from tests.harness.api import Api
+from tests.harness.bodies import content, created, model, path, position
+from tests.harness.upstreams import fresh_id
 
 ACCEPTED = "must be a comma list of model_id, name, last_rebalance_date, each with an optional + or -"
 

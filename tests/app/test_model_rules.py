@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from app.errors.codes import InvalidField, InvalidFields, check
 from app.models.rules import checked_positions, name_faults, normalised_name, position_faults
 from persistence import Position
-from tests.app.api import Api
-from tests.app.examples import content, created, model, path, position
+from tests.harness.api import Api
+from tests.harness.bodies import content, created, model, path, position
 
 ids = st.integers(0, 10**6).map("{:024d}".format)
 decimals = st.decimals(min_value="-0.1", max_value="1.1", allow_nan=False).filter(lambda value: len(str(value)) < 34)

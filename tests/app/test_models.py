@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.app.api import Api, json_bytes
-from tests.app.examples import content, created, model, path, position
-from tests.app.neighbours import fresh_id
+from tests.harness.api import Api, json_bytes
+from tests.harness.bodies import content, created, model, path, position
+from tests.harness.upstreams import fresh_id
 
 NOBODY = "f" * 24
 KEYS = ["modelId", "name", "positions", "portfolios", "lastRebalanceDate", "version"]

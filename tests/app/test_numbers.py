@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from app.http.exact_json import MAXIMUM_DIGITS, Number, encode
 from persistence import Position
 from persistence.codec import CODEC_OPTIONS, from_document, to_document
-from tests.app.api import Api, Literal
-from tests.app.examples import created, model, path, position
+from tests.harness.api import Api, Literal
+from tests.harness.bodies import created, model, path, position
 
 NOT_A_NUMBER = "must be a number, or a string that holds one"
 TOO_LONG = "must be a number of at most 34 digits and 34 decimals"

@@ -24,7 +24,7 @@ from app.operations.openapi.document import EXAMPLES
 from app.operations.version import VersionDTO
 from app.orders.schemas import OrderSubmissionDTO
 from app.solver_task.schemas import OptimizationDTO, RebalanceDTO
-from tests.app.api import Api
+from tests.harness.api import Api
 
 type Json = Any
 

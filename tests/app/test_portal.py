@@ -13,8 +13,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.app.api import Api
-from tests.app.neighbours import Neighbours
+from tests.harness.api import Api
+from tests.harness.upstreams import Neighbours
 
 type Json = Any
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.app.api import Api
-from tests.app.examples import created, path, position
-from tests.app.neighbours import fresh_id
+from tests.harness.api import Api
+from tests.harness.bodies import created, path, position
+from tests.harness.upstreams import fresh_id
 
 
 def held(of: Any) -> dict[str, tuple[Decimal, Decimal, Decimal]]:

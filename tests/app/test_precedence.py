@@ -12,9 +12,9 @@ import pytest
 
 from app.rebalancing.schedule import RunningRebalance, Schedule, ScheduleFigures
 from integrations.simulator import Delay, Service
-from tests.app.api import Api
-from tests.app.examples import created, path, position
-from tests.app.neighbours import Neighbours
+from tests.harness.api import Api
+from tests.harness.bodies import created, path, position
+from tests.harness.upstreams import Neighbours
 
 
 class Flights:

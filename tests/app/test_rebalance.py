@@ -10,9 +10,9 @@ import pytest
 
 from app.clock import today
 from integrations.simulator import ErrorStatus, Garbage, GarbageKind, Hang, Refuse, Service, SpecialCase
-from tests.app.api import Api
-from tests.app.examples import created, path, position
-from tests.app.neighbours import Neighbours, fresh_id
+from tests.harness.api import Api
+from tests.harness.bodies import created, path, position
+from tests.harness.upstreams import Neighbours, fresh_id
 
 KEYS = [
     *("portfolioId", "portfolioName", "rebalanceId", "status", "marketValue", "cashBeforeRebalance"),

@@ -18,9 +18,9 @@ from integrations.simulator import (
     Service,
     SpecialCase,
 )
-from tests.app.api import Api
-from tests.app.examples import created, path, position
-from tests.app.neighbours import Neighbours, fresh_id
+from tests.harness.api import Api
+from tests.harness.bodies import created, path, position
+from tests.harness.upstreams import Neighbours, fresh_id
 
 FAULTS: list[tuple[Fault, str]] = [
     (Refuse(), "connection"),

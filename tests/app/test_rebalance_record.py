@@ -11,10 +11,10 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from app.http.dialect import Dialect
-from tests.app.api import Api
-from tests.app.examples import created, path, position
-from tests.app.neighbours import Neighbours, fresh_id
 from tests.app.test_rebalance import rounded
+from tests.harness.api import Api
+from tests.harness.bodies import created, path, position
+from tests.harness.upstreams import Neighbours, fresh_id
 
 ID = "f" * 24
 HEADER_KEYS = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.api import Api
+from tests.harness.api import Api
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 

@@ -14,10 +14,10 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from tests.app.api import Api
 from tests.app.conftest import Environment, running_service
-from tests.app.examples import created, path
-from tests.app.neighbours import Neighbours, fresh_id
+from tests.harness.api import Api
+from tests.harness.bodies import created, path
+from tests.harness.upstreams import Neighbours, fresh_id
 
 type Document = dict[str, Any]
 

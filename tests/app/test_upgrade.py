@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from tests.app.api import Api
 from tests.app.conftest import Environment, running_service
-from tests.persistence import earlier_release
+from tests.harness import earlier_release
+from tests.harness.api import Api
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.stages import stage_seconds
-from tests.observability.receiver import Span
+from tests.harness.collector import Span
 
 MILLISECOND = 1_000_000
 

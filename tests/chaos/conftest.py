@@ -8,8 +8,8 @@ import pytest
 
 from tests.chaos.judge.caller import Caller
 from tests.chaos.judge.market import Market
-from tests.chaos.rig.simulator import SimulatorControl
-from tests.chaos.rig.stack import PATIENT, RunningService, Surroundings, serving, surroundings
+from tests.harness.simulator import SimulatorControl
+from tests.harness.stack import PATIENT, RunningService, Surroundings, serving, surroundings
 
 PATIENCE_SECONDS = 60
 

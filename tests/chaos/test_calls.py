@@ -3,7 +3,7 @@
 from integrations.simulator import CallReport, Service, SpecialCase
 from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
-from tests.chaos.rig.simulator import SimulatorControl
+from tests.harness.simulator import SimulatorControl
 
 BALANCES = (Service.PORTFOLIO_ACCOUNTING, "GET /api/v1/balances")
 SECURITIES = (Service.SECURITY, "GET /api/v1/securities")

@@ -19,9 +19,9 @@ from integrations import KEEP_ALIVE_SECONDS
 from persistence import open_database
 from tests.chaos.campaign import Campaign, Dangers, await_no_sockets
 from tests.chaos.judge.market import Market
-from tests.chaos.rig.simulator import SimulatorControl
-from tests.chaos.rig.stack import DATABASE_NAME, RunningService, Surroundings, serving
 from tests.chaos.test_memory import POD_MEGABYTES
+from tests.harness.simulator import SimulatorControl
+from tests.harness.stack import DATABASE_NAME, RunningService, Surroundings, serving
 
 LONG_SECONDS = float(os.environ.get("CHAOS_SECONDS", "300"))
 ROUND_SECONDS = 12

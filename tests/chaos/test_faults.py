@@ -22,8 +22,8 @@ from integrations.simulator import (
 from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
 from tests.chaos.judge.oracle import Model
-from tests.chaos.rig.simulator import SimulatorControl
-from tests.chaos.rig.stack import RECOVERY_SECONDS
+from tests.harness.simulator import SimulatorControl
+from tests.harness.stack import RECOVERY_SECONDS
 
 PORTFOLIOS = 6
 OPTIONAL = (Service.PORTFOLIO, Service.ORDER)

@@ -22,8 +22,8 @@ from integrations.simulator import (
 )
 from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
-from tests.chaos.rig.simulator import SimulatorControl
-from tests.chaos.rig.stack import NAME_TIMEOUT_SECONDS, RECOVERY_SECONDS, TIMEOUT_SECONDS
+from tests.harness.simulator import SimulatorControl
+from tests.harness.stack import NAME_TIMEOUT_SECONDS, RECOVERY_SECONDS, TIMEOUT_SECONDS
 
 HUNDRED = 100
 UNKNOWN_SECURITY = "f" * 24

@@ -13,8 +13,8 @@ from tests.chaos.judge.asked import BROKEN
 from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
 from tests.chaos.judge.oracle import Model
-from tests.chaos.rig.simulator import SimulatorControl
-from tests.chaos.rig.stack import RECOVERY_SECONDS, RunningService, Surroundings
+from tests.harness.simulator import SimulatorControl
+from tests.harness.stack import RECOVERY_SECONDS, RunningService, Surroundings
 
 CLIENTS = 4
 SOLVERS = 2

@@ -5,9 +5,9 @@ import asyncio
 from integrations.simulator import Garbage, GarbageKind, Service
 from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
-from tests.chaos.rig.processes import ServiceProcesses
-from tests.chaos.rig.simulator import SimulatorControl
-from tests.chaos.rig.stack import RECOVERY_SECONDS, RunningService
+from tests.harness.processes import ServiceProcesses
+from tests.harness.simulator import SimulatorControl
+from tests.harness.stack import RECOVERY_SECONDS, RunningService
 
 POD_MEGABYTES = 560
 """What the suite's autoscaler leaves a pod."""

@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from solver import Portfolio, Security, Solution, solve
 from tests.chaos.judge import oracle
-from tests.chaos.judge.answers import StoredPortfolio, StoredPosition
 from tests.chaos.judge.caller import evenly
 from tests.chaos.judge.market import Market
 from tests.chaos.judge.oracle import Model
+from tests.chaos.judge.responses import StoredPortfolio, StoredPosition
 
 type Tamper = Callable[[StoredPortfolio], StoredPortfolio]
 

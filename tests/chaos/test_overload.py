@@ -12,9 +12,9 @@ import pytest
 from integrations.simulator import Service
 from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
-from tests.chaos.rig.simulator import SimulatorControl
-from tests.chaos.rig.stack import IMPATIENT, RECOVERY_SECONDS, Surroundings, serving
 from tests.chaos.test_memory import POD_MEGABYTES, peak_megabytes
+from tests.harness.simulator import SimulatorControl
+from tests.harness.stack import IMPATIENT, RECOVERY_SECONDS, Surroundings, serving
 
 REQUESTS = 360
 PORTFOLIOS = 32

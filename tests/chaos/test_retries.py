@@ -12,8 +12,8 @@ from integrations.simulator import ErrorStatus, Fault, Hang, Refuse, Reset, Serv
 from tests.chaos.judge.asked import Asked
 from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
-from tests.chaos.rig.simulator import SimulatorControl
-from tests.chaos.rig.stack import RECOVERY_SECONDS
+from tests.harness.simulator import SimulatorControl
+from tests.harness.stack import RECOVERY_SECONDS
 
 BALANCES = Service.PORTFOLIO_ACCOUNTING
 LATE_SECONDS = 0.9

@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from persistence import BackupFailed, back_up, open_database, restore_backup
 from persistence.codec import Document
 from persistence.indexes import INDEXES
-from tests.persistence import earlier_release
+from tests.harness import earlier_release
 from tests.persistence.examples import change, model, models_of, portfolios_of
 
 

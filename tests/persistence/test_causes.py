@@ -10,9 +10,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from persistence import Database, DatabaseUnavailable, DatabaseUnusable, DuplicatesFound, IndexConflict, open_database
 from persistence.codec import Document
+from tests.harness.proxy import Proxy
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import change, model
-from tests.persistence.proxy import Proxy
 
 SECRET = "hunter2"
 

@@ -22,10 +22,10 @@ from persistence.codec import Document
 from persistence.embedded import EmbeddedMongod
 from persistence.indexes import INDEXES
 from tests.conftest import wipe
+from tests.harness.proxy import Proxy
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, change, model, models_of, portfolio, rebalance, security
 from tests.persistence.pod import Pod, ping
-from tests.persistence.proxy import Proxy
 
 
 @pytest.fixture

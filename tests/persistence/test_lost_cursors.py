@@ -8,8 +8,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from persistence import Database, DatabaseUnavailable, Rebalance, RebalancedPortfolio, open_database
 from persistence.codec import Document
 from persistence.indexes import REBALANCES
+from tests.harness.proxy import Proxy
 from tests.persistence.examples import portfolios_of, rebalance, store
-from tests.persistence.proxy import Proxy
 
 PORTFOLIOS = 45
 DISTURBED = (0, 9, 10, 25)

@@ -20,9 +20,9 @@ from persistence import (
     open_database,
 )
 from persistence.codec import Document
+from tests.harness.proxy import Proxy
 from tests.persistence.examples import NOON, change, model, models_of, position, security
 from tests.persistence.pod import Pod, life_of_a_model
-from tests.persistence.proxy import Proxy
 
 
 def _content(of: Model) -> ModelContent:

@@ -18,6 +18,7 @@ from persistence import (
     record_of,
 )
 from persistence.codec import Document
+from tests.harness.proxy import Proxy
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import (
     id_made,
@@ -30,7 +31,6 @@ from tests.persistence.examples import (
     store,
 )
 from tests.persistence.pod import PORTFOLIOS, Pod, life_of_a_rebalance
-from tests.persistence.proxy import Proxy
 
 OLD = timedelta(seconds=70)
 LEASE = timedelta(seconds=60)

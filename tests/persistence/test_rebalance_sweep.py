@@ -17,10 +17,10 @@ from pymongo.monitoring import (
 
 from persistence import Database, DatabaseUnavailable, open_database
 from persistence.codec import Document
+from tests.harness.proxy import Proxy
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import id_made, leave_orphan, portfolio_owners, portfolios_of, rebalance, store
 from tests.persistence.pod import Pod, sweep
-from tests.persistence.proxy import Proxy
 
 pytestmark = on_one_server
 

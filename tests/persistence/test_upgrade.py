@@ -11,7 +11,7 @@ from pymongo import MongoClient
 
 from persistence import AlreadyStored, KeyInProgress, ModelAction, ModelNotFound, RebalanceNotFound, open_database
 from persistence.codec import Document
-from tests.persistence import earlier_release
+from tests.harness import earlier_release
 
 LEASE = timedelta(seconds=90)
 

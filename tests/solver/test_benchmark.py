@@ -5,8 +5,8 @@ from math import floor
 
 import pytest
 
-from benchmarks.solver.answers import Answer, Verdict, judge
 from benchmarks.solver.portfolios import HARD, realistic
+from benchmarks.solver.results import Answer, Verdict, judge
 from solver import Portfolio, Solution, SolutionPath
 from solver import solve as solve_exactly
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.commands.stack import free_port
-from tests.system.processes import Command, running
+from tests.harness.commands import Command, running
 
 STAYS_UP = "The service stays up"
 

@@ -13,7 +13,7 @@ import pytest
 
 from app.commands.stack import Stack, running_service_process, running_stack
 from integrations.simulator import SimulatorSettings, World
-from tests.system.balancer import Balancer, running_balancer
+from tests.harness.balancer import Balancer, running_balancer
 
 WORLD = World(SimulatorSettings())
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from app.commands.stack import free_port
-from tests.system.processes import Command, running
+from tests.harness.commands import Command, running
 
 
 @contextmanager

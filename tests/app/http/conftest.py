@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.app.api import Api
 from tests.app.conftest import Environment, running_service
+from tests.harness.api import Api
 
 REQUEST_SECONDS = 1.0
 UNREAD_SECONDS = 1.5

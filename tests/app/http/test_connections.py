@@ -17,12 +17,12 @@ import pytest
 
 from app.commands.stack import free_port
 from integrations.simulator import Delay, Service
-from tests.app.api import Api
 from tests.app.conftest import Environment
-from tests.app.examples import created, path, position
 from tests.app.http.conftest import HAS_IPV6, REQUEST_SECONDS, UNREAD_SECONDS, Log
-from tests.app.http.raw_http import RawConnection, head
-from tests.app.neighbours import Neighbours
+from tests.harness.api import Api
+from tests.harness.bodies import created, path, position
+from tests.harness.raw_http import RawConnection, head
+from tests.harness.upstreams import Neighbours
 
 LATE = 3.0
 """How much later than its limit a connection may be closed on a busy machine."""

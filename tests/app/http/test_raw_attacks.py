@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from tests.app.api import INTERNAL, Api
 from tests.app.http.conftest import Log
-from tests.app.http.raw_http import RawConnection, head
+from tests.harness.api import INTERNAL, Api
+from tests.harness.raw_http import RawConnection, head
 
 LIVE = head("GET", "/health/live")
 MODELS = "/api/v1/models"

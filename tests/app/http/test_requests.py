@@ -6,9 +6,9 @@ from unicodedata import normalize
 
 import pytest
 
-from tests.app.api import Answer, Api, json_bytes
-from tests.app.examples import content, created, model, path, position
-from tests.app.neighbours import Neighbours, fresh_id
+from tests.harness.api import Answer, Api, json_bytes
+from tests.harness.bodies import content, created, model, path, position
+from tests.harness.upstreams import Neighbours, fresh_id
 
 
 def test_all_faults_of_a_body_are_named_at_once(api: Api) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from solver import Portfolio, Restraint, Rules, Security
-from tests.app.api import Api
+from tests.harness.api import Api
 from tests.oracle.agreement import right_outcome
 from tests.oracle.optimum import NoOutcome, Optimum
 from tests.oracle.rules import TooLarge, exact

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.app.api import Api
 from tests.app.conftest import Environment, running_service
+from tests.harness.api import Api
 
 ARGUMENTS = [
     "--no-sandbox",

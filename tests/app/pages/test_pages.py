@@ -9,9 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-from tests.app.api import Api
-from tests.app.examples import created, path, position
-from tests.app.neighbours import Neighbours, fresh_id
+from tests.harness.api import Api
+from tests.harness.bodies import created, path, position
+from tests.harness.upstreams import Neighbours, fresh_id
 
 HOSTILE = '<script>document.title="owned"</script> "\'> \u05d0\u05d1'
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from tests.chaos.judge.answers import Answer, Failure
 from tests.chaos.judge.oracle import Model
+from tests.chaos.judge.responses import Answer, Failure
 
 BROKEN = 0
 """In place of a status: the connection broke before there was an answer."""

@@ -14,11 +14,11 @@ import httpx
 import msgspec
 
 from tests.chaos.judge import oracle
-from tests.chaos.judge.answers import CODES, Answer, Envelope, RebalanceSummary, StoredRebalance
 from tests.chaos.judge.asked import BROKEN, Asked
 from tests.chaos.judge.judge import Judge
 from tests.chaos.judge.market import Market
 from tests.chaos.judge.oracle import Model, Wanted
+from tests.chaos.judge.responses import CODES, Answer, Envelope, RebalanceSummary, StoredRebalance
 
 _LISTED = 20
 _HEALTH_SECONDS = 30

@@ -1,10 +1,10 @@
 """Judges what the service answered and stored, by what is true and what is disturbed."""
 
 from tests.chaos.judge import oracle
-from tests.chaos.judge.answers import Failure, StoredPortfolio, StoredRebalance
 from tests.chaos.judge.asked import BROKEN, Asked
 from tests.chaos.judge.market import Market
 from tests.chaos.judge.oracle import Model
+from tests.chaos.judge.responses import Failure, StoredPortfolio, StoredRebalance
 
 
 class Judge:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from random import Random
 
 from integrations.simulator import Holding, Holdings, SimulatorSettings, World
-from tests.chaos.rig.simulator import SimulatorControl
+from tests.harness.simulator import SimulatorControl
 
 
 class Market:

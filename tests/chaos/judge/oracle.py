@@ -11,8 +11,8 @@ from fractions import Fraction
 from msgspec import Struct
 
 from solver import Portfolio, Security, Solution, solve
-from tests.chaos.judge.answers import Answer, Failure, StoredPortfolio, StoredPosition
 from tests.chaos.judge.market import Market
+from tests.chaos.judge.responses import Answer, Failure, StoredPortfolio, StoredPosition
 
 
 class Wanted(Struct, frozen=True):

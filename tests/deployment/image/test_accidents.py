@@ -9,7 +9,7 @@ import pytest
 from tests.deployment.image.conftest import StartService
 from tests.deployment.image.engine import Container, until
 from tests.deployment.image.work import create_model, in_background, is_solving, metric, rebalance, under_load
-from tests.system.balancer import running_balancer
+from tests.harness.balancer import running_balancer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 

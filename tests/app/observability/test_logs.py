@@ -12,9 +12,9 @@ from pymongo import MongoClient
 
 from app.commands.stack import free_port
 from app.observability.logs import LEADING
-from tests.app.neighbours import Neighbours
-from tests.observability.service import Service
-from tests.system.processes import running
+from tests.harness.commands import running
+from tests.harness.service import Service
+from tests.harness.upstreams import Neighbours
 
 CASH = "10013.37"
 """Of a portfolio too small for one share of an expensive security."""
@@ -119,7 +119,7 @@ from app.observability.logs import configure_logs
 from app.observability.stray_output import stray_output_logged
 from solver import Portfolio, solve
 from solver.pool import SolverPool, solving
-from tests.observability.printing import solve
+from tests.app.observability.printing import solve
 
 async def main():
     async with SolverPool(processes=1, work=solving(solve)) as pool:

@@ -10,7 +10,14 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from integrations.simulator import Creation, OrderFault, OrderResponse, Refuse
-from tests.orders.rig import BOUGHT, OrderingService, OrderServiceControl, check_created, ordering_service, statuses
+from tests.harness.ordering import (
+    BOUGHT,
+    OrderingService,
+    OrderServiceControl,
+    check_created,
+    ordering_service,
+    statuses,
+)
 
 POST, QUERY, SUBMIT = "POST /api/v1/orders", "GET /api/v1/orders", "POST /api/v1/orders/batch/submit"
 

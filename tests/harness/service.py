@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.commands.stack import running_service_process
-from tests.app.neighbours import Neighbours
+from tests.harness.upstreams import Neighbours
 
 TARGETS = ("0.15", "0.125", "0.12", "0.105", "0.1", "0.095", "0.08", "0.075", "0.06", "0.04")
 

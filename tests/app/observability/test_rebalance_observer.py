@@ -13,7 +13,7 @@ from app.rebalancing.telemetry import RebalanceObserver
 from app.solver_task.movement import Movement, movement
 from persistence import DatabaseUnavailable, Failure
 from solver import Portfolio, Security, Solution, SolutionPath
-from tests.observability.service import Scrape
+from tests.harness.service import Scrape
 
 
 def security(price: str, quantity: str, target: str) -> Security:

@@ -1,4 +1,4 @@
-"""The command line of the service on a clock that is wrong: `python -m tests.orders.skewed SECONDS serve ...`."""
+"""The command line of the service on a clock that is wrong: `python -m tests.app.orders.skewed SECONDS serve ...`."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from app.commands.stack import free_port
-from tests.orders.rig import OrderingService
+from tests.harness.ordering import OrderingService
 
 _READY_SECONDS = 60.0
 

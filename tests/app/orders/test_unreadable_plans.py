@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from integrations.simulator import Refuse
-from tests.orders.rig import BOUGHT, OrderingService, OrderServiceControl, statuses
+from tests.harness.ordering import BOUGHT, OrderingService, OrderServiceControl, statuses
 
 type Document = dict[str, Any]
 

@@ -16,8 +16,8 @@ import pytest
 from app.operations.readiness import Readiness, ReadinessFigures
 from persistence.embedded import EmbeddedMongod
 from solver.pool import SolverPool
-from tests.app.neighbours import Neighbours
-from tests.observability.service import Service, connecting, until
+from tests.harness.service import Service, connecting, until
+from tests.harness.upstreams import Neighbours
 
 KNOWN_SECONDS = 2.0
 """The promise: so long after something is gone, the probe says so."""

@@ -11,11 +11,11 @@ import pytest
 from app.commands.stack import free_port
 from app.errors.codes import InvalidSettings
 from app.observability.collector import Collector, Destination, load_collector
-from tests.app.neighbours import Neighbours
-from tests.observability.conftest import SOON
-from tests.observability.receiver import Received, Span, http_collector
-from tests.observability.service import Service, connecting
-from tests.system.processes import running
+from tests.app.observability.conftest import SOON
+from tests.harness.collector import Received, Span, http_collector
+from tests.harness.commands import running
+from tests.harness.service import Service, connecting
+from tests.harness.upstreams import Neighbours
 
 CALLER = "5" * 16
 REBALANCE = "POST /api/v1/model/{model_id}/rebalance"

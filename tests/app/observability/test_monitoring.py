@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from integrations.simulator import ErrorStatus, Garbage, GarbageKind
 from integrations.simulator import Service as Neighbour
-from tests.app.neighbours import Neighbours
-from tests.observability.service import Scrape, Service
+from tests.harness.service import Scrape, Service
+from tests.harness.upstreams import Neighbours
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DASHBOARD = ROOT / "monitoring" / "dashboard.json"
 ALERTS = ROOT / "monitoring" / "alerts.yaml"
 DOCUMENT = ROOT / "docs" / "monitoring.md"

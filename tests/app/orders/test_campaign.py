@@ -1,4 +1,4 @@
-"""Thousands of orders under random faults and kills: `./run test -m slow -s tests/orders/test_campaign.py`.
+"""Thousands of orders under random faults and kills: `./run test -m slow -s tests/app/orders/test_campaign.py`.
 
 `CAMPAIGN_SEED` repeats a run as far as the machine's timing allows, `CAMPAIGN_REBALANCES` makes it longer.
 """
@@ -28,8 +28,8 @@ from integrations.simulator import (
     OrderResponse,
     Reset,
 )
-from tests.orders.killable import KillableService, Surroundings, surroundings
-from tests.orders.rig import check_created, statuses
+from tests.harness.killable import KillableService, Surroundings, surroundings
+from tests.harness.ordering import check_created, statuses
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from app.observability.http_requests import RequestObserver
 from app.observability.metrics import Metrics
 from app.observability.tracing import NO_TRACING
-from tests.observability.service import Scrape
+from tests.harness.service import Scrape
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 

@@ -3,8 +3,8 @@
 from typing import Any
 from uuid import uuid4
 
-from tests.app.api import Api
-from tests.app.neighbours import fresh_id
+from tests.harness.api import Api
+from tests.harness.upstreams import fresh_id
 
 type Json = dict[str, Any]
 

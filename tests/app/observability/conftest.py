@@ -10,12 +10,12 @@ from pymongo import MongoClient
 
 from app.commands.stack import free_port, running_simulator_process
 from persistence.embedded import EmbeddedMongod
-from tests.app.neighbours import SPREAD, Neighbours
-from tests.observability.prometheus import Prometheus, find_prometheus, running_prometheus
-from tests.observability.receiver import Received, grpc_collector
-from tests.observability.service import Service, connecting
+from tests.app.observability.prometheus import Prometheus, find_prometheus, running_prometheus
+from tests.harness.collector import Received, grpc_collector
+from tests.harness.service import Service, connecting
+from tests.harness.upstreams import SPREAD, Neighbours
 
-ALERTS = Path(__file__).parents[2] / "monitoring/alerts.yaml"
+ALERTS = Path(__file__).parents[3] / "monitoring/alerts.yaml"
 
 # Soon enough for a test to wait for.
 SOON = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "300"}

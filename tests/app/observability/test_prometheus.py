@@ -21,16 +21,16 @@ from pymongo import MongoClient
 from integrations.simulator import Delay, ErrorStatus, Fault, Refuse
 from integrations.simulator import Service as Neighbour
 from persistence.embedded import EmbeddedMongod
-from tests.app.neighbours import Neighbours
-from tests.observability.prometheus import (
+from tests.app.observability.prometheus import (
     COMPRESSION,
     PATIENCE_SECONDS,
     Prometheus,
     await_recovery,
     compressed_query,
 )
-from tests.observability.service import Service, connecting
-from tests.observability.test_monitoring import ALERTS, dashboard_queries
+from tests.app.observability.test_monitoring import ALERTS, dashboard_queries
+from tests.harness.service import Service, connecting
+from tests.harness.upstreams import Neighbours
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

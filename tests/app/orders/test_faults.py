@@ -14,7 +14,7 @@ from integrations.simulator import (
     OrderResponse,
     Reset,
 )
-from tests.orders.rig import BOUGHT, OrderingService, OrderServiceControl, check_created, statuses
+from tests.harness.ordering import BOUGHT, OrderingService, OrderServiceControl, check_created, statuses
 
 POST, QUERY = "POST /api/v1/orders", "GET /api/v1/orders"
 SELLS = 2

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from integrations.simulator import Creation, OrderFault, OrderResponse
-from tests.orders.rig import BOUGHT, OrderingService, OrderServiceControl, check_created, ordering_service, statuses
-from tests.orders.skewed import skewed_service
+from tests.app.orders.skewed import skewed_service
+from tests.harness.ordering import (
+    BOUGHT,
+    OrderingService,
+    OrderServiceControl,
+    check_created,
+    ordering_service,
+    statuses,
+)
 
 pytestmark = pytest.mark.slow
 MINUTES = 300.0

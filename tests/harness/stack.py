@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from app.commands.stack import running_service_process, running_simulator_process
 from integrations.simulator import SimulatorUrls
-from tests.chaos.rig.mongod import RestartableMongod
-from tests.chaos.rig.processes import SERVICE_MARK, ServiceProcesses, await_end
-from tests.system.processes import MARK
+from tests.harness.commands import MARK
+from tests.harness.mongod import RestartableMongod
+from tests.harness.processes import SERVICE_MARK, ServiceProcesses, await_end
 
 DATABASE_NAME = "order_generation"
 RESET_SECONDS = 0.5

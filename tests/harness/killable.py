@@ -10,8 +10,8 @@ import psutil
 
 from app.commands.stack import running_simulator_process
 from integrations.simulator import SimulatorUrls
-from tests.chaos.rig.mongod import RestartableMongod
-from tests.orders.rig import FAST, OrderingService, OrderServiceControl, ordering_service
+from tests.harness.mongod import RestartableMongod
+from tests.harness.ordering import FAST, OrderingService, OrderServiceControl, ordering_service
 
 _PATIENCE_SECONDS = 60.0
 

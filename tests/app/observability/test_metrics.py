@@ -9,9 +9,9 @@ from app.commands.stack import free_port
 from app.observability.metrics import HTTP_MILLISECONDS, Metrics
 from app.observability.upstream import UpstreamObserver
 from integrations import ServiceError, ServiceSettings, UpstreamSettings, open_upstreams
-from tests.app.neighbours import Neighbours
-from tests.observability.receiver import Received
-from tests.observability.service import Scrape, Service, until
+from tests.harness.collector import Received
+from tests.harness.service import Scrape, Service, until
+from tests.harness.upstreams import Neighbours
 
 IN_ALL = {"method", "path", "status"}
 

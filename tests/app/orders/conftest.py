@@ -8,7 +8,7 @@ import pytest
 from pymongo import MongoClient
 
 from app.commands.stack import running_simulator_process
-from tests.orders.rig import FAST, OrderingService, OrderServiceControl, ordering_service
+from tests.harness.ordering import FAST, OrderingService, OrderServiceControl, ordering_service
 
 
 @pytest.fixture(scope="package")

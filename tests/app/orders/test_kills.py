@@ -9,8 +9,8 @@ import pytest
 from msgspec import Struct
 
 from integrations.simulator import Creation, Delay, ErrorStatus, Fault, OrderFault, OrderResponse, Refuse
-from tests.orders.killable import KillableService, Surroundings, surroundings
-from tests.orders.rig import BOUGHT, OrderServiceControl, check_created, statuses
+from tests.harness.killable import KillableService, Surroundings, surroundings
+from tests.harness.ordering import BOUGHT, OrderServiceControl, check_created, statuses
 
 pytestmark = pytest.mark.slow
 

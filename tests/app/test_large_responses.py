@@ -11,9 +11,9 @@ from msgspec import Struct, json
 
 from app.rebalancing.body import MEMORY_BYTES
 from integrations.simulator import SimulatorSettings, World
-from tests.app.api import Api
 from tests.app.conftest import Environment, running_service
-from tests.app.examples import Json, created, path, position
+from tests.harness.api import Api
+from tests.harness.bodies import Json, created, path, position
 
 PORTFOLIOS = 700
 POSITIONS = 100

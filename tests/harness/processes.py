@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import psutil
 
-from tests.system.processes import MARK
+from tests.harness.commands import MARK
 
 SERVICE_MARK = "ORDER_GENERATION_SERVICE_MARK"
 MEGABYTE = 2**20

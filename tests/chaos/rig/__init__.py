@@ -1,1 +1,0 @@
-"""The processes under test: started, broken, healed, and found again when they should be gone."""
