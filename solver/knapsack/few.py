@@ -67,8 +67,8 @@ def hopes(rows: Sequence[Row], fitting: int, addition: Move | None, removal: Mov
     Args:
         rows: the choices.
         fitting: how many of them do not exceed the capacity.
-        addition: the next undecided move that adds; None if there is none.
-        removal: the next undecided move that removes; None if there is none.
+        addition: the next undecided move that adds; None if every one is decided.
+        removal: the next undecided move that removes; None if every one is decided.
         divisor: of the weights of all undecided moves; 0 or 1 if there is no common one.
     """
     found = [row[1] for row in rows]
