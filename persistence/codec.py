@@ -13,9 +13,12 @@ type Document = dict[str, Any]
 """A document as PyMongo accepts and returns it; it does not leave this package."""
 
 
-# Prices and targets repeat within and across rebalances, and PyMongo's conversions, in Python, cost more than all else
-# that is done to a document. A text and a BID each stand for one value to the last trailing zero.
-_REMEMBERED: Final = 16_384
+REMEMBERED: Final = 16_384
+"""How many conversions of each kind are cached: prices and targets repeat within and across rebalances.
+
+PyMongo's conversions, in Python, cost more than all else that is done to a document. A text and a BID each stand for
+one value to the last trailing zero.
+"""
 
 # Decimal128 as IEEE 754-2008 has it, in its binary encoding.
 _DIGITS: Final = 34
@@ -33,7 +36,7 @@ class _DecimalCodec(TypeCodec):
         return Decimal128.from_bid(repeated_decimal_bytes(str(value)))
 
     def transform_bson(self, value: Decimal128) -> Decimal | Decimal128:
-        return _decimal(value.bid)
+        return decimal_of(value.bid)
 
 
 def decimal_bytes(text: str) -> bytes:
@@ -56,13 +59,13 @@ def decimal_bytes(text: str) -> bytes:
         raise ValueError(f"{text} has more digits than the {_DIGITS} that can be stored exactly") from error
 
 
-repeated_decimal_bytes = lru_cache(_REMEMBERED)(decimal_bytes)
+repeated_decimal_bytes = lru_cache(REMEMBERED)(decimal_bytes)
 """`decimal_bytes` of a text that is likely to come again."""
 
 
-@lru_cache(_REMEMBERED)
-def _decimal(bid: bytes) -> Decimal | Decimal128:
-    """Return the value; NaN and infinity stay Decimal128, which no Struct accepts."""
+@lru_cache(REMEMBERED)
+def decimal_of(bid: bytes) -> Decimal | Decimal128:
+    """Return the value of a Decimal128's 16 bytes; NaN and infinity stay Decimal128, which no Struct accepts."""
     stored = Decimal128.from_bid(bid)
     value = stored.to_decimal()
     return value if value.is_finite() else stored

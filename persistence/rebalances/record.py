@@ -5,7 +5,6 @@ written as BSON directly: https://bsonspec.org/spec.html. Everything else about 
 """
 
 from collections.abc import Sequence
-from datetime import date
 from functools import lru_cache
 from typing import Final
 
@@ -15,21 +14,20 @@ from msgspec.structs import fields, replace
 
 from persistence.codec import (
     CODEC_OPTIONS,
-    Document,
-    from_document,
     repeated_decimal_bytes,
     to_document,
 )
 from persistence.documents import RebalancedPortfolio, RebalancedPosition
-from persistence.formats import require_plain
 
-_TEXT, _NULL, _DECIMAL = b"\x02", b"\x0a", b"\x13"
+TEXT, NULL, DECIMAL = b"\x02", b"\x0a", b"\x13"
 """The types of BSON elements that a position has."""
+POSITIONS: Final = b"\x04positions\x00"
+"""The bytes before the array of positions, which is the last element of the document."""
 _NAMES: Final = tuple(each.encode_name.encode() + b"\x00" for each in fields(RebalancedPosition))
-_SECURITY_ID, _PRICE, *_DECIMAL_NAMES, _TICKER, _RESTRAINT = _NAMES
-_HEADS: Final = tuple(_DECIMAL + name for name in _DECIMAL_NAMES)
+SECURITY_ID, PRICE, *_DECIMAL_NAMES, TICKER, RESTRAINT = _NAMES
+_HEADS: Final = tuple(DECIMAL + name for name in _DECIMAL_NAMES)
 """The bytes before the 16 bytes of each decimal of a position after its price, in their order."""
-_ORIGINAL_QUANTITY, _ADJUSTED_QUANTITY, _TARGET, _HIGH_DRIFT, _LOW_DRIFT = _HEADS
+ORIGINAL_QUANTITY, ADJUSTED_QUANTITY, TARGET, HIGH_DRIFT, LOW_DRIFT = _HEADS
 _REMEMBERED_POSITIONS: Final = 4_096
 
 
@@ -57,21 +55,8 @@ def record_of(portfolio: RebalancedPortfolio) -> PortfolioRecord:
     del document["positions"]
     start = encode({"_id": key, **document}, codec_options=CODEC_OPTIONS)
     # Without its length and its end, with the array as its last element.
-    body = b"%b\x04positions\x00%b" % (start[4:-1], _array(portfolio.positions))
+    body = start[4:-1] + POSITIONS + _array(portfolio.positions)
     return PortfolioRecord(portfolio.place, portfolio.portfolio_id, _with_length(body))
-
-
-def portfolio_of(document: Document) -> RebalancedPortfolio:
-    """Return the portfolio that a document holds, which may have been read without its positions.
-
-    Raises:
-        ValueError: the document is not in this service's format.
-    """
-    portfolio = from_document({"positions": (), **document, **document["_id"]}, RebalancedPortfolio)
-    date.fromisoformat(portfolio.trade_date)
-    if portfolio.failure is not None:
-        require_plain(portfolio.failure.details)
-    return portfolio
 
 
 def _array(positions: Sequence[RebalancedPosition]) -> bytes:
@@ -81,15 +66,15 @@ def _array(positions: Sequence[RebalancedPosition]) -> bytes:
         elements += (
             _start(index, position.security_id, len(end), priced=position.price is not None),
             b"" if position.price is None else repeated_decimal_bytes(str(position.price)),
-            _ORIGINAL_QUANTITY,
+            ORIGINAL_QUANTITY,
             repeated_decimal_bytes(str(position.original_quantity)),
-            _ADJUSTED_QUANTITY,
+            ADJUSTED_QUANTITY,
             repeated_decimal_bytes(str(position.adjusted_quantity)),
-            _TARGET,
+            TARGET,
             repeated_decimal_bytes(str(position.target)),
-            _HIGH_DRIFT,
+            HIGH_DRIFT,
             repeated_decimal_bytes(str(position.high_drift)),
-            _LOW_DRIFT,
+            LOW_DRIFT,
             repeated_decimal_bytes(str(position.low_drift)),
             end,
         )
@@ -99,8 +84,8 @@ def _array(positions: Sequence[RebalancedPosition]) -> bytes:
 @lru_cache(_REMEMBERED_POSITIONS)
 def _start(index: int, security_id: str, end_bytes: int, *, priced: bool) -> bytes:
     """Return a position's bytes up to the value of its price, which are the same in every portfolio of a rebalance."""
-    identifier = _text(_SECURITY_ID, security_id)
-    price = _DECIMAL + _PRICE if priced else _NULL + _PRICE
+    identifier = _text(SECURITY_ID, security_id)
+    price = DECIMAL + PRICE if priced else NULL + PRICE
     values = sum(len(head) + 16 for head in _HEADS) + (16 if priced else 0)
     length = 4 + len(identifier) + len(price) + values + end_bytes
     return b"\x03%d\x00%b%b%b" % (index, length.to_bytes(4, "little"), identifier, price)
@@ -109,13 +94,13 @@ def _start(index: int, security_id: str, end_bytes: int, *, priced: bool) -> byt
 @lru_cache(_REMEMBERED_POSITIONS)
 def _end(ticker: str | None, restraint: str | None) -> bytes:
     """Return a position's bytes after its last decimal: the texts it has, and the end of the document."""
-    texts = b"" if ticker is None else _text(_TICKER, ticker)
-    return texts + (b"" if restraint is None else _text(_RESTRAINT, restraint)) + b"\x00"
+    texts = b"" if ticker is None else _text(TICKER, ticker)
+    return texts + (b"" if restraint is None else _text(RESTRAINT, restraint)) + b"\x00"
 
 
 def _text(name: bytes, value: str) -> bytes:
     text = value.encode()
-    return b"%b%b%b%b\x00" % (_TEXT, name, (len(text) + 1).to_bytes(4, "little"), text)
+    return b"%b%b%b%b\x00" % (TEXT, name, (len(text) + 1).to_bytes(4, "little"), text)
 
 
 def _with_length(elements: bytes) -> bytes:

@@ -31,7 +31,7 @@ from persistence.errors import (
 )
 from persistence.formats import WRONG_HEADERS, read_header
 from persistence.indexes import HEADERS_BY, HEADERS_BY_PORTFOLIO, ORDER_PLANS, REBALANCES, WHOLE_HEADERS, Keys
-from persistence.rebalances.record import portfolio_of
+from persistence.rebalances.reader import RAW_OPTIONS, decoded, portfolio_of
 from persistence.rebalances.removal import RebalanceRemoval, every_place
 from persistence.rebalances.writer import RebalanceInserts, RebalanceStorage
 from persistence.sorting import RebalanceField, SortKey, sort_specification
@@ -60,6 +60,7 @@ class RebalanceRepository:
     def __init__(self, access: Access, unreadable: UnreadableDocuments) -> None:
         self._access = access
         self._rebalances = access.database[REBALANCES]
+        self._portfolios = self._rebalances.with_options(RAW_OPTIONS)
         self._plans = access.database[ORDER_PLANS]
         self._unreadable = unreadable
         self._inspection = Inspection(
@@ -156,14 +157,15 @@ class RebalanceRepository:
             try:
                 async with (
                     self._access(),
-                    self._rebalances.find(
+                    self._portfolios.find(
                         {"_id": every_place(header.id, after=after)},
                         None if positions else {"positions": False},
                         sort=[("_id", 1)],
                         batch_size=_READ_AHEAD_PORTFOLIOS,
                     ) as found,
                 ):
-                    async for document in found:
+                    async for stored in found:
+                        document = decoded(bytes(stored.raw))
                         count += 1
                         last = document["_id"]["place"]
                         portfolio = self._portfolio(document)
@@ -194,10 +196,10 @@ class RebalanceRepository:
             return None
         place = portfolio_ids.index(portfolio_id)
         async with self._access():
-            document = await self._rebalances.find_one({"_id": {"rebalanceId": rebalance_id, "place": place}})
-        if document is None:
+            stored = await self._portfolios.find_one({"_id": {"rebalanceId": rebalance_id, "place": place}})
+        if stored is None:
             raise RebalanceNotFound(rebalance_id)
-        portfolio = self._portfolio(document)
+        portfolio = self._portfolio(decoded(bytes(stored.raw)))
         if portfolio is None:
             raise DocumentUnreadable("portfolio", f"{portfolio_id} of rebalance {rebalance_id}")
         return portfolio

@@ -1,16 +1,17 @@
 """A portfolio's record is the document that PyMongo would have written, byte for byte in its values."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from bson import ObjectId, decode, encode
+from bson import InvalidBSON, ObjectId, decode, encode
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from persistence import RebalancedPosition, record_of
-from persistence.codec import CODEC_OPTIONS, to_document
-from persistence.rebalances.record import portfolio_of
+from persistence import RebalancedPortfolio, RebalancedPosition, record_of
+from persistence.codec import CODEC_OPTIONS, Document, to_document
+from persistence.rebalances.reader import decoded, portfolio_of
 from tests.persistence.examples import portfolio
 
 decimals = st.one_of(
@@ -44,6 +45,26 @@ def test_it_is_what_pymongo_would_write(some: list[RebalancedPosition]) -> None:
     assert record.document == encode(document, codec_options=CODEC_OPTIONS)
     assert (record.place, record.portfolio_id) == (whole.place, whole.portfolio_id)
     assert portfolio_of(decode(record.document, CODEC_OPTIONS)) == whole
+    assert portfolio_of(decoded(record.document)) == whole
+
+
+@given(st.lists(rows, min_size=1, max_size=4), st.data())
+def test_a_changed_byte_is_read_as_pymongo_reads_it(some: list[RebalancedPosition], data: st.DataObject) -> None:
+    """The reader of the fixed layout accepts nothing that PyMongo rejects, and reads nothing differently."""
+    document = bytearray(record_of(replace(portfolio(ObjectId(), 3), positions=tuple(some))).document)
+    place = data.draw(st.integers(4, len(document) - 1))
+    document[place] = data.draw(st.integers(0, 255))
+    assert outcome(lambda: decoded(bytes(document))) == outcome(lambda: decode(document, CODEC_OPTIONS))
+
+
+def outcome(read: Callable[[], Document]) -> RebalancedPortfolio | type[Exception]:
+    """Return the portfolio, or the kind of error that reading it raises."""
+    try:
+        return portfolio_of(read())
+    except InvalidBSON:
+        return InvalidBSON
+    except (ValueError, KeyError, TypeError):
+        return ValueError
 
 
 def test_more_digits_than_can_be_stored_are_refused() -> None:
