@@ -12,6 +12,7 @@ MODULES = {
     "fairness": "benchmarks.fairness",
     "orders": "benchmarks.orders",
     "paging": "benchmarks.paging",
+    "reading": "benchmarks.reading",
     "instances": "benchmarks.instances",
     "soak": "benchmarks.soak",
     "sizing": "benchmarks.sizing",

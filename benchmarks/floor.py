@@ -1,7 +1,7 @@
-"""The yardstick: a bare handler that does what a rebalance cannot do without, and nothing else.
+"""The floor: bare handlers that do what a rebalance, or reading one, cannot do without, and nothing else.
 
-It reads the same balances, inserts the same documents and gives the same answer as a real rebalance that was recorded
-before, under the same server and framework; it computes nothing and checks nothing.
+They read the same balances or documents, insert the same documents and return the same bytes as the service did when
+they were recorded, under the same server and framework; they compute nothing and check nothing.
 """
 
 import asyncio
@@ -14,13 +14,15 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from bson import CodecOptions, ObjectId, decode_all
+from bson import CodecOptions, MaxKey, ObjectId, decode_all
+from bson.raw_bson import RawBSONDocument
 from litestar import Litestar, Response, get, post
 from litestar.datastructures import State
 from pymongo import AsyncMongoClient, WriteConcern
 
 CONNECTIONS = 100
 AT_A_TIME = 32
+RAW = CodecOptions(document_class=RawBSONDocument)
 
 
 class Floor(msgspec.Struct):
@@ -31,11 +33,13 @@ class Floor(msgspec.Struct):
     portfolio_ids: list[str]
     documents: list[dict[str, Any]]
     answer: object
+    rebalance_ids: list[ObjectId]
+    stored: bytes
 
 
 @post("/rebalance", status_code=200)
 async def rebalance(state: State) -> Response[bytes]:
-    """Read every portfolio's balances, insert every portfolio's document, give the whole answer."""
+    """Read every portfolio's balances, insert every portfolio's document, return the whole response."""
     floor: Floor = state.floor
     waiting = iter(floor.portfolio_ids)
 
@@ -64,6 +68,18 @@ async def read_model(model_id: str, state: State) -> Response[bytes]:
     return Response(msgspec.json.encode(found, enc_hook=str), media_type="application/json")
 
 
+@get("/rebalances")
+async def read_rebalances(limit: int, state: State) -> Response[bytes]:
+    """Read the documents of the first rebalances of the recording, and return the recorded bytes of each."""
+    floor: Floor = state.floor
+    collection = floor.client["order_generation"].get_collection("rebalances", codec_options=RAW)
+    for rebalance_id in floor.rebalance_ids[:limit]:
+        places = {"$gt": {"rebalanceId": rebalance_id}, "$lte": {"rebalanceId": rebalance_id, "place": MaxKey()}}
+        async for _ in collection.find({"_id": places}):
+            pass
+    return Response(b"[" + b",".join([floor.stored] * limit) + b"]", media_type="application/json")
+
+
 @asynccontextmanager
 async def _open(app: Litestar) -> AsyncIterator[None]:
     recording = Path(os.environ["FLOOR_RECORDING"])
@@ -82,10 +98,14 @@ async def _open(app: Litestar) -> AsyncIterator[None]:
             portfolio_ids=[document["portfolioId"] for document in documents],
             documents=documents,
             answer=msgspec.json.decode((recording / "answer.json").read_bytes()),
+            rebalance_ids=[ObjectId(line) for line in (recording / "rebalances.txt").read_text().splitlines()],
+            stored=(recording / "stored.json").read_bytes(),
         )
         yield
 
 
 def create_app() -> Litestar:
-    """Build the yardstick."""
-    return Litestar([rebalance, read_model], lifespan=[_open], openapi_config=None, logging_config=None)
+    """Build the application of the floor."""
+    return Litestar(
+        [rebalance, read_model, read_rebalances], lifespan=[_open], openapi_config=None, logging_config=None
+    )

@@ -1,4 +1,4 @@
-"""Runs the server of `benchmarks.floor`, which repeats one recorded rebalance of the service."""
+"""Runs the server of `benchmarks.floor`, which repeats recorded rebalances of the service."""
 
 import os
 import socket
@@ -25,16 +25,22 @@ START_SECONDS = 20
 
 
 @contextmanager
-def running_floor(stack: Stack, model_id: str) -> Iterator[str]:
-    """Record one rebalance of the model, and run the floor server that repeats it; gives its URL."""
-    answer = httpx.post(rebalance_url(stack, model_id), timeout=ANSWER_SECONDS).raise_for_status()
-    rebalance_id = ObjectId(answer.json()[0]["rebalanceId"])
+def running_floor(stack: Stack, model_id: str, rebalances: int = 1) -> Iterator[str]:
+    """Record rebalances of the model, and run the floor server that repeats them; yields its URL."""
+    answers = [
+        httpx.post(rebalance_url(stack, model_id), timeout=ANSWER_SECONDS).raise_for_status() for _ in range(rebalances)
+    ]
+    rebalance_ids = [answer.json()[0]["rebalanceId"] for answer in answers]
+    rebalance_id = ObjectId(rebalance_ids[-1])
+    stored = httpx.get(f"{stack.service_url}/api/v1/rebalance/{rebalance_id}", timeout=ANSWER_SECONDS)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with MongoClient[RawBSONDocument](stack.mongodb_url, document_class=RawBSONDocument) as client:
             documents = client[DATABASE_NAME][REBALANCES].find({"_id.rebalanceId": rebalance_id})
             (directory / "documents.bson").write_bytes(b"".join(each.raw for each in documents))
-        (directory / "answer.json").write_bytes(answer.content)
+        (directory / "answer.json").write_bytes(answers[-1].content)
+        (directory / "rebalances.txt").write_text("\n".join(rebalance_ids))
+        (directory / "stored.json").write_bytes(stored.raise_for_status().content)
         port = free_port()
         server = subprocess.Popen(
             [sys.executable, "-m", "granian", *OPTIONS, "--port", str(port), "benchmarks.floor:create_app"],
