@@ -21,6 +21,7 @@ from persistence.errors import PersistenceError
 from persistence.idempotency import IdempotencyRepository
 from persistence.models import ModelRepository
 from persistence.orders import OrderRepository
+from persistence.rebalances.order_requests import OrderRequests
 from persistence.rebalances.repository import RebalanceRepository
 from persistence.server_clock import ServerClock
 from persistence.unreadable import Observer, UnreadableDocuments
@@ -42,6 +43,7 @@ class Database:
         rebalances: rebalances and their portfolios.
         idempotency: idempotency keys.
         orders: plans of the orders that are sent for rebalances.
+        order_requests: which portfolios of a rebalance were requested without having orders, and calls that plan.
         clock: how far the database's clock is ahead of this process's.
     """
 
@@ -63,6 +65,7 @@ class Database:
         self.models = ModelRepository(self._access, unreadable)
         self.rebalances = RebalanceRepository(self._access, unreadable)
         self.orders = OrderRepository(self._access, unreadable)
+        self.order_requests = OrderRequests(self._access, unreadable)
         self.idempotency = IdempotencyRepository(self._access, self.rebalances, unreadable, lease)
         self._lease = lease
 

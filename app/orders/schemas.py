@@ -1,14 +1,15 @@
 """What the endpoints of orders accept and return."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from app.errors.codes import InvalidField
+from app.errors.codes import InvalidField, check
 from app.http.fields import ExternalId, PortfolioIds, ResourceId, TransactionType
-from app.http.identifiers import external_id
+from app.models.rules import portfolios_faults
 from persistence import OrderPlan, OrderState, PlannedOrder
 
 type SubmissionStatus = Literal["PENDING", "COMPLETED", "PARTIAL", "FAILED"]
@@ -26,13 +27,19 @@ class OrdersRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=T
         """Check the ids.
 
         Raises:
-            InvalidField: there is no id, or one is not a portfolio's.
+            InvalidFields: there is no id, or some are not portfolios'.
         """
-        if self.portfolios is not None:
-            if not self.portfolios:
-                raise InvalidField("portfolios", "must name at least one portfolio, or be absent")
-            for portfolio_id in self.portfolios:
-                external_id("portfolios", portfolio_id)
+        check(self.faults({"portfolios": self.portfolios}))
+
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield the rules that are broken by the fields that could be read."""
+        portfolio_ids = fields.get("portfolios")
+        if portfolio_ids is None:
+            return
+        if not portfolio_ids:
+            yield InvalidField("portfolios", "must name at least one portfolio, or be absent")
+        yield from portfolios_faults(portfolio_ids)
 
 
 class OrderDTO(Struct, frozen=True, rename="camel"):

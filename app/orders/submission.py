@@ -7,7 +7,7 @@ accept the drafts, after which the plans continue by themselves
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -31,6 +31,7 @@ from persistence import (
     OrderPlan,
     Rebalance,
     RebalancedPortfolio,
+    RebalanceNotFound,
 )
 
 INSERTED_ORDERS: Final = 2000
@@ -92,47 +93,71 @@ class OrderSubmission:
             DatabaseUnavailable: the plan could not be stored completely; it may continue all the same.
         """
         rebalance = await self._database.rebalances.get(rebalance_id)
-        members = await self._database.rebalances.portfolio_ids(rebalance_id)
+        members = await self._database.order_requests.portfolio_ids(rebalance_id)
         requested = members if request.portfolios is None else tuple(dict.fromkeys(request.portfolios))
-        if unknown := [each for each in requested if each not in set(members)]:
+        if unknown := sorted(set(requested) - set(members)):
             raise OrderGenerationError(
                 ErrorCode.PORTFOLIO_NOT_FOUND,
                 "The rebalance has no such portfolio.",
                 {"rebalanceId": str(rebalance_id), "portfolioIds": unknown},
             )
+        await self._plan_missing(rebalance, requested, user, submit=request.submit)
+        self._observer.requested(str(rebalance_id), len(requested), user, submit=request.submit)
+        # The plan is stored and continues by itself, so the call has succeeded.
+        recorded = await self._persistently(lambda: self._requested_state(rebalance_id))
+        if not recorded.unfinished and not request.submit:
+            return recorded
+        try:
+            await self._wait(rebalance_id)
+            return await self._requested_state(rebalance_id)
+        except DatabaseUnavailable:
+            return recorded
+
+    async def _plan_missing(
+        self, rebalance: Rebalance, requested: Sequence[str], user: str | None, *, submit: bool
+    ) -> None:
+        """Plan the orders of portfolios that have no plan, and accept and submit those that were planned before."""
+        orders, requests = self._database.orders, self._database.order_requests
         for _ in range(_ATTEMPTS):
-            planned = await self._database.orders.planned(rebalance_id)
+            planned = await orders.planned(rebalance.id)
             if planned:
                 # An unreadable plan is reported before anything more is planned or submitted.
-                await self.state(rebalance_id)
+                await self.state(rebalance.id)
+            known = planned | set(await requests.without_orders(rebalance.id))
             planned &= set(requested)
-            missing = [each for each in requested if each not in planned]
-            if missing:
-                planned |= await self._plan(rebalance, missing, user, submit=request.submit)
-            await self._database.orders.accept(rebalance_id, requested)
+            if missing := [each for each in requested if each not in known]:
+                planned |= await self._plan(rebalance, missing, user, submit=submit)
+            await self._persistently(lambda: orders.accept(rebalance.id, requested))
             # A draft that existed may have been that of another call, which has been rejected since.
-            if planned <= await self._database.orders.planned(rebalance_id):
+            if planned <= await self._persistently(lambda: orders.planned(rebalance.id)):
                 break
         else:
             raise OrderGenerationError(
                 ErrorCode.DATABASE_UNAVAILABLE, "The orders could not be planned in time; try again shortly."
             )
-        if request.submit:
-            await self._database.orders.request_submission(rebalance_id, requested)
-        self._observer.requested(str(rebalance_id), len(requested), user, submit=request.submit)
-        recorded = await self._requested_state(rebalance_id, requested)
-        if not recorded.unfinished and not request.submit:
-            return recorded
-        try:
-            await self._wait(rebalance_id)
-            return await self._requested_state(rebalance_id, requested)
-        except DatabaseUnavailable:
-            # The plan is stored and continues by itself, so the call has succeeded.
-            return recorded
+        if submit:
+            await self._persistently(lambda: orders.request_submission(rebalance.id, requested))
 
-    async def _requested_state(self, rebalance_id: ObjectId, requested: Sequence[str]) -> OrderState:
-        state = await self.state(rebalance_id, requested)
-        assert state is not None, "a requested portfolio is always shown"
+    async def _persistently[T](self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call the database about plans that are stored, again if it fails, for as long as a caller waits for outcomes.
+
+        Raises:
+            DatabaseUnavailable: it failed until then.
+        """
+        until = time.monotonic() + self._response_seconds
+        while True:
+            try:
+                return await call()
+            except DatabaseUnavailable:
+                if time.monotonic() >= until:
+                    raise
+                await asyncio.sleep(_LONGEST_LOOK_SECONDS)
+
+    async def _requested_state(self, rebalance_id: ObjectId) -> OrderState:
+        state = await self.state(rebalance_id)
+        if state is None:
+            # Nothing was planned, so that the rebalance could be deleted meanwhile.
+            raise RebalanceNotFound(rebalance_id)
         return state
 
     async def get(self, rebalance_id: ObjectId) -> OrderState:
@@ -153,23 +178,22 @@ class OrderSubmission:
             )
         return state
 
-    async def state(self, rebalance_id: ObjectId, requested: Sequence[str] = ()) -> OrderState | None:
+    async def state(self, rebalance_id: ObjectId) -> OrderState | None:
         """Return the recorded orders of a rebalance, followed by the requested portfolios that have none.
 
         Returns:
-            None if nothing was ever planned and nothing is requested.
+            None if nothing was ever requested.
 
         Raises:
             DocumentUnreadable: a plan is not in this service's format.
         """
         parts: list[bytes] = []
-        shown: set[str] = set()
         totals = Totals()
         async for plan in self._database.orders.of_rebalance(rebalance_id):
-            shown.add(plan.portfolio_id)
             totals += Totals.of(plan)
             parts.append(self._encode(PortfolioOrdersDTO.of(plan)))
-        parts += [self._encode(PortfolioOrdersDTO(each, "COMPLETED", [])) for each in requested if each not in shown]
+        without = await self._database.order_requests.without_orders(rebalance_id)
+        parts += [self._encode(PortfolioOrdersDTO(each, "COMPLETED", [])) for each in without]
         if not parts:
             return None
         head = OrderSubmissionDTO(
@@ -195,7 +219,7 @@ class OrderSubmission:
         """Insert a draft for each of these portfolios that trades, or for none of them, and return those that trade."""
         call = ObjectId()
         now = await self._database.orders.now()
-        await self._database.rebalances.hold_for_orders(rebalance.id, call)
+        await self._database.order_requests.hold(rebalance.id, call)
         try:
             claims = await self._database.orders.claims(rebalance.id, portfolio_ids)
             traded = [
@@ -208,12 +232,14 @@ class OrderSubmission:
             check_claims(rebalance, {each: claims[each] for each in traded if each in claims})
             template = PlanTemplate(rebalance, costs_of(rebalance), call, correlation_id(), user, now, submit)
             await self._insert(template, traded, claims)
+            if without := set(portfolio_ids).difference(traded):
+                await self._database.order_requests.record_without_orders(rebalance.id, without)
         except (OrderGenerationError, DocumentUnreadable):
             await self._database.orders.discard(rebalance.id, call)
-            await self._database.rebalances.release_for_orders(rebalance.id, call)
+            await self._database.order_requests.release(rebalance.id, call)
             raise
         if not traded:
-            await self._database.rebalances.release_for_orders(rebalance.id, call)
+            await self._database.order_requests.release(rebalance.id, call)
         return set(traded)
 
     async def _portfolios(

@@ -31,6 +31,7 @@ from persistence.errors import (
 )
 from persistence.formats import WRONG_HEADERS, read_header
 from persistence.indexes import HEADERS_BY, HEADERS_BY_PORTFOLIO, ORDER_PLANS, REBALANCES, WHOLE_HEADERS, Keys
+from persistence.rebalances.order_requests import no_order_calls, stored_portfolio_ids
 from persistence.rebalances.reader import RAW_OPTIONS, decoded, portfolio_of
 from persistence.rebalances.removal import RebalanceRemoval, every_place
 from persistence.rebalances.writer import RebalanceInserts, RebalanceStorage
@@ -47,7 +48,6 @@ _COVERED: Final = {name: True for name in _HEADER if name not in ("rules", "calc
 _NEWEST_FIRST: Final = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
 _READ_AHEAD_PORTFOLIOS: Final = 10
 _CLEANING_SECONDS: Final = 5
-_ORDER_CALL: Final = timedelta(hours=1)
 _PAGE_ATTEMPTS: Final = 10
 
 
@@ -191,7 +191,7 @@ class RebalanceRepository:
         """
         header = await self._stored(rebalance_id, {**_HEADER, "portfolioIds": True})
         self._header(rebalance_id, header)
-        portfolio_ids = self._portfolio_ids(rebalance_id, header)
+        portfolio_ids = stored_portfolio_ids(rebalance_id, header, self._unreadable)
         if portfolio_id not in portfolio_ids:
             return None
         place = portfolio_ids.index(portfolio_id)
@@ -203,37 +203,6 @@ class RebalanceRepository:
         if portfolio is None:
             raise DocumentUnreadable("portfolio", f"{portfolio_id} of rebalance {rebalance_id}")
         return portfolio
-
-    async def portfolio_ids(self, rebalance_id: ObjectId) -> tuple[str, ...]:
-        """Return the ids of the portfolios of a rebalance, by place.
-
-        Raises:
-            RebalanceNotFound: unknown or deleted.
-            DocumentUnreadable: the header does not hold them.
-        """
-        async with self._access():
-            header = await self._rebalances.find_one({"_id": rebalance_id, **_VISIBLE}, {"portfolioIds": True})
-        if header is None:
-            raise RebalanceNotFound(rebalance_id)
-        return self._portfolio_ids(rebalance_id, header)
-
-    async def hold_for_orders(self, rebalance_id: ObjectId, call: ObjectId) -> None:
-        """Keep a rebalance from being deleted while a call plans orders of it.
-
-        Raises:
-            RebalanceNotFound: unknown or deleted.
-        """
-        async with self._access():
-            held = await self._rebalances.update_one(
-                {"_id": rebalance_id, **_VISIBLE}, {"$addToSet": {"orderCalls": call}}
-            )
-        if held.matched_count == 0:
-            raise RebalanceNotFound(rebalance_id)
-
-    async def release_for_orders(self, rebalance_id: ObjectId, call: ObjectId) -> None:
-        """Allow the deletion again, as far as this call is concerned; orders that were planned still prevent it."""
-        async with self._access():
-            await self._rebalances.update_one({"_id": rebalance_id}, {"$pull": {"orderCalls": call}})
 
     async def delete(self, rebalance_id: ObjectId, version: int) -> None:
         """Remove the rebalance and its portfolios if `version` is still its version; any version if it is unreadable.
@@ -248,7 +217,7 @@ class RebalanceRepository:
         if planned is not None:
             raise OrdersSent(rebalance_id)
         # A call that died before it planned anything prevents the deletion only for a while.
-        no_orders = {"orderCalls": {"$not": {"$gt": ObjectId.from_datetime(datetime.now(UTC) - _ORDER_CALL)}}}
+        no_orders = no_order_calls()
         if not await self._hide({"_id": rebalance_id, "version": version, **no_orders, **_VISIBLE}):
             try:
                 header = await self.get(rebalance_id)
@@ -301,13 +270,6 @@ class RebalanceRepository:
         except ValueError as error:
             self._inspection.notice(rebalance_id, error)
             raise DocumentUnreadable(_KIND, str(rebalance_id)) from error
-
-    def _portfolio_ids(self, rebalance_id: ObjectId, header: Document) -> tuple[str, ...]:
-        portfolio_ids = header.get("portfolioIds")
-        if not isinstance(portfolio_ids, list) or not all(isinstance(each, str) for each in portfolio_ids):
-            self._unreadable.report(REBALANCES, rebalance_id, "portfolioIds are not texts")
-            raise DocumentUnreadable(_KIND, str(rebalance_id))
-        return tuple(portfolio_ids)
 
     def _portfolio(self, document: Document) -> RebalancedPortfolio | None:
         """Return the portfolio, or report the document and return None if it is unreadable."""

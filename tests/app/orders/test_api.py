@@ -84,8 +84,26 @@ def test_a_failed_portfolio_and_one_without_trades_send_nothing(
     response = service.send(rebalance_id, {"portfolios": [empty]})
     assert (response.status_code, response.json()["total"], response.json()["status"]) == (200, 0, "COMPLETED")
     assert response.json()["portfolios"] == [{"portfolioId": empty, "status": "COMPLETED", "orders": []}]
+    assert service.state(rebalance_id) == service.send(rebalance_id, {"portfolios": [empty]}).json() == response.json()
     assert order_service.orders(empty) == []
     assert service.call("DELETE", f"/rebalance/{rebalance_id}?version=1").status_code == 200
+    assert service.call("GET", f"/rebalance/{rebalance_id}/orders").json()["error"]["code"] == "REBALANCE_NOT_FOUND"
+
+
+def test_a_portfolio_without_trades_is_shown_after_those_with_orders(
+    service: OrderingService, order_service: OrderServiceControl
+) -> None:
+    """Once it was requested, GET shows it as POST does, and a repeated call changes nothing."""
+    empty, fine = order_service.portfolio(cash="0"), order_service.portfolio()
+    rebalance_id = service.rebalance([empty, fine], order_service.world)
+    first = service.send(rebalance_id, {"portfolios": [fine]}).json()
+    assert [each["portfolioId"] for each in first["portfolios"]] == [fine]
+    both = service.send(rebalance_id)
+    assert [each["portfolioId"] for each in both.json()["portfolios"]] == [fine, empty]
+    assert (both.status_code, both.json()["total"]) == (200, BOUGHT)
+    assert service.state(rebalance_id) == service.send(rebalance_id).json() == both.json()
+    deleted = service.call("DELETE", f"/rebalance/{rebalance_id}?version=1")
+    assert deleted.json()["error"]["code"] == "ORDERS_SENT"
 
 
 def test_wrong_requests_are_rejected_before_anything_is_planned(
@@ -103,6 +121,8 @@ def test_wrong_requests_are_rejected_before_anything_is_planned(
     ):
         response = service.send(rebalance_id, body)
         assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    named = service.send(rebalance_id, {"portfolios": ["x", portfolio, "y!"], "z": 1}).json()["error"]["details"]
+    assert [each["field"] for each in named["errors"]] == ["z", "portfolios[0]", "portfolios[2]"]
     assert service.send("0" * 24).json()["error"]["code"] == "REBALANCE_NOT_FOUND"
     assert service.send("nonsense").json()["error"]["code"] == "VALIDATION_ERROR"
     assert service.call("GET", f"/rebalance/{'0' * 24}/orders").json()["error"]["code"] == "REBALANCE_NOT_FOUND"
