@@ -4,8 +4,12 @@ The collection may hold documents that this service did not write, or corrupted 
 document fails for all, so every expression here checks the types of what it computes with.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
+
+from msgspec.structs import fields as fields_of
+from msgspec.structs import replace
 
 from persistence.codec import Document, from_document, to_document
 from persistence.order_plan import OrderPlan, OrderPost, OrderState, PlannedOrder
@@ -15,6 +19,7 @@ _END_OF_TIME_MICROSECONDS: Final = 253_402_300_800 * 1_000_000
 _LONGEST_LEASE_MILLISECONDS: Final = 2**40
 _LARGEST_REVISION: Final = 2**62
 _INTEGER: Final = ("int", "long")
+_ORDER_FIELDS: Final = {each.encode_name: each.name for each in fields_of(PlannedOrder)}
 
 NO_DRAFT: Final = {"draft": {"$exists": False}}
 DUE: Final = {"$lte": ["$due", "$$NOW"]}
@@ -108,6 +113,22 @@ def read_valid_plan(document: Document) -> OrderPlan:
         ValueError: a type is wrong.
     """
     return from_document({"user": None, **document, "id": document["_id"]}, OrderPlan)
+
+
+def changed_orders(orders: tuple[PlannedOrder, ...], fields: Mapping[str, Any]) -> tuple[PlannedOrder, ...]:
+    """Return orders after a change.
+
+    Args:
+        orders: before it.
+        fields: new values by path; those of orders are `orders.INDEX.NAME`.
+    """
+    changes: dict[int, dict[str, Any]] = {}
+    for path, value in fields.items():
+        match path.split("."):
+            case ["orders", index, name]:
+                stored = tuple(value) if isinstance(value, list) else value
+                changes.setdefault(int(index), {})[_ORDER_FIELDS[name]] = stored
+    return tuple(replace(order, **changes[index]) if index in changes else order for index, order in enumerate(orders))
 
 
 def _check_order(order: PlannedOrder) -> None:

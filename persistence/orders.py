@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from bson import ObjectId
+from msgspec.structs import replace
 from pymongo import ReturnDocument
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
@@ -27,6 +28,7 @@ from persistence.order_format import (
     LEASE_EXPIRED,
     NO_DRAFT,
     REVISION_READABLE,
+    changed_orders,
     plan_document,
     read_plan,
     read_valid_plan,
@@ -34,7 +36,7 @@ from persistence.order_format import (
 from persistence.order_plan import UNFINISHED_ORDER_STATES, Backlog, Claim, OrderPlan
 from persistence.unreadable import UnreadableDocuments
 
-_READ_AHEAD_PLANS: Final = 20
+_READ_AHEAD_PLANS: Final = 4
 _KIND: Final = "order plan"
 _NEXT_DAY: Final = timedelta(days=1)
 
@@ -262,7 +264,8 @@ class OrderRepository:
         }
         if drop_last_post:
             update["$pop"] = {"posts": 1}
-        return await self._compare_and_set(plan, update)
+        changed = await self._compare_and_set(plan, update)
+        return None if changed is None else replace(changed, orders=changed_orders(plan.orders, fields or {}))
 
     async def release(self, plan: OrderPlan, due: datetime | None, *, is_open: bool) -> OrderPlan | None:
         """Return the lease of a plan, and store when it is due next and whether an order of it is unfinished.
@@ -300,16 +303,20 @@ class OrderRepository:
         return Backlog(pending, unknown, max(0.0, oldest_pending), max(0.0, oldest_unknown))
 
     async def _compare_and_set(self, plan: OrderPlan, update: Document, **unchanged: object) -> OrderPlan | None:
+        """Change a plan and return it with the orders it had: to return them all costs more than the change itself."""
         async with self._access():
             try:
                 document = await self._plans.find_one_and_update(
                     {"_id": plan.id, "owner": plan.owner, "revision": plan.revision, **unchanged},
                     update,
+                    {"orders": False},
                     return_document=ReturnDocument.AFTER,
                 )
             except DuplicateKeyError as error:
                 raise DuplicateTimestamp from error
-        return None if document is None else self._read(document, read_valid_plan)
+        if document is None:
+            return None
+        return replace(self._read({**document, "orders": ()}, read_valid_plan), orders=plan.orders)
 
     def _read(self, document: Document, read: Callable[[Document], OrderPlan] = read_plan) -> OrderPlan:
         try:

@@ -192,6 +192,8 @@ class OrderSubmission:
         async for plan in self._database.orders.of_rebalance(rebalance_id):
             totals += Totals.of(plan)
             parts.append(self._encode(PortfolioOrdersDTO.of(plan)))
+            # Plans that have arrived are read without waiting; other callers have their turn in between.
+            await asyncio.sleep(0)
         without = await self._database.order_requests.without_orders(rebalance_id)
         parts += [self._encode(PortfolioOrdersDTO(each, "COMPLETED", [])) for each in without]
         if not parts:
