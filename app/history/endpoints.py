@@ -11,6 +11,7 @@ from msgspec import Struct
 from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError
 from app.history.csv import trades_as_csv
 from app.history.schemas import PortfolioProofDTO, PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO, TradeDTO
+from app.http.compression import compressed
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
 from app.http.fields import ResourceId
@@ -50,6 +51,7 @@ class RebalanceHistoryController(Controller):
 
     path = "/api/v1"
     tags = ("Rebalancing",)
+    middleware = (compressed,)
 
     @get(
         "/rebalances",

@@ -49,7 +49,7 @@ def main(
     pricing_service_url: str,
     portfolio_service_url: str,
 ) -> None:
-    """Put load on the service, and judge it by the service level.
+    """Send load to the service, and judge it by the service level.
 
     Exit code 0 says that it was kept at the requested rate, 1 that it was not, 2 that nothing was measured.
     """

@@ -51,7 +51,7 @@ class ServiceUser(FastHttpUser):
     def call[T](
         self, kind: str, method: str, path: str, check: Callable[[Json], T], body: Json = None, *, status: int = 200
     ) -> T:
-        """Make a call and return what its check makes of the response.
+        """Send a request and return what its check makes of the response.
 
         Args:
             kind: what the call is counted as.
