@@ -91,11 +91,13 @@ class Metrics:
             self.rules_used.labels(rule)
         self.exemptions = self._counter("exemptions_total", "Securities that a rule kept outside their drift band.")
         self.portfolios_rebalanced = self._counter("portfolios_rebalanced_total", "Portfolios rebalanced.")
-        self.portfolios_failed = self._counter("portfolios_failed_total", "Portfolios not rebalanced.", "code")
+        self.portfolios_failed = self._counter(
+            "portfolios_failed_total", "Portfolios that failed, also in previews and optimisations.", "code"
+        )
         for code in FAILURE_CODES:
             self.portfolios_failed.labels(code)
         self.portfolio_seconds = self._histogram(
-            "portfolio_seconds", "Time to rebalance one portfolio: holdings, prices, queue, solve.", SECONDS
+            "portfolio_seconds", "Time to compute one portfolio: holdings, prices, queue, solve.", SECONDS
         )
         drift = self._histogram(
             "portfolio_drift",

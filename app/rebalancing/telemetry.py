@@ -170,6 +170,7 @@ class ObservedPortfolio:
         moved = calculated.movement
         trades = moved.bought + moved.sold
         self._span.note(trades=trades)
+        self._metrics.portfolio_seconds.observe(time.perf_counter() - self._started)
         if self._rebalance.stored:
             self._count(calculated)
         log.info(
@@ -185,7 +186,6 @@ class ObservedPortfolio:
     def _count(self, calculated: Calculated) -> None:
         """Count a portfolio whose trades are stored; a preview moves nothing."""
         metrics, moved = self._metrics, calculated.movement
-        metrics.portfolio_seconds.observe(time.perf_counter() - self._started)
         metrics.portfolios_rebalanced.inc()
         metrics.exemptions.inc(calculated.exempted)
         metrics.portfolio_drift["before"].observe(float(moved.drift_before))
@@ -199,9 +199,9 @@ class ObservedPortfolio:
     def failed(self, failure: Failure) -> None:
         """Record why the portfolio was not rebalanced."""
         self._rebalance.failed += 1
-        if self._rebalance.stored:
-            self._metrics.portfolio_seconds.observe(time.perf_counter() - self._started)
-            self._metrics.portfolios_failed.labels(failure.code).inc()
+        # A defect or a full queue concerns the operator whether or not the result is stored.
+        self._metrics.portfolio_seconds.observe(time.perf_counter() - self._started)
+        self._metrics.portfolios_failed.labels(failure.code).inc()
         self._span.note(code=failure.code)
         # What the solver says of a portfolio has its money in it.
         of_solver = failure.code == ErrorCode.OPTIMIZATION_FAILED and self._solved is not None

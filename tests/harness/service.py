@@ -127,3 +127,21 @@ def connecting(mongodb_url: str, neighbours: Neighbours) -> dict[str, str]:
         "ORDER_SERVICE_URL": urls.order,
         "SOLVER_PROCESSES": "2",
     }
+
+
+def optimization(portfolios: int, positions: int) -> dict[str, Any]:
+    """Return a stateless optimisation of portfolios that are all in cash."""
+    securities = [f"S{number}" for number in range(positions)]
+    target = f"{0.9 / positions:.6f}"
+    return {
+        "positions": [
+            {"securityId": each, "target": target, "highDrift": "0.001", "lowDrift": "0.001"} for each in securities
+        ],
+        "prices": [
+            {"securityId": each, "price": str(10 + number % 89)} for number, each in enumerate(securities, start=1)
+        ],
+        "portfolios": [
+            {"portfolioId": f"P{number}", "cash": str(5_000_000 + number), "holdings": []}
+            for number in range(portfolios)
+        ],
+    }

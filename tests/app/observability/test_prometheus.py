@@ -29,7 +29,7 @@ from tests.app.observability.prometheus import (
     compressed_query,
 )
 from tests.app.observability.test_monitoring import ALERTS, dashboard_queries
-from tests.harness.service import Service, connecting
+from tests.harness.service import Service, connecting, optimization
 from tests.harness.upstreams import Neighbours
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -60,13 +60,21 @@ def service(settings: dict[str, str], prometheus: Prometheus, logs: Path) -> Ite
 def test_a_healthy_hour_raises_no_alert_and_shows_on_every_panel(
     service: Service, prometheus: Prometheus, neighbours: Neighbours
 ) -> None:
-    """Two minutes of large rebalances, small ones, reads and orders stand for an hour."""
+    """Two minutes of large rebalances, previews and optimisations, small ones, reads and orders stand for an hour."""
     started = time.monotonic()
     large = service.create_model(neighbours.securities(10), neighbours.world.portfolio_ids(0, 500))
     small = service.create_model(neighbours.securities(10), neighbours.world.portfolio_ids(500, 3))
     service.rebalance(small).raise_for_status()
     for round_ in itertools.count():
-        service.rebalance(large if round_ % 4 == 0 else small).raise_for_status()
+        match round_ % 4:
+            case 0:
+                service.rebalance(large).raise_for_status()
+            case 1:
+                service.client.post(f"/api/v1/model/{large}/rebalance", json={"preview": True}).raise_for_status()
+            case 2:
+                service.client.post("/api/v1/optimizations", json=optimization(500, 10)).raise_for_status()
+            case _:
+                service.rebalance(small).raise_for_status()
         for path in ("/api/v1/models", "/api/v1/rebalances", f"/api/v1/model/{large}"):
             service.client.get(path).raise_for_status()
         if round_ == 1:
