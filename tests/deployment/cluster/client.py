@@ -3,7 +3,8 @@
 python client.py rebalance URL SECONDS     portfolios of the simulated world, with an idempotency key each
 python client.py optimize URL SECONDS      portfolios in the request
 
-A request that is cut off, as by a killed pod, is sent again with its key, as every caller of the service may do. Only
+A request that is cut off, as by a killed pod, is sent again with its key, as every caller of the service may do. A key
+whose first request was lost is 409 until that request can no longer be stored: for the deadline and half a minute. Only
 packages of the image are needed.
 """
 
@@ -23,7 +24,8 @@ from integrations.simulator import SimulatorSettings
 from integrations.simulator.world import World
 
 USERS = 4
-ATTEMPTS = 10
+OUTCOME_SECONDS = 150.0
+"""For a request, longer than a lost key is in progress."""
 PAUSE_SECONDS = 1.0
 TIMEOUT_SECONDS = 30.0
 
@@ -43,14 +45,13 @@ class Client:
             body: makes the body of each attempt.
 
         Raises:
-            RuntimeError: if the service rejects it, or it has no outcome after all attempts.
+            RuntimeError: if the service rejects it, or it has no outcome in time.
         """
         headers = {"Content-Type": "application/json"}
         if path.endswith("/rebalance"):
             headers["Idempotency-Key"] = uuid.uuid4().hex
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(PAUSE_SECONDS)
+        end = time.monotonic() + OUTCOME_SECONDS
+        while time.monotonic() < end:
             connection = http.client.HTTPConnection(self._address, timeout=TIMEOUT_SECONDS)
             try:
                 content = body()
@@ -60,6 +61,7 @@ class Client:
                 status, received = response.status, response.read()
             except (OSError, http.client.HTTPException) as error:
                 self.seen[type(error).__name__] += 1
+                time.sleep(PAUSE_SECONDS)
                 continue
             finally:
                 connection.close()
@@ -69,6 +71,7 @@ class Client:
             # Being computed still, or a pod that cannot serve: both are worth another attempt.
             if status not in {409, 503}:
                 raise RuntimeError(f"{path}: {status} {received[:500]!r}")
+            time.sleep(PAUSE_SECONDS)
         raise RuntimeError(f"{path} has no outcome: {dict(self.seen)}")
 
 
