@@ -11,6 +11,7 @@ import pytest
 from app.commands.stack import free_port, running_simulator_process
 from tests.deployment.confined_service import ConfinedService, running_confined_service
 from tests.deployment.confinement import make_read_only, remove_read_only
+from tests.deployment.imported_packages import reporting_imports
 from tests.deployment.installation import Installation, install
 
 ROOM_BYTES = 1_500_000_000
@@ -38,9 +39,9 @@ def installation() -> Iterator[Installation]:
 def service(
     installation: Installation, mongodb_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ConfinedService]:
-    """The installed service, confined, on the real MongoDB and the simulator of its neighbours."""
+    """The installed service, confined, on the real MongoDB and the simulator of its upstreams."""
     log = tmp_path_factory.mktemp("service") / "log"
-    with running_simulator_process() as simulator:
+    with running_simulator_process() as simulator, reporting_imports() as reporting:
         settings = {
             "PORT": str(free_port()),
             "MONGODB_URL": mongodb_url,
@@ -51,6 +52,9 @@ def service(
             "SECURITY_SERVICE_URL": simulator.security,
             "ORDER_SERVICE_URL": simulator.order,
             "SOLVER_PROCESSES": "1",
+            # A collector that does not respond costs nothing here, and has the exporter imported.
+            "OTEL_COLLECTOR_GRPC_ENDPOINT": f"127.0.0.1:{free_port()}",
+            **reporting,
         }
         with running_confined_service(installation, settings, log) as running:
             yield running

@@ -1,5 +1,7 @@
 """A rebalance through a service's API, on the simulator's world: proof that what is deployed does its work."""
 
+import uuid
+
 import httpx
 
 from integrations.simulator import SimulatorSettings, World
@@ -9,7 +11,7 @@ def check_rebalance(url: str) -> None:
     """Rebalance three portfolios that hold only cash to a model of ten positions: each buys all ten."""
     world = World(SimulatorSettings())
     model = {
-        "name": "Deployment",
+        "name": f"Deployment {uuid.uuid4().hex}",
         "positions": [
             {"securityId": security_id, "target": 0.095, "highDrift": 0.02, "lowDrift": 0.02}
             for security_id in world.priced_security_ids()[:10]

@@ -1,7 +1,9 @@
 """The installed service does its work as a container would run it: not as root and without writing anywhere."""
 
+import platform
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -11,7 +13,9 @@ import pytest
 from app.commands.stack import free_port
 from tests.deployment.confined_service import ConfinedService, running_confined_service
 from tests.deployment.confinement import expected_user, read_only_file_system
+from tests.deployment.imported_packages import imported_modules, imported_packages, reporting_imports
 from tests.deployment.installation import Installation
+from tests.deployment.locked_packages import production_packages
 from tests.deployment.manifests import build, find, of_kind
 from tests.deployment.rebalance import check_rebalance
 
@@ -65,9 +69,43 @@ def test_it_runs_on_a_read_only_file_system(service: ConfinedService) -> None:
 def test_it_ends_on_sigterm_and_leaves_no_process(
     service: ConfinedService, installation: Installation, tmp_path: Path
 ) -> None:
-    settings = {**service.environment, "PORT": str(free_port())}
+    settings = {**service.environment, "PORT": str(free_port()), "OTEL_SDK_DISABLED": "true"}
     with running_confined_service(installation, settings, tmp_path / "log") as ended:
         processes = ended.processes()
         ended.process.send_signal(signal.SIGTERM)
         assert ended.process.wait(20) == 0
         assert psutil.wait_procs(processes, timeout=5)[1] == []
+
+
+BY_OTHER_SETTINGS = """
+import dns.resolver
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+OTLPSpanExporter()
+"""
+"""What the service imports for a database at `mongodb+srv://` and for a collector that is reached by HTTP."""
+
+NEVER_IMPORTED = {
+    "tzdata": "has data alone: the time zones of TRADE_DATE_TIMEZONE",
+    **dict.fromkeys(("h11", "httpcore", "httpx"), "required by litestar, for its test client"),
+    **dict.fromkeys(("litestar-htmx", "rich-click"), "required by litestar, for a plugin and its command line"),
+    **dict.fromkeys(("markdown-it-py", "mdurl"), "required by rich, for text in Markdown"),
+    "sparsediffpy": "required by cvxpy, for problems that are not linear",
+}
+"""A new package is either imported by the service, or has a reason here."""
+
+
+def test_every_package_of_the_image_is_one_that_the_service_imports(
+    service: ConfinedService, installation: Installation
+) -> None:
+    """While it serves with traces, rebalances and solves, or with other settings; few exceptions are listed."""
+    check_rebalance(service.url)
+    with reporting_imports() as reporting:
+        done = subprocess.run(
+            [installation.virtual_environment / "bin/python", "-c", BY_OTHER_SETTINGS],
+            env={**installation.environment, **reporting},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    imported = imported_packages(installation, imported_modules(service.log.read_text() + done.stderr))
+    assert (production_packages(platform.machine()) - imported) ^ NEVER_IMPORTED.keys() == set()
