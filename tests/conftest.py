@@ -13,44 +13,18 @@ from pymongo import AsyncMongoClient, MongoClient
 
 from persistence import Database, open_database
 from persistence.embedded import EmbeddedMongod
+from tests.harness.distribution import Distribution, longest_first
 
-TOGETHER = (
-    "tests/app/http",
-    "tests/app/pages",
-    "tests/app",
-    "tests/chaos",
-    "tests/app/orders",
-    "tests/app/observability",
-    "tests/persistence",
-    "tests/benchmarks/test_load.py",
-)
-"""Packages whose tests share running services or databases: each runs in one of the processes of `./run test`."""
 
-LONG = (
-    "tests/app/test_",
-    "tests/chaos",
-    "tests/app/observability",
-    "tests/app/orders",
-    "tests/persistence",
-    "tests/app",
-    "tests/system",
-    "tests/benchmarks/test_load.py",
-    "tests/deployment",
-    "tests/solver",
-)
-"""Paths that run longest, which start first; everything else follows in order."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Distribution:
+    """Distribute tests over processes by the services that they share."""
+    return Distribution(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest tests first, and those that share services in one process, so that each starts only once."""
-    for item in items:
-        group = next(
-            (package for package in TOGETHER if item.nodeid.startswith(f"{package}/")), item.nodeid.split("::")[0]
-        )
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(
-        key=lambda item: next((place for place, path in enumerate(LONG) if item.nodeid.startswith(path)), len(LONG))
-    )
+    """Start the longest tests first."""
+    items.sort(key=lambda item: longest_first(item.nodeid))
 
 
 @pytest.fixture(scope="session")
