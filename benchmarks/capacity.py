@@ -4,7 +4,7 @@ The utilisation law: a part that spends D seconds of processor on each of X reba
 of every second, its utilisation on one core; shared evenly among n pods, each is busy for X D / n. Little's law: of X
 rebalances a second that take R seconds each, X R are in flight. A rebalance that takes S seconds of processor where
 nobody else is served takes S / (1 - U) where the processor is busy for U already: an open queue with processor
-sharing. What it waits for elsewhere, such as its neighbours and the disk of the database, stays as it is.
+sharing. What it waits for elsewhere, such as its upstreams and the disk of the database, stays as it is.
 """
 
 import math
@@ -22,7 +22,7 @@ class Demand(Struct, frozen=True):
         api: processor time of the API process.
         solver: processor time of the solver processes.
         mongod: processor time of the database.
-        elapsed: from request to answer where nothing else is under way.
+        elapsed: from request to respond where nothing else is under way.
     """
 
     api: float
@@ -37,7 +37,7 @@ class Demand(Struct, frozen=True):
 
     @property
     def waiting(self) -> float:
-        """What is left of the elapsed time: neighbours, the network, the disk."""
+        """What is left of the elapsed time: upstreams, the network, the disk."""
         return max(0.0, self.elapsed - self.pod - self.mongod)
 
 
@@ -48,7 +48,7 @@ class Plan(Struct, frozen=True):
         pods: of one core each.
         pod_utilisation: of the core of each pod.
         mongod_cores: cores that the database keeps busy.
-        seconds: from request to answer; infinite where the database has too few cores.
+        seconds: from request to respond; infinite where the database has too few cores.
         in_flight: rebalances under way at a time.
         saturates_first: `pods` or `mongod`, whichever has the smaller part of its capacity left.
     """

@@ -14,7 +14,7 @@ from benchmarks.processes import started_cpu_seconds
 
 CLIENTS = 32
 TURN_SECONDS = 3.0
-ANSWER_SECONDS = 300
+RESPONSE_SECONDS = 300
 
 
 class Call(Struct, frozen=True):
@@ -25,9 +25,9 @@ class Call(Struct, frozen=True):
 
 
 class Turn(Struct, frozen=True):
-    """What many clients did for a while: answered calls, failed ones, and seconds of each that was answered."""
+    """What many clients did for a while: returned calls, failed ones, and seconds of each that was returned."""
 
-    answered: int
+    completed: int
     failed: int
     seconds: list[float]
 
@@ -36,7 +36,7 @@ class Cost(Struct, frozen=True):
     """What one call takes.
 
     Attributes:
-        seconds: by the clock, as a median; of many clients' calls, the time in which one more is answered.
+        seconds: by the clock, as a median; of many clients' calls, the time in which one more is returned.
         cpu: seconds of processors, in all processes that have to do with it but this one.
     """
 
@@ -47,7 +47,7 @@ class Cost(Struct, frozen=True):
 def client_session(connections: int = CLIENTS) -> aiohttp.ClientSession:
     """Open a session with one connection for each client."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections), timeout=aiohttp.ClientTimeout(ANSWER_SECONDS)
+        connector=aiohttp.TCPConnector(limit=connections), timeout=aiohttp.ClientTimeout(RESPONSE_SECONDS)
     )
 
 
@@ -85,8 +85,8 @@ async def take_turns(rounds: int, *calls: Call) -> tuple[list[Cost], int]:
         for turn in range(rounds + 1):
             for place, call in enumerate(calls):
                 before = started_cpu_seconds()
-                taken, answer = await timed(session, call)
-                failed += answer.count(b'"status":"FAILED"')
+                taken, response = await timed(session, call)
+                failed += response.count(b'"status":"FAILED"')
                 if turn:  # the first warms up
                     seconds[place].append(taken)
                     cpu[place] += started_cpu_seconds() - before
@@ -97,7 +97,7 @@ async def compete(rounds: int, *calls: Call) -> tuple[list[Cost], int]:
     """Send each request from many clients for a while, in turns; return each one's times, and the failures."""
     rates: list[list[float]] = [[] for _ in calls]
     cpu = [0.0 for _ in calls]
-    answered = [0 for _ in calls]
+    completed = [0 for _ in calls]
     failed = 0
     async with client_session() as session:
         for turn in range(rounds + 1):
@@ -105,11 +105,11 @@ async def compete(rounds: int, *calls: Call) -> tuple[list[Cost], int]:
                 before = started_cpu_seconds()
                 done = await storm(session, [call])
                 if turn:
-                    rates[place].append(done.answered / TURN_SECONDS)
+                    rates[place].append(done.completed / TURN_SECONDS)
                     cpu[place] += started_cpu_seconds() - before
-                    answered[place] += done.answered
+                    completed[place] += done.completed
                     failed += done.failed
-    spent = [seconds / number for seconds, number in zip(cpu, answered, strict=True)]
+    spent = [seconds / number for seconds, number in zip(cpu, completed, strict=True)]
     return [Cost(1 / statistics.median(each), one) for each, one in zip(rates, spent, strict=True)], failed
 
 

@@ -4,7 +4,7 @@
 
 While one client repeats a rebalance of 5,000 portfolios, others rebalance single portfolios, read a model and ask for
 the service's health, each at its own steady pace. Quiet and loaded turns alternate; a call that waits does not keep the
-next one from being made, so that the tail is what callers would see. A loaded turn includes at least one large answer.
+next one from being made, so that the tail is what callers would see. A loaded turn has at least one large response.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ type Turns = dict[str, list[Turn]]
     "--seconds",
     default=15.0,
     show_default=True,
-    help="Of a turn; a loaded one lasts until a large request was answered.",
+    help="Of a turn; a loaded one lasts until a large request was returned.",
 )
 @click.option("--turns", default=3, show_default=True, help="Quiet and loaded turns each.")
 @MARKDOWN_OPTION
@@ -62,10 +62,10 @@ def main(*, portfolios: int, seconds: float, turns: int, markdown: bool) -> None
             ratio(beside.median / before.median),
             ratio(beside.p99 / before.p99),
             *(milliseconds(each) for each in cells),
-            str(beside.answered),
+            str(beside.completed),
             str(before.failed + beside.failed),
         )
-    show(results, f"{larges} large requests were answered meanwhile.", markdown=markdown)
+    show(results, f"{larges} large requests were returned meanwhile.", markdown=markdown)
 
 
 async def _measure(stack: Stack, size: Size, seconds: float, turns: int) -> tuple[Turns, Turns, int]:
@@ -88,7 +88,7 @@ async def _measure(stack: Stack, size: Size, seconds: float, turns: int) -> tupl
                 large = Large(session, rebalance)
                 await asyncio.sleep(HEAD_START_SECONDS)
                 long_enough = _after(seconds)
-                _add(loaded, await _turn(session, paced, lambda: long_enough() and large.answered > 0))  # noqa: B023
+                _add(loaded, await _turn(session, paced, lambda: long_enough() and large.completed > 0))  # noqa: B023
                 larges += await large.stop()
     return quiet, loaded, larges
 
@@ -97,7 +97,7 @@ class Large:
     """The client that repeats a large request until it is told to stop."""
 
     def __init__(self, session: aiohttp.ClientSession, call: Call) -> None:
-        self.answered = 0
+        self.completed = 0
         self._stopping = False
         self._repeating = asyncio.create_task(self._repeat(session, call))
 
@@ -105,12 +105,12 @@ class Large:
         """Wait for the present request to end; return the number of completed ones."""
         self._stopping = True
         await self._repeating
-        return self.answered
+        return self.completed
 
     async def _repeat(self, session: aiohttp.ClientSession, call: Call) -> None:
         while not self._stopping:
             await drained(session, call)
-            self.answered += 1
+            self.completed += 1
 
 
 async def _turn(

@@ -32,7 +32,7 @@ class Floor(msgspec.Struct):
     client: AsyncMongoClient[dict[str, Any]]
     portfolio_ids: list[str]
     documents: list[dict[str, Any]]
-    answer: object
+    response: object
     rebalance_ids: list[ObjectId]
     stored: bytes
 
@@ -57,7 +57,7 @@ async def rebalance(state: State) -> Response[bytes]:
     await collection.insert_many(
         [{**each, "_id": {"rebalanceId": rebalance_id, "place": next(places)}} for each in floor.documents]
     )
-    return Response(msgspec.json.encode(floor.answer), media_type="application/json")
+    return Response(msgspec.json.encode(floor.response), media_type="application/json")
 
 
 @get("/model/{model_id:str}")
@@ -97,7 +97,7 @@ async def _open(app: Litestar) -> AsyncIterator[None]:
             client=client,
             portfolio_ids=[document["portfolioId"] for document in documents],
             documents=documents,
-            answer=msgspec.json.decode((recording / "answer.json").read_bytes()),
+            response=msgspec.json.decode((recording / "response.json").read_bytes()),
             rebalance_ids=[ObjectId(line) for line in (recording / "rebalances.txt").read_text().splitlines()],
             stored=(recording / "stored.json").read_bytes(),
         )

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from app.commands.stack import Stack
-from benchmarks.models import ANSWER_SECONDS, Size, create_model, rebalance_url
+from benchmarks.models import RESPONSE_SECONDS, Size, create_model, rebalance_url
 from benchmarks.stack import DATABASE_NAME
 from persistence.indexes import MODELS, REBALANCES
 
@@ -29,7 +29,7 @@ def write_history(stack: Stack, models: int, rebalances: int) -> None:
     The copies have ids, names, dates and numbers of portfolios, one to three, of their own.
     """
     model_id = ObjectId(create_model(stack, TEMPLATE))
-    httpx.post(rebalance_url(stack, str(model_id)), timeout=ANSWER_SECONDS).raise_for_status()
+    httpx.post(rebalance_url(stack, str(model_id)), timeout=RESPONSE_SECONDS).raise_for_status()
     chance = random.Random(1)
     with MongoClient[Document](stack.mongodb_url, tz_aware=True) as client:
         database = client[DATABASE_NAME]

@@ -99,14 +99,14 @@ async def _demand(instance: Stack, size: Size, count: int, seconds: float) -> De
             before = cpu_seconds(measured)
             turn = await storm(session, [call], TOGETHER, seconds)
             after = cpu_seconds(measured)
-    used = {part: (after[part] - before[part]) / turn.answered for part in measured}
+    used = {part: (after[part] - before[part]) / turn.completed for part in measured}
     return Demand(used[Part.API], used[Part.SOLVERS], used[Part.MONGODB], statistics.median(elapsed))
 
 
 def _relative(rates: dict[int, list[Turn]], seconds: float) -> Table:
     headings = ("rate, to one instance", "rebalances a second", "failed")
     results = table(f"Single rebalances of {SINGLE.positions} positions, {CLIENTS} clients", "instances", *headings)
-    medians = {number: statistics.median(turn.answered for turn in turns) / seconds for number, turns in rates.items()}
+    medians = {number: statistics.median(turn.completed for turn in turns) / seconds for number, turns in rates.items()}
     for number, turns in rates.items():
         failed = sum(turn.failed for turn in turns)
         results.add_row(str(number), ratio(medians[number] / medians[1]), f"{medians[number]:,.0f}", str(failed))
@@ -117,7 +117,7 @@ def _plans(size: Size, demand: Demand, database_cores: int) -> Table:
     taken = ", ".join(
         f"{name} {milliseconds(getattr(demand, name))}" for name in ("api", "solver", "mongod", "elapsed")
     )
-    headings = ("pods", "each busy", "mongod cores busy", "ms from request to answer", "in flight", "saturates first")
+    headings = ("pods", "each busy", "mongod cores busy", "ms from request to respond", "in flight", "saturates first")
     results = table(f"Pods of one core for rebalances of {size} (ms each: {taken})", "a second", *headings)
     for rate in RATES:
         needed = plan(demand, rate, database_cores)

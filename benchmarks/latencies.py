@@ -9,17 +9,17 @@ PERCENT = 100
 
 
 class Latencies(Struct, frozen=True):
-    """Of one kind of call: median, 99th percentile and longest in seconds, and how many were answered and failed."""
+    """Of one kind of call: median, 99th percentile and longest in seconds, and how many were returned and failed."""
 
     median: float
     p99: float
     longest: float
-    answered: int
+    completed: int
     failed: int
 
 
 def latencies(seconds: Sequence[float], failed: int = 0) -> Latencies:
-    """Sum up the seconds of the calls that were answered, one at least."""
+    """Sum up the seconds of the calls that were returned, one at least."""
     return Latencies(statistics.median(seconds), percentile(seconds, 99), max(seconds), len(seconds), failed)
 
 

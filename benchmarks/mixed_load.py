@@ -24,12 +24,12 @@ class MixedLoad:
     """Clients that rebalance, change models, read the history and delete what they have read.
 
     Attributes:
-        answered: calls that were answered, by what they were.
+        completed: completed calls, by kind.
         failures: what went wrong, in words.
     """
 
     def __init__(self, stack: Stack) -> None:
-        self.answered: Counter[str] = Counter()
+        self.completed: Counter[str] = Counter()
         self.failures: list[str] = []
         self._url = f"{stack.service_url}/api/v1"
         self._single = single_rebalance_url(stack, create_model(stack, SINGLE))
@@ -58,12 +58,12 @@ class MixedLoad:
                 reader.cancel()
 
     async def _rebalance_one(self, session: aiohttp.ClientSession) -> None:
-        answer = await self._call(session, "single rebalance", "POST", self._single)
-        await self._made.put(answer["rebalanceId"])
+        response = await self._call(session, "single rebalance", "POST", self._single)
+        await self._made.put(response["rebalanceId"])
 
     async def _rebalance_many(self, session: aiohttp.ClientSession) -> None:
-        answer = await self._call(session, f"rebalance of {LARGE}", "POST", self._large)
-        await self._made.put(answer[0]["rebalanceId"])
+        response = await self._call(session, f"rebalance of {LARGE}", "POST", self._large)
+        await self._made.put(response[0]["rebalanceId"])
 
     async def _change_models(self, session: aiohttp.ClientSession) -> None:
         body = model_body(SINGLE)
@@ -94,5 +94,5 @@ class MixedLoad:
         async with session.request(method, url, json=json) as response:
             body = await response.read()
             response.raise_for_status()
-        self.answered[what] += 1
+        self.completed[what] += 1
         return msgspec.json.decode(body) if body else None

@@ -15,7 +15,7 @@ MOST_POSITIONS = 100
 """Of one model; portfolios with more hold the others outside it."""
 SHARES = "10"
 PRICE = "50.00"
-ANSWER_SECONDS = 120
+RESPONSE_SECONDS = 120
 
 
 class Size(Struct, frozen=True):
@@ -44,8 +44,8 @@ def model_body(size: Size) -> dict[str, object]:
 
 def create_model(stack: Stack, size: Size) -> str:
     """Create a model through the service's API; gives its id."""
-    answer = httpx.post(f"{stack.service_url}/api/v1/models", json=model_body(size), timeout=ANSWER_SECONDS)
-    model_id: str = answer.raise_for_status().json()["modelId"]
+    response = httpx.post(f"{stack.service_url}/api/v1/models", json=model_body(size), timeout=RESPONSE_SECONDS)
+    model_id: str = response.raise_for_status().json()["modelId"]
     return model_id
 
 
@@ -54,7 +54,7 @@ def hold_outside_model(stack: Stack, size: Size) -> None:
 
     Every security of the world gets a price for it, so this comes before the service has read any.
     """
-    with httpx.Client(base_url=stack.simulator.control, timeout=ANSWER_SECONDS) as control:
+    with httpx.Client(base_url=stack.simulator.control, timeout=RESPONSE_SECONDS) as control:
         for security_id in WORLD.unpriced_security_ids():
             path = f"/control/prices/{WORLD.by_id[security_id].ticker}"
             control.put(path, json={"price": PRICE}).raise_for_status()

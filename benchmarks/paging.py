@@ -116,6 +116,6 @@ def _of_one_portfolio(stack: Stack, turns: int) -> float:
     seconds = []
     with httpx.Client(timeout=60) as client:
         for _ in range(turns):
-            answer = client.post(f"{stack.service_url}/api/v1/rebalances/portfolios", json=body).raise_for_status()
-            seconds.append(answer.elapsed.total_seconds())
+            response = client.post(f"{stack.service_url}/api/v1/rebalances/portfolios", json=body).raise_for_status()
+            seconds.append(response.elapsed.total_seconds())
     return statistics.median(seconds)

@@ -43,7 +43,7 @@ def solver_count(server: int) -> int:
     return sum(process.ppid() != api.pid for process in api.children(recursive=True))
 
 
-def neighbours() -> dict[Part, list[psutil.Process]]:
+def upstreams() -> dict[Part, list[psutil.Process]]:
     """Return the database and the simulator that this process has started."""
     family = psutil.Process().children(recursive=True)
     return {
@@ -57,7 +57,7 @@ def parts(*servers: int) -> dict[Part, list[psutil.Process]]:
     return {
         Part.API: [api_process(server) for server in servers],
         Part.SOLVERS: [process for server in servers for process in solver_processes(server)],
-        **neighbours(),
+        **upstreams(),
     }
 
 

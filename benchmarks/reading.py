@@ -15,7 +15,7 @@ import uvloop
 
 from app.commands.stack import Stack
 from benchmarks.clients import Call, take_turns
-from benchmarks.models import ANSWER_SECONDS, Size, create_model, rebalance_url
+from benchmarks.models import RESPONSE_SECONDS, Size, create_model, rebalance_url
 from benchmarks.recorded_floor import running_floor
 from benchmarks.stack import benchmark_stack
 from benchmarks.tables import MARKDOWN_OPTION, milliseconds, progress, ratio, show, table
@@ -79,7 +79,7 @@ def _newest(stack: Stack) -> str:
 def _first_byte(url: str) -> float:
     """Return the median time in seconds until the first byte of the body arrives."""
     seconds = []
-    with httpx.Client(timeout=ANSWER_SECONDS) as client:
+    with httpx.Client(timeout=RESPONSE_SECONDS) as client:
         for _ in range(FIRST_BYTES):
             started = time.perf_counter()
             with client.stream("GET", url) as response:

@@ -16,7 +16,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
 from app.commands.stack import Stack, free_port
-from benchmarks.models import ANSWER_SECONDS, rebalance_url
+from benchmarks.models import RESPONSE_SECONDS, rebalance_url
 from benchmarks.stack import DATABASE_NAME
 from persistence.indexes import REBALANCES
 
@@ -27,18 +27,19 @@ START_SECONDS = 20
 @contextmanager
 def running_floor(stack: Stack, model_id: str, rebalances: int = 1) -> Iterator[str]:
     """Record rebalances of the model, and run the floor server that repeats them; yields its URL."""
-    answers = [
-        httpx.post(rebalance_url(stack, model_id), timeout=ANSWER_SECONDS).raise_for_status() for _ in range(rebalances)
+    responses = [
+        httpx.post(rebalance_url(stack, model_id), timeout=RESPONSE_SECONDS).raise_for_status()
+        for _ in range(rebalances)
     ]
-    rebalance_ids = [answer.json()[0]["rebalanceId"] for answer in answers]
+    rebalance_ids = [response.json()[0]["rebalanceId"] for response in responses]
     rebalance_id = ObjectId(rebalance_ids[-1])
-    stored = httpx.get(f"{stack.service_url}/api/v1/rebalance/{rebalance_id}", timeout=ANSWER_SECONDS)
+    stored = httpx.get(f"{stack.service_url}/api/v1/rebalance/{rebalance_id}", timeout=RESPONSE_SECONDS)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         with MongoClient[RawBSONDocument](stack.mongodb_url, document_class=RawBSONDocument) as client:
             documents = client[DATABASE_NAME][REBALANCES].find({"_id.rebalanceId": rebalance_id})
             (directory / "documents.bson").write_bytes(b"".join(each.raw for each in documents))
-        (directory / "answer.json").write_bytes(answers[-1].content)
+        (directory / "response.json").write_bytes(responses[-1].content)
         (directory / "rebalances.txt").write_text("\n".join(rebalance_ids))
         (directory / "stored.json").write_bytes(stored.raise_for_status().content)
         port = free_port()

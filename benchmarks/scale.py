@@ -37,11 +37,11 @@ NO_FLOOR = "-"
 
 
 class Measured(Struct):
-    """One size: seconds of each request and of the floor's, bytes of an answer, and the peak of memory in turn 0."""
+    """One size: seconds of each request and of the floor's, bytes of a response, and the peak of memory in turn 0."""
 
     seconds: list[float]
     floor: list[float]
-    answer: int = 0
+    response: int = 0
     peak: Peak = field(default_factory=Peak)
 
 
@@ -89,8 +89,8 @@ async def _one_after_the_other(
                 with progress.status(f"turn {turn}: {size}"):
                     if turn == 0:
                         with peak_memory(stack.service.pid) as found.peak:
-                            _, answer = await timed(session, calls[size])
-                            found.answer = len(answer)
+                            _, response = await timed(session, calls[size])
+                            found.response = len(response)
                         continue
                     for _ in range(max(1, TURN_PORTFOLIOS // size.portfolios)):
                         found.seconds.append((await timed(session, calls[size]))[0])
@@ -110,7 +110,7 @@ async def _at_once(stack: Stack, calls: Mapping[Size, Call], turns: int) -> dict
                     done = await storm(session, [calls[size]], clients=_clients(size))
                     seconds, cpu = time.perf_counter() - began, sum(cpu_seconds(processes).values()) - before
                 if turn:  # the first warms up
-                    portfolios = done.answered * size.portfolios
+                    portfolios = done.completed * size.portfolios
                     measured[size].append(Busy(seconds / portfolios, cpu / portfolios))
     return {
         size: Busy(statistics.median(each.seconds for each in found), statistics.median(each.cpu for each in found))
@@ -130,7 +130,7 @@ def _clients(size: Size) -> int:
 
 def _alone_table(measured: Mapping[Size, Measured]) -> Table:
     headings = ("cost of a portfolio", "ms a portfolio", "s a request", "the floor's cost", "floor : service")
-    memory = ("answer MB", "API MiB", "service MiB")
+    memory = ("response MB", "API MiB", "service MiB")
     results = table("One request after the other; memory is the peak", "portfolios x positions", *headings, *memory)
     seconds = {size: statistics.median(found.seconds) / size.portfolios for size, found in measured.items()}
     floor = {size: statistics.median(found.floor) / size.portfolios for size, found in measured.items() if found.floor}
@@ -142,7 +142,7 @@ def _alone_table(measured: Mapping[Size, Measured]) -> Table:
             f"{statistics.median(found.seconds):.2f}",
             ratio(floor[size] / min(floor.values())) if size in floor else NO_FLOOR,
             f"{seconds[size] / floor[size]:.2f}" if size in floor else NO_FLOOR,
-            f"{found.answer / 1e6:.2f}",
+            f"{found.response / 1e6:.2f}",
             f"{found.peak.api:.0f}",
             f"{found.peak.service:.0f}",
         )

@@ -63,9 +63,9 @@ def main(*, seconds: float, markdown: bool) -> None:
     _write(samples)
     found = _growths(samples)
     grown = [name for name, tolerated in TOLERATED.items() if found[name].since_second > tolerated]
-    calls = table("Calls", "call", "answered", "a second")
-    for what, answered in load.answered.most_common():
-        calls.add_row(what, f"{answered:,}", f"{answered / seconds:.1f}")
+    calls = table("Calls", "call", "returned", "a second")
+    for what, count in load.completed.most_common():
+        calls.add_row(what, f"{count:,}", f"{count / seconds:.1f}")
     verdict = f"{len(load.failures)} calls failed. Grown: {', '.join(grown) or 'nothing'}. Samples: {SAMPLES}."
     show(_table(found), calls, verdict, *load.failures[:5], markdown=markdown)
     if grown or load.failures:

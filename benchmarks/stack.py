@@ -23,7 +23,7 @@ def benchmark_stack(settings: Mapping[str, str] | None = None) -> Iterator[Stack
 
 @contextmanager
 def another_service(stack: Stack, settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """Another service on the database and the neighbours of a stack; gives the stack with it as the service."""
+    """Another service on the database and the upstreams of a stack; gives the stack with it as the service."""
     environment = {
         "MONGODB_URL": stack.mongodb_url,
         "PORTFOLIO_ACCOUNTING_SERVICE_URL": stack.simulator.portfolio_accounting,

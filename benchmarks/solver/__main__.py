@@ -24,7 +24,7 @@ from rich.table import Table
 from benchmarks.solver import rules
 from benchmarks.solver.methods import METHODS
 from benchmarks.solver.portfolios import HARD, realistic
-from benchmarks.solver.results import Answer, Verdict, judge
+from benchmarks.solver.results import Result, Verdict, judge
 from benchmarks.solver.workshop import Workshop
 from solver import Portfolio
 
@@ -38,12 +38,12 @@ class Run(Struct, frozen=True):
 
     family: str
     size: int
-    answers: dict[str, Answer]
+    responses: dict[str, Result]
     verdicts: dict[str, Verdict]
 
     def ratio(self, method: str) -> float:
         """Return its time in multiples of ours."""
-        return self.answers[method].seconds / self.answers[OURS].seconds
+        return self.responses[method].seconds / self.responses[OURS].seconds
 
 
 @click.command()
@@ -72,7 +72,7 @@ def main(*, realistic_count: int, hard_count: int, limit: float, seed: int, mark
         ]
     console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
     ruled = rules.table(SIZES, realistic_count, limit, seed)
-    for table in (_times(runs), _answers(runs, limit), _families(runs), ruled):
+    for table in (_times(runs), _responses(runs, limit), _families(runs), ruled):
         if markdown:
             console.print(f"\n{table.title}:")
             table.title, table.box = None, MARKDOWN
@@ -81,8 +81,8 @@ def main(*, realistic_count: int, hard_count: int, limit: float, seed: int, mark
 
 
 def _run(workshop: Workshop, family: str, size: int, portfolio: Portfolio, limit: float) -> Run:
-    answers = {method: workshop.run(method, portfolio, limit) for method in METHODS}
-    return Run(family, size, answers, judge(portfolio, answers))
+    responses = {method: workshop.run(method, portfolio, limit) for method in METHODS}
+    return Run(family, size, responses, judge(portfolio, responses))
 
 
 def _times(runs: Sequence[Run]) -> Table:
@@ -102,8 +102,8 @@ def _times(runs: Sequence[Run]) -> Table:
     return table
 
 
-def _answers(runs: Sequence[Run], limit: float) -> Table:
-    table = Table(title=f"Answers, of {len(runs)} portfolios, limit {limit:g} s for each", box=SIMPLE)
+def _responses(runs: Sequence[Run], limit: float) -> Table:
+    table = Table(title=f"Responses, of {len(runs)} portfolios, limit {limit:g} s for each", box=SIMPLE)
     table.add_column("")
     for verdict in Verdict:
         table.add_column(verdict, justify="right")
@@ -135,7 +135,7 @@ def _families(runs: Sequence[Run]) -> Table:
 
 def _rate(runs: Sequence[Run]) -> str:
     some = [run for run in runs if run.family == REALISTIC and run.size == max(SIZES)]
-    seconds = {method: sum(run.answers[method].seconds for run in some) for method in (OURS, LITERAL, VECTORISED)}
+    seconds = {method: sum(run.responses[method].seconds for run in some) for method in (OURS, LITERAL, VECTORISED)}
     return (
         f"{max(SIZES)} realistic positions: {len(some) / seconds[OURS]:,.0f} portfolios a second on one core, "
         f"{seconds[LITERAL] / seconds[OURS]:,.0f} times the rate of {LITERAL}, "
@@ -144,7 +144,7 @@ def _rate(runs: Sequence[Run]) -> str:
 
 
 def _milliseconds(runs: Sequence[Run]) -> str:
-    return f"{statistics.median(run.answers[OURS].seconds for run in runs) * 1e3:.2f} ms"
+    return f"{statistics.median(run.responses[OURS].seconds for run in runs) * 1e3:.2f} ms"
 
 
 def _multiple(runs: Sequence[Run], method: str) -> str:

@@ -15,28 +15,28 @@ from pypfopt.discrete_allocation import DiscreteAllocation
 from pypfopt.exceptions import OptimizationError
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from benchmarks.solver.results import Answer
+from benchmarks.solver.results import Result
 from solver import Infeasible, Portfolio, Solution, SolverStrategy
 from solver import solve as solve_exactly
 
-NOTHING = Answer(quantities=None, finished=False)
-NONE_EXISTS = Answer(quantities=None, finished=True)
+NOTHING = Result(quantities=None, finished=False)
+NONE_EXISTS = Result(quantities=None, finished=True)
 
-type Method = Callable[[Portfolio, float], Answer]
+type Method = Callable[[Portfolio, float], Result]
 """Takes a portfolio and a time limit in seconds."""
 
 
-def auto(portfolio: Portfolio, limit: float) -> Answer:
+def auto(portfolio: Portfolio, limit: float) -> Result:
     """Solve with this solver, at its default strategy."""
     return _exact(portfolio, SolverStrategy.AUTO, limit)
 
 
-def full_milp(portfolio: Portfolio, limit: float) -> Answer:
+def full_milp(portfolio: Portfolio, limit: float) -> Result:
     """Solve with this solver, restricted to the full integer program."""
     return _exact(portfolio, SolverStrategy.MILP, limit)
 
 
-def row_by_row(portfolio: Portfolio, limit: float) -> Answer:
+def row_by_row(portfolio: Portfolio, limit: float) -> Result:
     """Solve the requirements' formulas row by row in CVXPY, with HiGHS at its defaults: rows in money."""
     prices, targets, lower, upper, value = _floats(portfolio)
     count = len(prices)
@@ -53,7 +53,7 @@ def row_by_row(portfolio: Portfolio, limit: float) -> Answer:
     )
 
 
-def vectorised(portfolio: Portfolio, limit: float) -> Answer:
+def vectorised(portfolio: Portfolio, limit: float) -> Result:
     """Solve the same formulas as vectors, as an experienced CVXPY user would write them."""
     prices, targets, lower, upper, value = _floats(portfolio)
     shares = cp.Variable(len(prices), integer=True)
@@ -62,7 +62,7 @@ def vectorised(portfolio: Portfolio, limit: float) -> Answer:
     return _solved(cp.Problem(cp.Minimize(cp.norm1(targets - worth)), constraints), shares, limit)
 
 
-def highs(portfolio: Portfolio, limit: float) -> Answer:
+def highs(portfolio: Portfolio, limit: float) -> Result:
     """Solve the same rows with HiGHS directly, at its defaults."""
     matrix, row_lower, row_upper, cost = _rows(portfolio)
     count = len(portfolio.securities)
@@ -84,7 +84,7 @@ def highs(portfolio: Portfolio, limit: float) -> Answer:
     return NONE_EXISTS if solver.getModelStatus() == highspy.HighsModelStatus.kInfeasible else NOTHING
 
 
-def scipy_milp(portfolio: Portfolio, limit: float) -> Answer:
+def scipy_milp(portfolio: Portfolio, limit: float) -> Result:
     """Solve the same rows with scipy.optimize.milp, at its defaults."""
     matrix, row_lower, row_upper, cost = _rows(portfolio)
     count = len(portfolio.securities)
@@ -100,7 +100,7 @@ def scipy_milp(portfolio: Portfolio, limit: float) -> Answer:
     return NONE_EXISTS if found.status == 2 else NOTHING
 
 
-def pypfopt_lp(portfolio: Portfolio, _limit: float) -> Answer:
+def pypfopt_lp(portfolio: Portfolio, _limit: float) -> Result:
     """PyPortfolioOpt's integer program; it knows neither bands nor time limits, and also minimises the cash left."""
     try:
         allocation, _ = _discrete_allocation(portfolio).lp_portfolio(solver="HIGHS")
@@ -109,7 +109,7 @@ def pypfopt_lp(portfolio: Portfolio, _limit: float) -> Answer:
     return _allocated(portfolio, allocation)
 
 
-def pypfopt_greedy(portfolio: Portfolio, _limit: float) -> Answer:
+def pypfopt_greedy(portfolio: Portfolio, _limit: float) -> Result:
     """PyPortfolioOpt's greedy rounding; it knows no bands, and spends the cash."""
     allocation, _ = _discrete_allocation(portfolio).greedy_portfolio()
     return _allocated(portfolio, allocation)
@@ -128,10 +128,10 @@ METHODS: dict[str, Method] = {
 """By the names in the tables; the first is what the others are measured in."""
 
 
-def _exact(portfolio: Portfolio, strategy: SolverStrategy, limit: float) -> Answer:
+def _exact(portfolio: Portfolio, strategy: SolverStrategy, limit: float) -> Result:
     outcome = solve_exactly(portfolio, strategy=strategy, time_limit_seconds=limit)
     if isinstance(outcome, Solution):
-        return Answer(quantities=tuple(int(quantity) for quantity in outcome.quantities), finished=True)
+        return Result(quantities=tuple(int(quantity) for quantity in outcome.quantities), finished=True)
     return NONE_EXISTS if isinstance(outcome, Infeasible) else NOTHING
 
 
@@ -149,7 +149,7 @@ def _floats(portfolio: Portfolio) -> tuple[Vector, Vector, Vector, Vector, float
     return prices, targets, lower, upper, float(value)
 
 
-def _solved(problem: cp.Problem, shares: cp.Variable, limit: float) -> Answer:
+def _solved(problem: cp.Problem, shares: cp.Variable, limit: float) -> Result:
     try:
         problem.solve(solver=cp.HIGHS, time_limit=limit)
     except cp.SolverError:
@@ -172,8 +172,8 @@ def _rows(portfolio: Portfolio) -> tuple[sp.csr_array, Vector, Vector, Vector]:
     return matrix, row_lower, row_upper, np.repeat([0.0, 1.0], count)
 
 
-def _whole(shares: Vector) -> Answer:
-    return Answer(quantities=tuple(round(float(share)) for share in shares), finished=True)
+def _whole(shares: Vector) -> Result:
+    return Result(quantities=tuple(round(float(share)) for share in shares), finished=True)
 
 
 def _discrete_allocation(portfolio: Portfolio) -> DiscreteAllocation:
@@ -186,5 +186,5 @@ def _discrete_allocation(portfolio: Portfolio) -> DiscreteAllocation:
     )
 
 
-def _allocated(portfolio: Portfolio, allocation: Mapping[str, int]) -> Answer:
-    return Answer(tuple(int(allocation.get(row.security_id, 0)) for row in portfolio.securities), finished=True)
+def _allocated(portfolio: Portfolio, allocation: Mapping[str, int]) -> Result:
+    return Result(tuple(int(allocation.get(row.security_id, 0)) for row in portfolio.securities), finished=True)

@@ -1,4 +1,4 @@
-"""What a method answers for a portfolio, and the exact judgement of it."""
+"""What a method responses for a portfolio, and the exact judgement of it."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -10,7 +10,7 @@ from msgspec import Struct
 from solver import Portfolio
 
 
-class Answer(Struct, frozen=True):
+class Result(Struct, frozen=True):
     """What a method made of a portfolio.
 
     Attributes:
@@ -25,37 +25,37 @@ class Answer(Struct, frozen=True):
 
 
 class Verdict(StrEnum):
-    """What an answer is worth, the worst that applies."""
+    """What a response is worth, the worst that applies."""
 
     RIGHT = "right"
     OFF = "off the optimum"
     BAND = "band broken"
     CASH = "cash overspent"
-    MISSING = "no answer"
+    MISSING = "no response"
     LIMIT = "time limit"
 
 
-def judge(portfolio: Portfolio, answers: Mapping[str, Answer]) -> dict[str, Verdict]:
-    """Judge each answer in exact arithmetic, the optimum being the best feasible answer of all."""
+def judge(portfolio: Portfolio, responses: Mapping[str, Result]) -> dict[str, Verdict]:
+    """Judge each response in exact arithmetic, the optimum being the best feasible response of all."""
     exact = _Exact(portfolio)
     feasible = [
-        answer.quantities
-        for answer in answers.values()
-        if answer.quantities is not None and exact.breach(answer.quantities) is None
+        response.quantities
+        for response in responses.values()
+        if response.quantities is not None and exact.breach(response.quantities) is None
     ]
     best = min((exact.objective(quantities) for quantities in feasible), default=None)
-    return {name: _verdict(exact, answer, best) for name, answer in answers.items()}
+    return {name: _verdict(exact, response, best) for name, response in responses.items()}
 
 
-def _verdict(exact: "_Exact", answer: Answer, best: Fraction | None) -> Verdict:
-    if not answer.finished:
+def _verdict(exact: "_Exact", response: Result, best: Fraction | None) -> Verdict:
+    if not response.finished:
         return Verdict.LIMIT
-    if answer.quantities is None:
+    if response.quantities is None:
         return Verdict.MISSING if exact.feasible else Verdict.RIGHT
-    breach = exact.breach(answer.quantities)
+    breach = exact.breach(response.quantities)
     if breach is not None:
         return breach
-    return Verdict.RIGHT if exact.objective(answer.quantities) == best else Verdict.OFF
+    return Verdict.RIGHT if exact.objective(response.quantities) == best else Verdict.OFF
 
 
 class _Exact:

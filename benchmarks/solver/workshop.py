@@ -8,7 +8,7 @@ import warnings
 from multiprocessing.connection import Connection
 
 from benchmarks.solver.methods import METHODS, Method
-from benchmarks.solver.results import Answer
+from benchmarks.solver.results import Result
 from solver import Portfolio
 
 GRACE_SECONDS = 2.0
@@ -24,16 +24,16 @@ class Workshop:
     def __init__(self) -> None:
         self._open()
 
-    def run(self, method: str, portfolio: Portfolio, limit: float) -> Answer:
+    def run(self, method: str, portfolio: Portfolio, limit: float) -> Result:
         """Return the result of a method; unfinished if the process had to be killed."""
         self._ours.send((method, portfolio, limit))
         if self._ours.poll(limit + GRACE_SECONDS):
-            answer = self._ours.recv()
-            assert isinstance(answer, Answer)
-            return answer
+            response = self._ours.recv()
+            assert isinstance(response, Result)
+            return response
         self.close()
         self._open()
-        return Answer(quantities=None, finished=False, seconds=limit)
+        return Result(quantities=None, finished=False, seconds=limit)
 
     def close(self) -> None:
         """End the process."""
@@ -59,14 +59,14 @@ def _work(connection: Connection) -> None:
     connection.send(None)
     while True:
         name, portfolio, limit = connection.recv()
-        answer, seconds = _timed(METHODS[name], portfolio, limit)
+        response, seconds = _timed(METHODS[name], portfolio, limit)
         times = [seconds]
         while len(times) < RUNS and sum(times) < RUNS_SECONDS:
             times.append(_timed(METHODS[name], portfolio, limit)[1])
-        connection.send(Answer(answer.quantities, answer.finished, min(times)))
+        connection.send(Result(response.quantities, response.finished, min(times)))
 
 
-def _timed(method: Method, portfolio: Portfolio, limit: float) -> tuple[Answer, float]:
+def _timed(method: Method, portfolio: Portfolio, limit: float) -> tuple[Result, float]:
     started = time.process_time()
-    answer = method(portfolio, limit)
-    return answer, time.process_time() - started
+    response = method(portfolio, limit)
+    return response, time.process_time() - started

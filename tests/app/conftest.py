@@ -1,4 +1,4 @@
-"""The service as a client meets it: real processes in both dialects, on a real MongoDB, beside simulated neighbours."""
+"""The service as a client meets it: real processes in both dialects, on a real MongoDB, beside simulated upstreams."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -11,22 +11,22 @@ from pymongo import MongoClient
 from app.commands.stack import running_service_process, running_simulator_process
 from app.http.dialect import Dialect
 from tests.harness.api import Api
-from tests.harness.upstreams import SPREAD, Neighbours
+from tests.harness.upstreams import SPREAD, Upstreams
 
 type Environment = Mapping[str, str]
 
 
 @pytest.fixture(scope="session")
-def _simulator() -> Iterator[Neighbours]:
+def _simulator() -> Iterator[Upstreams]:
     with running_simulator_process("--price-spread", SPREAD) as urls:
-        neighbours = Neighbours(urls)
-        yield neighbours
-        neighbours.close()
+        upstreams = Upstreams(urls)
+        yield upstreams
+        upstreams.close()
 
 
 @pytest.fixture
-def neighbours(_simulator: Neighbours) -> Iterator[Neighbours]:
-    """The simulated neighbours; what a test does to them is undone."""
+def upstreams(_simulator: Upstreams) -> Iterator[Upstreams]:
+    """The simulated upstreams; what a test does to them is undone."""
     yield _simulator
     _simulator.restore()
 
@@ -41,8 +41,8 @@ def shared_database_name(mongodb_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def environment(mongodb_url: str, shared_database_name: str, _simulator: Neighbours) -> Environment:
-    """Settings that connect a service to its database and neighbours: impatient, and without a memory of prices."""
+def environment(mongodb_url: str, shared_database_name: str, _simulator: Upstreams) -> Environment:
+    """Settings that connect a service to its database and upstreams: impatient, and without a memory of prices."""
     urls = {
         "PORTFOLIO_ACCOUNTING_SERVICE": _simulator.urls.portfolio_accounting,
         "PRICING_SERVICE": _simulator.urls.pricing,

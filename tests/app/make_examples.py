@@ -1,6 +1,6 @@
-"""Makes the examples of the API document out of real answers: `python -m tests.app.make_examples`.
+"""Makes the examples of the API document out of real responses: `python -m tests.app.make_examples`.
 
-To be run after an answer has got another shape; a test says when.
+To be run after a response has got another shape; a test says when.
 """
 
 import tempfile
@@ -19,9 +19,9 @@ from app.http.dialect import Dialect
 from app.operations.openapi.document import EXAMPLES
 from integrations.simulator import ErrorStatus, Hang, Service
 from persistence.embedded import EmbeddedMongod
-from tests.harness.api import Answer, Api, json_bytes
+from tests.harness.api import Api, ApiResponse, json_bytes
 from tests.harness.bodies import content, model, path, position
-from tests.harness.upstreams import SPREAD, Neighbours
+from tests.harness.upstreams import SPREAD, Upstreams
 
 OPTIMIZATION = {
     "positions": [
@@ -46,29 +46,29 @@ class Recorder:
         self.errors: dict[str, Any] = {}
 
     def call(self, operation: str, method: str, route: str, body: Any = None, **headers: str) -> Any:
-        """Call an operation below `/api/v1`; give the body of the answer."""
+        """Call an operation below `/api/v1`; give the body of the response."""
         return self.keep(operation, self._api.call(method, route, body, headers=headers), body)
 
-    def keep(self, operation: str, answer: Answer, body: Any = None) -> Any:
-        """Keep an answer; give its body."""
-        if not answer.text:
+    def keep(self, operation: str, response: ApiResponse, body: Any = None) -> Any:
+        """Keep a response; give its body."""
+        if not response.text:
             return None
-        if answer.status >= 400:
-            self.errors.setdefault(answer.code, answer.exact)
+        if response.status >= 400:
+            self.errors.setdefault(response.code, response.exact)
         elif operation not in self.operations:
             request = {} if body is None else {"request": body}
-            self.operations[operation] = {**request, "status": str(answer.status), "response": answer.exact}
-        return answer.exact
+            self.operations[operation] = {**request, "status": str(response.status), "response": response.exact}
+        return response.exact
 
 
-def record(api: Api, neighbours: Neighbours) -> Recorder:
-    """An answer of every operation and of nearly every code."""
+def record(api: Api, upstreams: Upstreams) -> Recorder:
+    """A response of every operation and of nearly every code."""
     recorder = Recorder(api)
     call = recorder.call
-    first, second, third = neighbours.securities(3)
-    unpriced = neighbours.world.unpriced_security_ids()[0]
-    fund = neighbours.portfolio("250000.00", {second: "100", third: "12.5"}, name="Pension fund")
-    small = neighbours.portfolio("50.00", name="Small account")
+    first, second, third = upstreams.securities(3)
+    unpriced = upstreams.world.unpriced_security_ids()[0]
+    fund = upstreams.portfolio("250000.00", {second: "100", third: "12.5"}, name="Pension fund")
+    small = upstreams.portfolio("50.00", name="Small account")
     drifts = {"highDrift": 0.02, "lowDrift": 0.02}
     wanted = [position(first) | {"target": 0.6, **drifts}, position(second) | {"target": 0.35, **drifts}]
     nobody = "0" * 24
@@ -127,14 +127,14 @@ def record(api: Api, neighbours: Neighbours) -> Recorder:
     recorder.keep("getReadiness", api.raw("GET", "/health/ready"))
 
     key = {"Idempotency-Key": "5f0f6a46-3c3e-4b8e-9a44-0d9a0c1d2e3f"}
-    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Hang())
+    upstreams.inject(Service.PORTFOLIO_ACCOUNTING, Hang())
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(api.call, "POST", path(made, "/rebalance"), headers=key)
         time.sleep(0.5)
         call("rebalanceModel", "POST", path(made, "/rebalance"), **key)
         recorder.keep("rebalanceModel", slow.result())
     call("rebalanceModel", "POST", path(other, "/rebalance"), **key)
-    neighbours.inject(Service.PRICING, ErrorStatus(status=500))
+    upstreams.inject(Service.PRICING, ErrorStatus(status=500))
     call("rebalanceModel", "POST", path(made, "/rebalance"))
     return recorder
 
@@ -168,7 +168,7 @@ def main() -> None:
         }
         url, _ = parts.enter_context(running_service_process(environment, log))
         api = parts.enter_context(Api(url, Dialect.STANDARD))
-        recorder = record(api, Neighbours(urls))
+        recorder = record(api, Upstreams(urls))
         database.__exit__(None, None, None)
         recorder.call("listModels", "GET", "/models")
     # What is not caused here keeps its example.

@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from tests.app.conftest import Environment, running_service
 from tests.app.test_upgrade import assert_contains
 from tests.harness.bodies import created, path
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 COMMAND = Path(sys.executable).with_name("order-generation")
 
@@ -39,13 +39,13 @@ def _run(environment: Environment, *arguments: str, input_bytes: bytes = b"") ->
 
 
 def test_a_service_is_as_before_after_backup_destruction_and_restore(
-    environment: Environment, mongodb_url: str, database_name: str, neighbours: Neighbours, tmp_path: Path
+    environment: Environment, mongodb_url: str, database_name: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     """Backed up while it runs, through a file and through pipes; models, rebalances and history read the same."""
     settings = {**environment, "DATABASE_NAME": database_name}
     file = tmp_path / "backup.bson.gz"
     with running_service(settings, tmp_path / "log") as api:
-        model = created(api, portfolios=[neighbours.portfolio("100000.00") for _ in range(3)])
+        model = created(api, portfolios=[upstreams.portfolio("100000.00") for _ in range(3)])
         rebalance_id = api.post(f"{path(model)}/rebalance").expect(200).body[0]["rebalanceId"]
         routes = ["/models", f"{path(model)}/history", "/rebalances", f"/rebalance/{rebalance_id}"]
         before = [api.get(route).expect(200).body for route in routes]

@@ -28,18 +28,18 @@ def at_once(api: Api, method: str, route: str, bodies: list[object]) -> list[htt
 def test_of_fifty_writers_of_one_version_one_succeeds(standard: Api) -> None:
     before = created(standard)
     names = [f"{before['name']} {number}" for number in range(CALLERS)]
-    answers = at_once(standard, "PUT", path(before), [content(before, name=name) for name in names])
-    assert sorted(each.status_code for each in answers) == [200] + [409] * (CALLERS - 1)
-    assert {each.json()["error"]["code"] for each in answers if each.status_code == 409} == {"VERSION_CONFLICT"}
-    (winner,) = [each.json() for each in answers if each.status_code == 200]
+    responses = at_once(standard, "PUT", path(before), [content(before, name=name) for name in names])
+    assert sorted(each.status_code for each in responses) == [200] + [409] * (CALLERS - 1)
+    assert {each.json()["error"]["code"] for each in responses if each.status_code == 409} == {"VERSION_CONFLICT"}
+    (winner,) = [each.json() for each in responses if each.status_code == 200]
     assert standard.get(path(before)).body == winner
     assert len(standard.get(path(before, "/history"), limit=100).body) == 2
 
 
 def test_fifty_positions_added_at_once_are_all_there(standard: Api) -> None:
     before = created(standard)
-    answers = at_once(standard, "POST", path(before, "/position"), [position(target="0.005") for _ in range(CALLERS)])
-    assert [each.status_code for each in answers] == [200] * CALLERS
+    responses = at_once(standard, "POST", path(before, "/position"), [position(target="0.005") for _ in range(CALLERS)])
+    assert [each.status_code for each in responses] == [200] * CALLERS
     after = standard.get(path(before)).body
     assert len(after["positions"]) == CALLERS
     assert after["version"] == CALLERS + 1
@@ -50,5 +50,5 @@ def test_fifty_positions_added_at_once_are_all_there(standard: Api) -> None:
 def test_of_fifty_models_with_one_name_one_is_created(standard: Api) -> None:
     name = created(standard)["name"] + " again"
     body = {"name": name, "positions": [], "portfolios": []}
-    answers = at_once(standard, "POST", "/models", [body] * CALLERS)
-    assert sorted(each.status_code for each in answers) == [201] + [409] * (CALLERS - 1)
+    responses = at_once(standard, "POST", "/models", [body] * CALLERS)
+    assert sorted(each.status_code for each in responses) == [201] + [409] * (CALLERS - 1)

@@ -1,4 +1,4 @@
-"""The correlation id: echoed or made, on every answer, and carried to every neighbour."""
+"""The correlation id: echoed or made, on every response, and carried to every upstream."""
 
 import re
 from uuid import uuid4
@@ -7,7 +7,7 @@ import pytest
 
 from tests.harness.api import Api
 from tests.harness.bodies import created, model, path, position
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 HEADER = "X-Correlation-ID"
 ROUTES = [
@@ -28,7 +28,7 @@ ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "route", "status"), ROUTES)
-def test_every_answer_names_its_request(api: Api, method: str, route: str, status: int) -> None:
+def test_every_response_names_its_request(api: Api, method: str, route: str, status: int) -> None:
     sent = uuid4().hex
     assert api.raw(method, route, headers={HEADER: sent}).expect(status).headers[HEADER] == sent
     made = [api.raw(method, route).expect(status).headers[HEADER] for _ in range(2)]
@@ -58,26 +58,26 @@ def test_an_id_that_could_do_harm_in_a_log_is_replaced(standard: Api, sent: str)
     assert re.fullmatch("[0-9a-f]{32}", echoed)
 
 
-def test_every_call_to_a_neighbour_and_the_audit_trail_carry_the_id(standard: Api, neighbours: Neighbours) -> None:
+def test_every_call_to_an_upstream_and_the_audit_trail_carry_the_id(standard: Api, upstreams: Upstreams) -> None:
     sent = uuid4().hex
-    securities = neighbours.securities(2)
+    securities = upstreams.securities(2)
     wanted = model(
         positions=[position(each, target="0.4") for each in securities],
-        portfolios=[neighbours.portfolio(name="A"), neighbours.portfolio(name="B")],
+        portfolios=[upstreams.portfolio(name="A"), upstreams.portfolio(name="B")],
     )
     made = standard.call("POST", "/models", wanted, headers={HEADER: sent}).expect(201).body
     assert [entry["correlationId"] for entry in standard.get(path(made, "/history")).body] == [sent]
-    neighbours.forget_calls()
+    upstreams.forget_calls()
     standard.call("POST", path(made, "/rebalance"), headers={HEADER: sent}).expect(200)
-    calls = neighbours.calls()
+    calls = upstreams.calls()
     assert {call["service"] for call in calls} == {"portfolio-accounting", "pricing", "security", "portfolio"}
     assert {call["correlationId"] for call in calls} == {sent}
 
 
-def test_a_failed_portfolio_carries_the_id_of_the_request_that_failed(standard: Api, neighbours: Neighbours) -> None:
+def test_a_failed_portfolio_carries_the_id_of_the_request_that_failed(standard: Api, upstreams: Upstreams) -> None:
     sent = uuid4().hex
-    unpriced = neighbours.world.unpriced_security_ids()[0]
-    made = created(standard, positions=[position(unpriced)], portfolios=[neighbours.portfolio()])
+    unpriced = upstreams.world.unpriced_security_ids()[0]
+    made = created(standard, positions=[position(unpriced)], portfolios=[upstreams.portfolio()])
     failed = standard.call("POST", path(made, "/rebalance"), headers={HEADER: sent}).expect(422)
     stored = standard.get(f"/rebalance/{failed.error['details']['rebalanceId']}").expect(200).body
     assert stored["portfolios"][0]["error"]["traceId"] == sent

@@ -1,4 +1,4 @@
-"""What pages of other origins may read, and the headers that keep answers where they belong."""
+"""What pages of other origins may read, and the headers that keep responses where they belong."""
 
 import pytest
 
@@ -11,7 +11,7 @@ STRANGER = {"Origin": "https://stranger.example"}
 @pytest.mark.parametrize(
     ("method", "route"), [("GET", "/api/v1/models"), ("GET", "/nothing"), ("PATCH", "/health/live")]
 )
-def test_every_origin_may_read_every_answer_unless_origins_are_named(standard: Api, method: str, route: str) -> None:
+def test_every_origin_may_read_every_response_unless_origins_are_named(standard: Api, method: str, route: str) -> None:
     headers = standard.raw(method, route, headers={**STRANGER, "Cookie": "a=b"}).headers
     assert headers["Access-Control-Allow-Origin"] == "*"
     assert "X-Correlation-ID" in headers["Access-Control-Expose-Headers"]
@@ -33,26 +33,26 @@ def test_only_the_named_origins_may_read(hurried: Api, method: str, route: str) 
 
 
 @pytest.mark.parametrize("route", ["/api/v1/models", "/api/v1/model/x/position", "/nothing"])
-def test_a_preflight_is_answered_with_what_is_allowed(standard: Api, hurried: Api, route: str) -> None:
+def test_a_preflight_names_what_is_allowed(standard: Api, hurried: Api, route: str) -> None:
     asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type, idempotency-key"}
     for api, origin, allowed in (
         (standard, STRANGER, "*"),
         (hurried, PAGE, "https://desk.example"),
         (hurried, STRANGER, None),
     ):
-        answer = api.raw("OPTIONS", route, headers={**origin, **asked}).expect(204)
-        assert answer.text == ""
-        assert answer.headers.get("Access-Control-Allow-Origin") == allowed
-        assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
-        assert answer.headers["Access-Control-Allow-Headers"] == "content-type, idempotency-key"
-        assert "Access-Control-Allow-Credentials" not in answer.headers
+        response = api.raw("OPTIONS", route, headers={**origin, **asked}).expect(204)
+        assert response.text == ""
+        assert response.headers.get("Access-Control-Allow-Origin") == allowed
+        assert "PUT" in response.headers["Access-Control-Allow-Methods"]
+        assert response.headers["Access-Control-Allow-Headers"] == "content-type, idempotency-key"
+        assert "Access-Control-Allow-Credentials" not in response.headers
 
 
 def test_a_page_that_is_no_other_origin_gets_no_permission(standard: Api) -> None:
     assert "Access-Control-Allow-Origin" not in standard.raw("GET", "/api/v1/models").headers
 
 
-def test_answers_of_the_api_are_neither_cached_nor_guessed_at(standard: Api) -> None:
+def test_responses_of_the_api_are_neither_cached_nor_guessed_at(standard: Api) -> None:
     for route in ("/api/v1/models", "/api/v1/model/x"):
         headers = standard.raw("GET", route).headers
         assert headers["Cache-Control"] == "no-store"

@@ -1,4 +1,4 @@
-"""A database that goes away is answered with 503 within two seconds, and its return needs no restart."""
+"""While the database is away, callers get 503 within two seconds, and its return needs no restart."""
 
 import asyncio
 import json
@@ -15,10 +15,10 @@ from app.commands.stack import running_service_process
 from app.http.dialect import Dialect
 from integrations.simulator import Delay, Service
 from tests.app.conftest import Environment
-from tests.harness.api import Answer, Api
+from tests.harness.api import Api, ApiResponse
 from tests.harness.bodies import content, created, model, path, position
 from tests.harness.proxy import Proxy
-from tests.harness.upstreams import Neighbours, fresh_id
+from tests.harness.upstreams import Upstreams, fresh_id
 
 ID = "f" * 24
 PATIENCE_SECONDS = 2.0
@@ -50,36 +50,36 @@ async def served_by_proxy(
         yield api
 
 
-def in_time(call: Callable[[], Answer]) -> Answer:
-    """The answer to a call, which must not keep its caller waiting longer than was promised."""
+def in_time(call: Callable[[], ApiResponse]) -> ApiResponse:
+    """The response to a call, which must not keep its caller waiting longer than was promised."""
     begun = time.monotonic()
-    answer = call()
+    response = call()
     assert time.monotonic() - begun < PATIENCE_SECONDS
-    return answer
+    return response
 
 
-async def all_in_time(*calls: Callable[[], Answer]) -> list[Answer]:
-    """The answers to calls made at once, beside the proxy."""
+async def all_in_time(*calls: Callable[[], ApiResponse]) -> list[ApiResponse]:
+    """The responses to calls made at once, beside the proxy."""
     with ThreadPoolExecutor(len(calls)) as threads:
         loop = asyncio.get_running_loop()
         return await asyncio.gather(*(loop.run_in_executor(threads, in_time, call) for call in calls))
 
 
-async def recovered(call: Callable[[], Answer], status: int) -> Answer:
+async def recovered(call: Callable[[], ApiResponse], status: int) -> ApiResponse:
     until = time.monotonic() + 15
-    while (answer := await asyncio.to_thread(call)).status != status:
-        assert time.monotonic() < until, answer.text
+    while (response := await asyncio.to_thread(call)).status != status:
+        assert time.monotonic() < until, response.text
         await asyncio.sleep(0.05)
-    return answer
+    return response
 
 
 @pytest.mark.parametrize("outage", ["refuses", "is silent"])
 async def test_every_endpoint_says_so_in_time_and_works_again_when_the_database_is_back(
-    proxy: Proxy, served_by_proxy: Api, neighbours: Neighbours, outage: str
+    proxy: Proxy, served_by_proxy: Api, upstreams: Upstreams, outage: str
 ) -> None:
     api = served_by_proxy
-    made = await asyncio.to_thread(created, api, portfolios=[neighbours.portfolio()])
-    calls: list[Callable[[], Answer]] = [
+    made = await asyncio.to_thread(created, api, portfolios=[upstreams.portfolio()])
+    calls: list[Callable[[], ApiResponse]] = [
         lambda: api.get("/models"),
         lambda: api.get(path(made)),
         lambda: api.post("/models", model()),
@@ -103,8 +103,8 @@ async def test_every_endpoint_says_so_in_time_and_works_again_when_the_database_
     else:
         proxy.fall_silent()
     try:
-        for answer in await all_in_time(*calls):
-            assert answer.expect(503, "DATABASE_UNAVAILABLE").headers["Retry-After"] == "2"
+        for response in await all_in_time(*calls):
+            assert response.expect(503, "DATABASE_UNAVAILABLE").headers["Retry-After"] == "2"
         malformed, alive = await all_in_time(lambda: api.get("/model/x"), lambda: api.raw("GET", "/health/live"))
         malformed.expect(400)
         alive.expect(200)
@@ -119,13 +119,13 @@ async def test_every_endpoint_says_so_in_time_and_works_again_when_the_database_
 
 
 async def test_a_rebalance_whose_database_goes_away_stores_nothing_and_a_retry_with_its_key_succeeds(
-    proxy: Proxy, served_by_proxy: Api, neighbours: Neighbours
+    proxy: Proxy, served_by_proxy: Api, upstreams: Upstreams
 ) -> None:
     api, key = served_by_proxy, uuid4().hex
-    made = await asyncio.to_thread(created, api, portfolios=[neighbours.portfolio()])
-    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.5))
+    made = await asyncio.to_thread(created, api, portfolios=[upstreams.portfolio()])
+    upstreams.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.5))
 
-    def rebalance() -> Answer:
+    def rebalance() -> ApiResponse:
         return api.call("POST", path(made, "/rebalance"), headers={"Idempotency-Key": key})
 
     running = asyncio.create_task(asyncio.to_thread(rebalance))
@@ -135,7 +135,7 @@ async def test_a_rebalance_whose_database_goes_away_stores_nothing_and_a_retry_w
         (await running).expect(503, "DATABASE_UNAVAILABLE")
     finally:
         await proxy.listen()
-    neighbours.restore()
+    upstreams.restore()
     await recovered(lambda: api.get(path(made)), 200)
     found = await asyncio.to_thread(api.post, "/rebalances/portfolios", {"portfolios": made["portfolios"]})
     assert found.expect(200).body == []

@@ -1,4 +1,4 @@
-"""Every refusal is the one envelope, whatever layer it comes from; `Answer` checks the shape of each."""
+"""Every refusal is the one envelope, whatever layer it comes from; `Response` checks the shape of each."""
 
 from typing import Any
 

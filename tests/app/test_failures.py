@@ -1,4 +1,4 @@
-"""Failures that no neighbour, database or client can be brought to cause in a test, told as they would be."""
+"""Failures that no upstream, database or client can be brought to cause in a test, told as they would be."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -8,7 +8,7 @@ import pytest
 from integrations.simulator import Hang, Service
 from tests.harness.api import Api
 from tests.harness.bodies import created, path, position
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 ROUNDS = 40
 
@@ -20,32 +20,32 @@ def seconds_of(api: Api, model_path: str) -> float:
     return time.perf_counter() - started
 
 
-def paths(api: Api, neighbours: Neighbours, count: int) -> list[str]:
+def paths(api: Api, upstreams: Upstreams, count: int) -> list[str]:
     """Rebalance paths of as many new models of one new portfolio each."""
-    positions = [position(neighbours.securities(1)[0])]
-    portfolios = [neighbours.portfolio() for _ in range(count)]
+    positions = [position(upstreams.securities(1)[0])]
+    portfolios = [upstreams.portfolio() for _ in range(count)]
     return [path(created(api, positions=positions, portfolios=[each]), "/rebalance") for each in portfolios]
 
 
-def test_a_frozen_service_is_waited_for_once(standard: Api, neighbours: Neighbours) -> None:
+def test_a_frozen_service_is_waited_for_once(standard: Api, upstreams: Upstreams) -> None:
     """After the first rebalance, uncached names delay no rebalance by their budget."""
     # Three portfolios, so that the breaker of this service stays closed for the next test.
-    first, *others = paths(standard, neighbours, 3)
-    neighbours.inject(Service.PORTFOLIO, Hang())
+    first, *others = paths(standard, upstreams, 3)
+    upstreams.inject(Service.PORTFOLIO, Hang())
     seconds_of(standard, first)
     assert min(seconds_of(standard, other) for other in others) < 0.2
 
 
 @pytest.mark.slow
 def test_with_a_frozen_service_the_median_rebalance_takes_as_long_as_with_cached_names(
-    standard: Api, neighbours: Neighbours
+    standard: Api, upstreams: Upstreams
 ) -> None:
     """Within 1.1 times, after the first rebalance; each round has a portfolio whose name nobody has loaded."""
-    cached = paths(standard, neighbours, 1)[0]
-    uncached = paths(standard, neighbours, ROUNDS + 1)
+    cached = paths(standard, upstreams, 1)[0]
+    uncached = paths(standard, upstreams, ROUNDS + 1)
     seconds_of(standard, cached)
     with_cached_names = [seconds_of(standard, cached) for _ in range(ROUNDS)]
-    neighbours.inject(Service.PORTFOLIO, Hang())
+    upstreams.inject(Service.PORTFOLIO, Hang())
     seconds_of(standard, uncached.pop())
     # Both in turns from here on, so that another load of the machine affects both.
     frozen = []

@@ -20,18 +20,18 @@ from pymongo.collection import Collection
 from app.commands.stack import running_service_process
 from integrations.simulator import Delay, ErrorStatus, Hang, Service
 from tests.app.conftest import Environment
-from tests.harness.api import Answer, Api
+from tests.harness.api import Api, ApiResponse
 from tests.harness.bodies import content, created, path, position
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 type Documents = Collection[dict[str, Any]]
 
 
 @pytest.fixture
-def made(standard: Api, neighbours: Neighbours) -> Any:
+def made(standard: Api, upstreams: Upstreams) -> Any:
     """A model whose rebalance succeeds."""
-    positions = [position(each, target="0.4") for each in neighbours.securities(2)]
-    return created(standard, positions=positions, portfolios=[neighbours.portfolio(), neighbours.portfolio()])
+    positions = [position(each, target="0.4") for each in upstreams.securities(2)]
+    return created(standard, positions=positions, portfolios=[upstreams.portfolio(), upstreams.portfolio()])
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def keys(mongodb_url: str, shared_database_name: str) -> Iterator[Documents]:
         yield client[shared_database_name]["idempotency_keys"]
 
 
-def rebalance(api: Api, target: str, key: str) -> Answer:
+def rebalance(api: Api, target: str, key: str) -> ApiResponse:
     return api.call("POST", f"{target}/rebalance", headers={"Idempotency-Key": key})
 
 
@@ -51,13 +51,13 @@ def stored(api: Api, of: Any) -> list[str]:
     return [each["rebalanceId"] for each in found]
 
 
-def test_the_same_key_replays_the_stored_answer_on_any_server(
-    standard: Api, hurried: Api, neighbours: Neighbours, made: Any
+def test_the_same_key_replays_the_stored_response_on_any_server(
+    standard: Api, hurried: Api, upstreams: Upstreams, made: Any
 ) -> None:
     """Byte for byte, though prices have changed and the model as well."""
     key = uuid4().hex
     first = rebalance(standard, path(made), key).expect(200)
-    neighbours.put_price(made["positions"][0]["securityId"], "1")
+    upstreams.put_price(made["positions"][0]["securityId"], "1")
     after = standard.get(path(made)).body
     standard.put(path(made), content(after, positions=[])).expect(200)
     for api in (standard, hurried, standard):
@@ -65,8 +65,8 @@ def test_the_same_key_replays_the_stored_answer_on_any_server(
     assert stored(standard, made) == [first.body[0]["rebalanceId"]]
 
 
-def test_a_portfolio_has_keys_of_its_own(api: Api, neighbours: Neighbours) -> None:
-    key, portfolio = uuid4().hex, neighbours.portfolio()
+def test_a_portfolio_has_keys_of_its_own(api: Api, upstreams: Upstreams) -> None:
+    key, portfolio = uuid4().hex, upstreams.portfolio()
     model = created(api, portfolios=[portfolio])
     first = rebalance(api, f"/portfolio/{portfolio}", key).expect(200)
     assert rebalance(api, f"/portfolio/{portfolio}", key).expect(200).text == first.text
@@ -78,9 +78,9 @@ def test_without_a_key_every_request_rebalances(standard: Api, made: Any) -> Non
     assert stored(standard, made) == ids[::-1]
 
 
-def test_a_key_on_another_target_is_refused(api: Api, neighbours: Neighbours) -> None:
-    key, portfolio = uuid4().hex, neighbours.portfolio()
-    first, second = created(api, portfolios=[portfolio]), created(api, portfolios=[neighbours.portfolio()])
+def test_a_key_on_another_target_is_refused(api: Api, upstreams: Upstreams) -> None:
+    key, portfolio = uuid4().hex, upstreams.portfolio()
+    first, second = created(api, portfolios=[portfolio]), created(api, portfolios=[upstreams.portfolio()])
     rebalance(api, path(first), key).expect(200)
     for target in (path(second), f"/portfolio/{portfolio}"):
         refused = rebalance(api, target, key).expect(422, "IDEMPOTENCY_KEY_REUSED")
@@ -103,35 +103,35 @@ def test_any_visible_ascii_is_a_key(standard: Api, made: Any, keys: Documents, k
     assert keys.delete_one({"_id": key}).deleted_count == 1
 
 
-def test_what_fails_before_anything_is_stored_leaves_the_key_free(standard: Api, neighbours: Neighbours) -> None:
+def test_what_fails_before_anything_is_stored_leaves_the_key_free(standard: Api, upstreams: Upstreams) -> None:
     key = uuid4().hex
     rebalance(standard, f"/model/{'f' * 24}", key).expect(404, "MODEL_NOT_FOUND")
     empty = created(standard)
     assert rebalance(standard, path(empty), key).expect(200).body == []
-    full = created(standard, portfolios=[neighbours.portfolio()])
+    full = created(standard, portfolios=[upstreams.portfolio()])
     assert len(rebalance(standard, path(full), key).expect(200).body) == 1
 
 
-def test_an_answer_that_no_retry_can_mend_is_replayed_and_one_that_a_retry_may_mend_is_not(
-    standard: Api, neighbours: Neighbours
+def test_a_response_that_no_retry_can_mend_is_replayed_and_one_that_a_retry_may_mend_is_not(
+    standard: Api, upstreams: Upstreams
 ) -> None:
-    unpriced = position(neighbours.world.unpriced_security_ids()[0])
-    hopeless = created(standard, positions=[unpriced], portfolios=[neighbours.portfolio()])
+    unpriced = position(upstreams.world.unpriced_security_ids()[0])
+    hopeless = created(standard, positions=[unpriced], portfolios=[upstreams.portfolio()])
     key = uuid4().hex
     first = rebalance(standard, path(hopeless), key).expect(422, "PRICE_UNAVAILABLE")
     again = rebalance(standard, path(hopeless), key).expect(422, "PRICE_UNAVAILABLE")
     assert again.error["details"] == first.error["details"]
 
     key = uuid4().hex
-    model = created(standard, portfolios=[neighbours.portfolio()])
-    neighbours.inject(Service.PRICING, ErrorStatus(status=503))
+    model = created(standard, portfolios=[upstreams.portfolio()])
+    upstreams.inject(Service.PRICING, ErrorStatus(status=503))
     rebalance(standard, path(model), key).expect(503, "EXTERNAL_SERVICE_ERROR")
-    neighbours.restore()
+    upstreams.restore()
     mended = rebalance(standard, path(model), key).expect(200)
     assert rebalance(standard, path(model), key).text == mended.text
 
 
-def test_the_key_of_a_rebalance_that_was_deleted_answers_for_nothing_else(standard: Api, made: Any) -> None:
+def test_the_key_of_a_rebalance_that_was_deleted_serves_nothing_else(standard: Api, made: Any) -> None:
     key = uuid4().hex
     done = rebalance(standard, path(made), key).expect(200).body[0]["rebalanceId"]
     standard.delete(f"/rebalance/{done}", version=1).expect(200)
@@ -139,16 +139,16 @@ def test_the_key_of_a_rebalance_that_was_deleted_answers_for_nothing_else(standa
 
 
 def test_twenty_requests_at_once_on_two_servers_make_one_rebalance(
-    standard: Api, hurried: Api, neighbours: Neighbours, made: Any
+    standard: Api, hurried: Api, upstreams: Upstreams, made: Any
 ) -> None:
-    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.2))
+    upstreams.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.2))
     key = uuid4().hex
     with ThreadPoolExecutor(20) as pool:
         urls = [standard.url, hurried.url] * 10
-        answers = list(pool.map(lambda url: _post(f"{url}/api/v1{path(made)}/rebalance", key), urls))
+        responses = list(pool.map(lambda url: _post(f"{url}/api/v1{path(made)}/rebalance", key), urls))
     by_status: dict[int, list[httpx.Response]] = {}
-    for answer in answers:
-        by_status.setdefault(answer.status_code, []).append(answer)
+    for response in responses:
+        by_status.setdefault(response.status_code, []).append(response)
     assert 200 in by_status, "and on a busy machine the last may come so late that all of them replay the first"
     assert by_status.keys() <= {200, 409}
     assert {each.json()["error"]["code"] for each in by_status.get(409, [])} <= {"IDEMPOTENCY_IN_PROGRESS"}
@@ -162,24 +162,24 @@ def _post(url: str, key: str) -> httpx.Response:
     return httpx.post(url, headers={"Idempotency-Key": key}, timeout=30)
 
 
-def test_a_rebalance_whose_caller_hung_up_is_finished_and_its_key_gives_the_answer(
-    standard: Api, neighbours: Neighbours, made: Any
+def test_a_rebalance_whose_caller_hung_up_is_finished_and_its_key_gives_the_response(
+    standard: Api, upstreams: Upstreams, made: Any
 ) -> None:
     """As a caller does whose own time-out is shorter than the rebalance takes."""
-    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.7))
+    upstreams.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.7))
     key = uuid4().hex
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{standard.url}/api/v1{path(made)}/rebalance", headers={"Idempotency-Key": key}, timeout=0.5)
     until = time.monotonic() + 10
     while not (ids := stored(standard, made)):
         assert time.monotonic() < until
-    while (answer := rebalance(standard, path(made), key)).status == 409:
+    while (response := rebalance(standard, path(made), key)).status == 409:
         assert time.monotonic() < until
-    assert [answer.expect(200).body[0]["rebalanceId"]] == ids == stored(standard, made)
+    assert [response.expect(200).body[0]["rebalanceId"]] == ids == stored(standard, made)
 
 
 def test_a_retry_succeeds_after_the_server_that_held_the_key_was_killed(
-    environment: Environment, standard: Api, neighbours: Neighbours, made: Any, keys: Documents, tmp_path: Path
+    environment: Environment, standard: Api, upstreams: Upstreams, made: Any, keys: Documents, tmp_path: Path
 ) -> None:
     """At once it is still in progress; when its lease has run out, the key is taken over."""
     key = uuid4().hex
@@ -187,7 +187,7 @@ def test_a_retry_succeeds_after_the_server_that_held_the_key_was_killed(
         url,
         server,
     ):
-        neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Hang())
+        upstreams.inject(Service.PORTFOLIO_ACCOUNTING, Hang())
         with ThreadPoolExecutor(1) as pool:
             lost = pool.submit(_post, f"{url}/api/v1{path(made)}/rebalance", key)
             while keys.find_one({"_id": key}) is None:
@@ -197,7 +197,7 @@ def test_a_retry_succeeds_after_the_server_that_held_the_key_was_killed(
                 os.kill(process.pid, signal.SIGKILL)
             with pytest.raises(httpx.TransportError):
                 lost.result()
-    neighbours.restore()
+    upstreams.restore()
     waiting = rebalance(standard, path(made), key).expect(409, "IDEMPOTENCY_IN_PROGRESS")
     assert waiting.headers["Retry-After"] == "1"
     assert stored(standard, made) == []
@@ -208,12 +208,12 @@ def test_a_retry_succeeds_after_the_server_that_held_the_key_was_killed(
 
 
 def test_a_key_whose_server_died_before_it_could_release_it_is_released(
-    standard: Api, neighbours: Neighbours, made: Any, keys: Documents
+    standard: Api, upstreams: Upstreams, made: Any, keys: Documents
 ) -> None:
-    """What was stored failed for a neighbour, and a retry is what the key is for."""
-    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, ErrorStatus(status=404))
+    """What was stored failed for an upstream, and a retry is what the key is for."""
+    upstreams.inject(Service.PORTFOLIO_ACCOUNTING, ErrorStatus(status=404))
     failed = standard.post(path(made, "/rebalance")).expect(503, "EXTERNAL_SERVICE_ERROR")
-    neighbours.restore()
+    upstreams.restore()
     key, now = uuid4().hex, datetime.now(UTC)
     keys.insert_one(
         {

@@ -1,4 +1,4 @@
-"""Answers too large to be kept in memory: whole, as stored, and none at all where there is no room for them."""
+"""Responses too large to be kept in memory: whole, as stored, and none at all where there is no room for them."""
 
 import shutil
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ WORLD = World(SimulatorSettings())
 
 
 class Line(Struct, rename="camel", frozen=True):
-    """What the answer and the record both say of a position."""
+    """What the response and the record both say of a position."""
 
     security_id: str
     original_quantity: Decimal
@@ -29,8 +29,8 @@ class Line(Struct, rename="camel", frozen=True):
     actual: Decimal
 
 
-class Answered(Struct, rename="camel"):
-    """A portfolio of an answer."""
+class Rebalanced(Struct, rename="camel"):
+    """A portfolio of a response."""
 
     portfolio_id: str
     rebalance_id: str
@@ -63,19 +63,19 @@ def service(environment: Environment, temporary: Path, tmp_path: Path) -> Iterat
 
 @pytest.fixture
 def large(service: Api) -> Json:
-    """A model whose rebalance answers more than is kept in memory."""
+    """A model whose rebalance responses more than is kept in memory."""
     positions = [position(each, "0.005", "0.02", "0.02") for each in WORLD.priced_security_ids()[:POSITIONS]]
     return created(service, positions=positions, portfolios=WORLD.portfolio_ids(0, PORTFOLIOS))
 
 
-def test_a_large_answer_is_whole_and_says_what_is_stored(service: Api, large: Json) -> None:
+def test_a_large_response_is_whole_and_says_what_is_stored(service: Api, large: Json) -> None:
     text = service.post(path(large, "/rebalance")).expect(200).text
     assert len(text) > MEMORY_BYTES
-    answered = json.decode(text, type=list[Answered])
-    assert [each.portfolio_id for each in answered] == WORLD.portfolio_ids(0, PORTFOLIOS)
-    record = service.get(f"/rebalance/{answered[0].rebalance_id}/portfolios").expect(200).text
+    returned = json.decode(text, type=list[Rebalanced])
+    assert [each.portfolio_id for each in returned] == WORLD.portfolio_ids(0, PORTFOLIOS)
+    record = service.get(f"/rebalance/{returned[0].rebalance_id}/portfolios").expect(200).text
     stored = json.decode(record, type=list[Stored])
-    assert stored == [Stored(each.portfolio_id, each.status, each.drifts) for each in answered]
+    assert stored == [Stored(each.portfolio_id, each.status, each.drifts) for each in returned]
 
 
 def test_without_room_for_a_large_response_nothing_is_stored(service: Api, large: Json, temporary: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writes that arrive after their request has failed, and such as never arrive although it was answered."""
+"""Writes that arrive after their request has failed, and such as never arrive although their request succeeded."""
 
 import asyncio
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ async def test_a_retry_with_its_key_stores_the_only_rebalance(
 
 
 async def test_a_key_whose_end_the_database_was_not_told_is_in_progress(mongodb_url: str, database_name: str) -> None:
-    """What is stored is answered; until the lease is over nobody else can know that it was."""
+    """What is stored is returned; until the lease is over nobody else can know that it was."""
     async with Proxy.to(mongodb_url) as proxy, open_database(proxy.url, database_name) as database:
         await database.ping(5)
         proxy.before_write = lambda number: number > INSERT

@@ -26,8 +26,8 @@ def three(api: Api) -> list[str]:
     return ids
 
 
-def ids_of(answer: Any) -> list[str]:
-    return [each["modelId"] for each in answer.expect(200).body]
+def ids_of(response: Any) -> list[str]:
+    return [each["modelId"] for each in response.expect(200).body]
 
 
 def among(listed: list[str], few: list[str]) -> list[str]:
@@ -132,8 +132,8 @@ def test_every_change_is_in_the_audit_trail_with_who_when_and_what(api: Api) -> 
     ]
     contents = [made]
     for number, (_, method, rest, body) in enumerate(steps):
-        answer = api.call(method, path(made, rest), body, headers={"X-Correlation-ID": f"{who}-{number}"})
-        contents.append(answer.expect(200).body)
+        response = api.call(method, path(made, rest), body, headers={"X-Correlation-ID": f"{who}-{number}"})
+        contents.append(response.expect(200).body)
     api.call("DELETE", path(made), params={"version": 7}, headers={"X-Correlation-ID": f"{who}-6"}).expect(204)
 
     trail = api.get(path(made, "/history"), limit=100).expect(200).body

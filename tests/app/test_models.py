@@ -13,22 +13,22 @@ NOBODY = "f" * 24
 KEYS = ["modelId", "name", "positions", "portfolios", "lastRebalanceDate", "version"]
 
 
-def test_a_created_model_is_answered_whole_and_reads_back_the_same(api: Api) -> None:
+def test_a_created_model_is_returned_whole_and_reads_back_the_same(api: Api) -> None:
     positions = [position(target="0.6"), position(target=Decimal("0.350"), high=1, low=0)]
     wanted = model(positions=positions, portfolios=[fresh_id(), fresh_id()])
-    answer = api.post("/models", wanted).expect(201)
-    assert list(answer.body) == KEYS
-    assert answer.body == {
+    response = api.post("/models", wanted).expect(201)
+    assert list(response.body) == KEYS
+    assert response.body == {
         **wanted,
         "positions": [
             {**positions[0], "target": Decimal("0.6"), "highDrift": Decimal("0.05"), "lowDrift": Decimal("0.05")},
             positions[1],
         ],
-        "modelId": answer.body["modelId"],
+        "modelId": response.body["modelId"],
         "lastRebalanceDate": None,
         "version": 1,
     }
-    assert api.get(path(answer.body)).expect(200).text == answer.text
+    assert api.get(path(response.body)).expect(200).text == response.text
 
 
 def test_a_model_may_hold_nothing_and_belong_to_nobody(api: Api) -> None:
@@ -37,15 +37,15 @@ def test_a_model_may_hold_nothing_and_belong_to_nobody(api: Api) -> None:
 
 def test_names_are_trimmed_and_portfolios_that_repeat_count_once(api: Api) -> None:
     name, portfolio = model()["name"], fresh_id()
-    answer = created(api, name=f"  {name}\n", portfolios=[portfolio, fresh_id(), portfolio])
-    assert answer["name"] == name
-    assert answer["portfolios"][0] == portfolio
-    assert len(answer["portfolios"]) == 2
+    response = created(api, name=f"  {name}\n", portfolios=[portfolio, fresh_id(), portfolio])
+    assert response["name"] == name
+    assert response["portfolios"][0] == portfolio
+    assert len(response["portfolios"]) == 2
 
 
 def test_positions_with_target_zero_are_not_kept(api: Api) -> None:
-    answer = created(api, positions=[position(target=0), position(target="0.005"), position(target="0.00")])
-    assert [each["target"] for each in answer["positions"]] == [Decimal("0.005")]
+    response = created(api, positions=[position(target=0), position(target="0.005"), position(target="0.00")])
+    assert [each["target"] for each in response["positions"]] == [Decimal("0.005")]
 
 
 def test_a_name_that_is_taken_cannot_be_given_again(api: Api) -> None:
@@ -60,13 +60,13 @@ def test_a_name_that_is_taken_cannot_be_given_again(api: Api) -> None:
 def test_a_replacement_takes_the_place_of_everything_and_makes_a_version(api: Api) -> None:
     before = created(api, positions=[position()], portfolios=[fresh_id()])
     wanted = model(positions=[position(target=Decimal("0.2"))], portfolios=[fresh_id()], version=1)
-    answer = api.put(path(before), wanted).expect(200)
-    assert list(answer.body) == KEYS
-    assert answer.body["version"] == 2
-    assert answer.body["name"] == wanted["name"]
-    assert answer.body["portfolios"] == wanted["portfolios"]
-    assert answer.body["positions"][0]["target"] == Decimal("0.2")
-    assert api.get(path(before)).text == answer.text
+    response = api.put(path(before), wanted).expect(200)
+    assert list(response.body) == KEYS
+    assert response.body["version"] == 2
+    assert response.body["name"] == wanted["name"]
+    assert response.body["portfolios"] == wanted["portfolios"]
+    assert response.body["positions"][0]["target"] == Decimal("0.2")
+    assert api.get(path(before)).text == response.text
 
 
 def test_a_replacement_that_changes_nothing_is_a_version_all_the_same(api: Api) -> None:
@@ -104,8 +104,8 @@ def test_the_date_of_the_last_rebalance_moves_forward_only(api: Api) -> None:
 def test_deleting_takes_the_version_and_leaves_nothing_but_the_audit_trail(api: Api) -> None:
     gone = created(api)
     api.delete(path(gone)).expect(400)
-    answer = api.delete(path(gone), version=1).expect(204)
-    assert answer.text == ""
+    response = api.delete(path(gone), version=1).expect(204)
+    assert response.text == ""
     for again in (api.get(path(gone)), api.put(path(gone), content(gone)), api.delete(path(gone), version=1)):
         assert again.expect(404, "MODEL_NOT_FOUND").error["details"] == {"modelId": gone["modelId"]}
     api.get(path(gone, "/history")).expect(200)

@@ -40,7 +40,7 @@ def test_every_digit_of_a_number_is_kept_in_bson_and_on_the_wire(text: str) -> N
 
 
 @given(numbers)
-def test_a_number_has_one_value_however_it_is_written_and_never_an_exponent_in_an_answer(text: str) -> None:
+def test_a_number_has_one_value_however_it_is_written_and_never_an_exponent_in_a_response(text: str) -> None:
     literal = msgspec.json.Decoder(Number, dec_hook=lambda _, value: Number.read(value), float_hook=str)
     assert literal.decode(text) == Number.read(text) == Decimal(text)
     written = encode(Decimal(Number.read(text))).decode()
@@ -49,13 +49,13 @@ def test_a_number_has_one_value_however_it_is_written_and_never_an_exponent_in_a
 
 
 @given(st.text('0123456789.E+-",:{}[]\\\n ', max_size=80))
-def test_a_text_that_looks_like_a_number_with_an_exponent_is_answered_as_it_is(text: str) -> None:
+def test_a_text_that_looks_like_a_number_with_an_exponent_is_returned_as_it_is(text: str) -> None:
     content = {"before": Decimal("1E-7"), text: [text, Decimal("-2.5E+8")], "after": Decimal("0E-8")}
-    answered = encode(content)
-    assert json.loads(answered, parse_float=Decimal, parse_int=Decimal) == content
+    returned = encode(content)
+    assert json.loads(returned, parse_float=Decimal, parse_int=Decimal) == content
     assert encode(text) == msgspec.json.encode(text)
-    assert b'"before":0.0000001,' in answered
-    assert b",-250000000]," in answered
+    assert b'"before":0.0000001,' in returned
+    assert b",-250000000]," in returned
 
 
 @given(st.text(max_size=80) | st.text("0123456789.eE+-_ ", max_size=80))
@@ -78,7 +78,7 @@ def test_a_text_is_read_exactly_when_json_would_read_it_as_a_number_that_can_be_
 
 
 @pytest.mark.parametrize(
-    ("written", "answered"),
+    ("written", "returned"),
     [
         ("0.1", "0.1"),
         ("0.10", "0.10"),
@@ -99,13 +99,13 @@ def test_a_text_is_read_exactly_when_json_would_read_it_as_a_number_that_can_be_
         ("0.3000000000000000166533453694", "0.3000000000000000166533453694"),
     ],
 )
-def test_a_number_is_answered_as_it_was_sent(api: Api, written: str, answered: str) -> None:
+def test_a_number_is_returned_as_it_was_sent(api: Api, written: str, returned: str) -> None:
     """As a literal and as a string, when it is created and when it is read."""
     for value in (Literal(written), written):
         before = created(api, positions=[position(high=1, low=value)])
         name = api.name("lowDrift")
-        assert f'"{name}":{answered}}}' in api.get(path(before)).text
-        assert f'"{name}":{answered}}}' in api.get(path(before, "/history")).text
+        assert f'"{name}":{returned}}}' in api.get(path(before)).text
+        assert f'"{name}":{returned}}}' in api.get(path(before, "/history")).text
 
 
 @pytest.mark.parametrize(

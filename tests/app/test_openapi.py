@@ -1,4 +1,4 @@
-"""The API document: valid, in the dialect in force, its examples real answers, and its pages complete offline."""
+"""The API document: valid, in the dialect in force, its examples real responses, and its pages complete offline."""
 
 import re
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ class _Example(msgspec.Struct):
 
 
 EXAMPLES_BY_KIND = msgspec.json.decode(EXAMPLES.read_bytes(), type=dict[str, dict[str, msgspec.Raw]])
-EXAMPLE_ANSWERS = [
+EXAMPLE_RESPONSES = [
     *((operation, bytes(_Example.of(raw).response)) for operation, raw in EXAMPLES_BY_KIND["operations"].items()),
     *((code, bytes(raw)) for code, raw in EXAMPLES_BY_KIND["errors"].items()),
 ]
@@ -138,7 +138,7 @@ def test_a_listing_says_what_it_can_be_sorted_by_in_either_spelling_and_which_vi
     assert parameters["view"]["schema"] == {"type": "string", "enum": ["full", "summary"], "default": "full"}
 
 
-def test_answers_have_every_key_and_requests_no_other(document: Json) -> None:
+def test_responses_have_every_key_and_requests_no_other(document: Json) -> None:
     schemas = document["components"]["schemas"]
     requests = {name for name in schemas if name.endswith("Request") or name.startswith("Optimization")}
     requests |= {"ModelPostDTO", "ModelPutDTO", "ModelPortfolioDTO"}
@@ -209,15 +209,15 @@ def test_every_error_is_documented_with_the_envelope_under_the_status_of_its_cod
     }
 
 
-@pytest.mark.parametrize(("name", "answer"), EXAMPLE_ANSWERS, ids=[name for name, _ in EXAMPLE_ANSWERS])
-def test_an_example_is_an_answer_of_today_to_the_last_key(name: str, answer: bytes) -> None:
-    """Decoded strictly into what is answered and written again, it is the same; else make the examples anew."""
+@pytest.mark.parametrize(("name", "response"), EXAMPLE_RESPONSES, ids=[name for name, _ in EXAMPLE_RESPONSES])
+def test_an_example_is_a_response_of_today_to_the_last_key(name: str, response: bytes) -> None:
+    """Decoded strictly into what is returned and written again, it is the same; else make the examples anew."""
     kind = OPERATIONS.get(name, ErrorEnvelope)
-    decoded = msgspec.json.Decoder(kind, float_hook=Decimal).decode(answer)
-    assert msgspec.json.format(encode(decoded), indent=0) == msgspec.json.format(answer, indent=0)
+    decoded = msgspec.json.Decoder(kind, float_hook=Decimal).decode(response)
+    assert msgspec.json.format(encode(decoded), indent=0) == msgspec.json.format(response, indent=0)
 
 
-def test_every_operation_shows_a_request_and_an_answer_and_every_code_an_answer(document: Json) -> None:
+def test_every_operation_shows_a_request_and_a_response_and_every_code_a_response(document: Json) -> None:
     for operation in operations(document):
         if "requestBody" in operation:
             optional = operation["operationId"] in {"rebalanceModel", "rebalancePortfolio", "sendOrders"}

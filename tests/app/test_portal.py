@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.harness.api import Api
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 type Json = Any
 
@@ -26,16 +26,16 @@ def portal(globeco: Api) -> Iterator[httpx.Client]:
         yield client
 
 
-def load_model(neighbours: Neighbours, **fields: Any) -> Json:
+def load_model(upstreams: Upstreams, **fields: Any) -> Json:
     """A model as the load generator makes it: ten targets, multiples of .005, that sum to .95 in its floats' text."""
     targets = [0.15, 0.125, 0.12, 0.105, 0.1, 0.095, 0.08, 0.075, 0.06, 0.04]
     return {
         "name": f"Load {uuid4().hex}",
         "positions": [
             {"security_id": security_id, "target": target, "high_drift": 0.05, "low_drift": 0.05}
-            for security_id, target in zip(neighbours.securities(10), targets, strict=True)
+            for security_id, target in zip(upstreams.securities(10), targets, strict=True)
         ],
-        "portfolios": [neighbours.portfolio(str(250_000 + 111_111 * number)) for number in range(3)],
+        "portfolios": [upstreams.portfolio(str(250_000 + 111_111 * number)) for number in range(3)],
         **fields,
     }
 
@@ -85,9 +85,9 @@ def assert_is_rebalance(rebalance: Json) -> None:
                 assert date.fromisoformat(position["trade_date"]).year > 2000
 
 
-def test_one_round_of_the_load_generator(portal: httpx.Client, neighbours: Neighbours) -> None:
+def test_one_round_of_the_load_generator(portal: httpx.Client, upstreams: Upstreams) -> None:
     """Create, read, rebalance, read the rebalance, and index every row of it."""
-    sent = load_model(neighbours)
+    sent = load_model(upstreams)
     created = portal.post("/models", json=sent)
     assert created.status_code == 201
     assert_is_model(created.json())
@@ -111,15 +111,15 @@ def test_one_round_of_the_load_generator(portal: httpx.Client, neighbours: Neigh
 
 
 def test_ids_that_the_load_generators_queue_did_not_have_are_refused_at_once(
-    portal: httpx.Client, neighbours: Neighbours
+    portal: httpx.Client, upstreams: Upstreams
 ) -> None:
-    refused = portal.post("/models", json=load_model(neighbours, portfolios=[None, None, None]))
+    refused = portal.post("/models", json=load_model(upstreams, portfolios=[None, None, None]))
     assert refused.status_code == 400
     assert refused.json()["detail"] == "portfolios[0]: must be a string, not null (2 more in the details)"
 
 
-def test_ten_models_with_one_name_make_one(portal: httpx.Client, neighbours: Neighbours) -> None:
-    sent = load_model(neighbours)
+def test_ten_models_with_one_name_make_one(portal: httpx.Client, upstreams: Upstreams) -> None:
+    sent = load_model(upstreams)
     assert [portal.post("/models", json=sent).status_code for _ in range(3)] == [201, 409, 409]
 
 
@@ -127,10 +127,10 @@ def test_ten_models_with_one_name_make_one(portal: httpx.Client, neighbours: Nei
     "sort_by", ["name", "-name", "model_id", "-model_id", "last_rebalance_date", "-last_rebalance_date"]
 )
 def test_the_list_of_models_pages_until_fewer_come_than_were_asked_for(
-    portal: httpx.Client, neighbours: Neighbours, sort_by: str
+    portal: httpx.Client, upstreams: Upstreams, sort_by: str
 ) -> None:
     for _ in range(3):
-        portal.post("/models", json=load_model(neighbours)).raise_for_status()
+        portal.post("/models", json=load_model(upstreams)).raise_for_status()
     everything = portal.get("/models", params={"sort_by": sort_by}).json()
     limit = max(2, len(everything) // 3)
     pages: list[Json] = []
@@ -146,9 +146,9 @@ def test_the_list_of_models_pages_until_fewer_come_than_were_asked_for(
         assert_is_model(each)
 
 
-def test_a_model_is_edited_as_it_was_read(portal: httpx.Client, neighbours: Neighbours) -> None:
+def test_a_model_is_edited_as_it_was_read(portal: httpx.Client, upstreams: Upstreams) -> None:
     """The whole of it, with the date as a string, null, or not at all; and its id is not repeated in the body."""
-    made = portal.post("/models", json=load_model(neighbours)).json()
+    made = portal.post("/models", json=load_model(upstreams)).json()
     portal.post(f"/model/{made['model_id']}/rebalance").raise_for_status()
     for dated in ("string", "null", "absent"):
         read = portal.get(f"/model/{made['model_id']}").json()
@@ -163,8 +163,8 @@ def test_a_model_is_edited_as_it_was_read(portal: httpx.Client, neighbours: Neig
         assert edited.json() == {**read, "positions": body["positions"], "version": read["version"] + 1}
 
 
-def test_the_portal_is_told_in_detail_why_a_deletion_is_refused(portal: httpx.Client, neighbours: Neighbours) -> None:
-    made = portal.post("/models", json=load_model(neighbours)).json()
+def test_the_portal_is_told_in_detail_why_a_deletion_is_refused(portal: httpx.Client, upstreams: Upstreams) -> None:
+    made = portal.post("/models", json=load_model(upstreams)).json()
     route = f"/model/{made['model_id']}"
     for refused, status in (
         (portal.delete(route), 400),
@@ -179,9 +179,9 @@ def test_the_portal_is_told_in_detail_why_a_deletion_is_refused(portal: httpx.Cl
     assert portal.delete(route, params={"version": 1}).status_code == 204
 
 
-def test_a_rebalance_that_fails_tells_why_in_detail_too(portal: httpx.Client, neighbours: Neighbours) -> None:
-    unpriced = neighbours.world.unpriced_security_ids()[0]
-    model = load_model(neighbours)
+def test_a_rebalance_that_fails_tells_why_in_detail_too(portal: httpx.Client, upstreams: Upstreams) -> None:
+    unpriced = upstreams.world.unpriced_security_ids()[0]
+    model = load_model(upstreams)
     model["positions"][0]["security_id"] = unpriced
     made = portal.post("/models", json=model).json()
     refused = portal.post(f"/model/{made['model_id']}/rebalance")
@@ -193,9 +193,9 @@ def test_a_rebalance_that_fails_tells_why_in_detail_too(portal: httpx.Client, ne
 
 
 def test_the_list_of_rebalances_can_be_drawn_and_one_of_them_deleted(
-    portal: httpx.Client, neighbours: Neighbours
+    portal: httpx.Client, upstreams: Upstreams
 ) -> None:
-    made = portal.post("/models", json=load_model(neighbours)).json()
+    made = portal.post("/models", json=load_model(upstreams)).json()
     mine = portal.post(f"/model/{made['model_id']}/rebalance").json()[0]["rebalance_id"]
     page = portal.get("/rebalances", params={"offset": 0, "limit": 10, "sort_by": "-rebalance_date"}).json()
     assert isinstance(page, list)

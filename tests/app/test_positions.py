@@ -11,7 +11,7 @@ from tests.harness.upstreams import fresh_id
 
 
 def held(of: Any) -> dict[str, tuple[Decimal, Decimal, Decimal]]:
-    """Target and drifts of an answered model's positions, by security, in its order."""
+    """Target and drifts of a returned model's positions, by security, in its order."""
     return {each["securityId"]: (each["target"], each["lowDrift"], each["highDrift"]) for each in of["positions"]}
 
 

@@ -14,16 +14,16 @@ from app.rebalancing.schedule import RunningRebalance, Schedule, ScheduleFigures
 from integrations.simulator import Delay, Service
 from tests.harness.api import Api
 from tests.harness.bodies import created, path, position
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 
 class Flights:
-    """Portfolios in flight: each waits for a neighbour until that is told to answer, then works until told to land."""
+    """Portfolios in flight: each waits for an upstream until that is told to respond, then works until told to land."""
 
-    def __init__(self, *, neighbours_answer: bool = True) -> None:
-        self.neighbours = asyncio.Event()
-        if neighbours_answer:
-            self.neighbours.set()
+    def __init__(self, *, upstreams_respond: bool = True) -> None:
+        self.upstreams = asyncio.Event()
+        if upstreams_respond:
+            self.upstreams.set()
         self.landings: list[asyncio.Event] = []
         self.started: list[int] = []
         self.in_flight = 0
@@ -35,7 +35,7 @@ class Flights:
         async def work(place: int, _portfolio_id: str) -> None:
             self.in_flight += 1
             try:
-                await self.neighbours.wait()
+                await self.upstreams.wait()
                 async with rebalance.turn():
                     await self._work(place)
             finally:
@@ -96,13 +96,13 @@ async def test_beside_a_smaller_one_fewer_are_at_work_until_that_has_ended() -> 
         await asyncio.wait([rebalancing])
 
 
-async def test_beside_a_smaller_one_as_many_as_ever_wait_for_slow_neighbours() -> None:
-    flights, schedule = Flights(neighbours_answer=False), Schedule(8, 2)
+async def test_beside_a_smaller_one_as_many_as_ever_wait_for_slow_upstreams() -> None:
+    flights, schedule = Flights(upstreams_respond=False), Schedule(8, 2)
     with schedule.rebalance(1), schedule.rebalance(30) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 30))
         await everything()
         assert (flights.in_flight, flights.at_work) == (8, 0)
-        flights.neighbours.set()
+        flights.upstreams.set()
         await everything()
         assert (flights.in_flight, flights.at_work) == (8, 2)
         while flights.landings:
@@ -169,14 +169,14 @@ async def test_the_first_failure_ends_the_others_and_is_raised_as_it_is() -> Non
     assert (flights.started, flights.in_flight) == ([0, 1, 3], 0)
 
 
-def test_small_requests_do_not_hold_up_a_large_one_that_waits_for_slow_neighbours(
-    standard: Api, neighbours: Neighbours
+def test_small_requests_do_not_hold_up_a_large_one_that_waits_for_slow_upstreams(
+    standard: Api, upstreams: Upstreams
 ) -> None:
     """It takes about as long beside them as alone."""
-    positions = [position(each, target="0.4") for each in neighbours.securities(2)]
-    large: Any = created(standard, positions=positions, portfolios=[neighbours.portfolio() for _ in range(48)])
-    small: Any = created(standard, positions=positions, portfolios=[neighbours.portfolio()])
-    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.3))
+    positions = [position(each, target="0.4") for each in upstreams.securities(2)]
+    large: Any = created(standard, positions=positions, portfolios=[upstreams.portfolio() for _ in range(48)])
+    small: Any = created(standard, positions=positions, portfolios=[upstreams.portfolio()])
+    upstreams.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.3))
     ended = Event()
 
     def take(model: Any) -> float:
@@ -185,11 +185,11 @@ def test_small_requests_do_not_hold_up_a_large_one_that_waits_for_slow_neighbour
         return time.monotonic() - began
 
     def keep_asking() -> int:
-        answered = 0
+        served = 0
         while not ended.is_set():
             take(small)
-            answered += 1
-        return answered
+            served += 1
+        return served
 
     alone = take(large)
     with ThreadPoolExecutor(3) as clients:
@@ -211,7 +211,7 @@ async def test_portfolios_in_flight_are_a_metric() -> None:
 
     schedule = Schedule(concurrency=16, beside_smaller=2)
     figures = ScheduleFigures(schedule)
-    flights = Flights(neighbours_answer=False)
+    flights = Flights(upstreams_respond=False)
     assert value() == 0
     with schedule.rebalance(1000) as large, schedule.rebalance(3) as small:
         async with asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""What a rebalance answers and stores when it succeeds."""
+"""What a rebalance responses and stores when it succeeds."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from app.clock import today
 from integrations.simulator import ErrorStatus, Garbage, GarbageKind, Hang, Refuse, Service, SpecialCase
 from tests.harness.api import Api
 from tests.harness.bodies import created, path, position
-from tests.harness.upstreams import Neighbours, fresh_id
+from tests.harness.upstreams import Upstreams, fresh_id
 
 KEYS = [
     *("portfolioId", "portfolioName", "rebalanceId", "status", "marketValue", "cashBeforeRebalance"),
@@ -33,22 +33,22 @@ def rounded(share: Fraction) -> Decimal:
     return Decimal(whole if share >= 0 else -whole).scaleb(-4)
 
 
-def assert_adds_up(answer: Any, neighbours: Neighbours) -> None:
+def assert_adds_up(response: Any, upstreams: Upstreams) -> None:
     """Every number of a completed portfolio follows from the others, in fractions."""
-    assert list(answer) == KEYS
-    assert (answer["status"], answer["error"]) == ("COMPLETED", None)
-    drifts = {each["securityId"]: each for each in answer["drifts"]}
-    price = {security_id: Fraction(neighbours.price(security_id)) for security_id in drifts}
+    assert list(response) == KEYS
+    assert (response["status"], response["error"]) == ("COMPLETED", None)
+    drifts = {each["securityId"]: each for each in response["drifts"]}
+    price = {security_id: Fraction(upstreams.price(security_id)) for security_id in drifts}
     before = {key: Fraction(each["originalQuantity"]) for key, each in drifts.items()}
     after = {key: Fraction(each["adjustedQuantity"]) for key, each in drifts.items()}
-    value = Fraction(answer["marketValue"])
-    assert value == Fraction(answer["cashBeforeRebalance"]) + sum(before[key] * price[key] for key in drifts)
-    assert value == Fraction(answer["cashAfterRebalance"]) + sum(after[key] * price[key] for key in drifts)
-    assert answer["cashAfterRebalance"] >= 0
+    value = Fraction(response["marketValue"])
+    assert value == Fraction(response["cashBeforeRebalance"]) + sum(before[key] * price[key] for key in drifts)
+    assert value == Fraction(response["cashAfterRebalance"]) + sum(after[key] * price[key] for key in drifts)
+    assert response["cashAfterRebalance"] >= 0
     traded = {key: after[key] - before[key] for key in drifts if after[key] != before[key]}
     assert traded == {
         each["securityId"]: each["quantity"] if each["transactionType"] == "BUY" else -each["quantity"]
-        for each in answer["transactions"]
+        for each in response["transactions"]
     }
     for key, each in drifts.items():
         assert list(each) == DRIFT_KEYS
@@ -60,7 +60,7 @@ def assert_adds_up(answer: Any, neighbours: Neighbours) -> None:
             )
         elif value:
             assert 0 <= after[key] < 1, "all that can be sold is"
-    for each in answer["transactions"]:
+    for each in response["transactions"]:
         assert list(each) == TRANSACTION_KEYS
         assert isinstance(each["quantity"], int)
         assert each["quantity"] > 0
@@ -79,102 +79,100 @@ def assert_adds_up(answer: Any, neighbours: Neighbours) -> None:
     ],
 )
 def test_trades_bring_any_portfolio_into_its_bands_and_every_number_adds_up(
-    api: Api, neighbours: Neighbours, case: SpecialCase
+    api: Api, upstreams: Upstreams, case: SpecialCase
 ) -> None:
-    positions = [position(each, target="0.09", high="0.02", low="0.02") for each in neighbours.securities(10)]
-    made = created(api, positions=positions, portfolios=[neighbours.world.case_id(case)])
-    (answer,) = api.post(path(made, "/rebalance")).expect(200).body
-    assert_adds_up(answer, neighbours)
+    positions = [position(each, target="0.09", high="0.02", low="0.02") for each in upstreams.securities(10)]
+    made = created(api, positions=positions, portfolios=[upstreams.world.case_id(case)])
+    (response,) = api.post(path(made, "/rebalance")).expect(200).body
+    assert_adds_up(response, upstreams)
 
 
-def test_every_portfolio_is_answered_in_the_models_order_under_one_id(api: Api, neighbours: Neighbours) -> None:
-    portfolios = [neighbours.portfolio(str(100_000 + number)) for number in range(12)]
-    positions = [position(each, target="0.19") for each in neighbours.securities(5)]
+def test_every_portfolio_is_returned_in_the_models_order_under_one_id(api: Api, upstreams: Upstreams) -> None:
+    portfolios = [upstreams.portfolio(str(100_000 + number)) for number in range(12)]
+    positions = [position(each, target="0.19") for each in upstreams.securities(5)]
     made = created(api, positions=positions, portfolios=portfolios)
-    answers = api.post(path(made, "/rebalance")).expect(200).body
-    assert [each["portfolioId"] for each in answers] == portfolios
-    assert len({each["rebalanceId"] for each in answers}) == 1
-    for number, answer in enumerate(answers):
-        assert answer["marketValue"] == answer["cashBeforeRebalance"] == 100_000 + number
-        assert_adds_up(answer, neighbours)
+    responses = api.post(path(made, "/rebalance")).expect(200).body
+    assert [each["portfolioId"] for each in responses] == portfolios
+    assert len({each["rebalanceId"] for each in responses}) == 1
+    for number, response in enumerate(responses):
+        assert response["marketValue"] == response["cashBeforeRebalance"] == 100_000 + number
+        assert_adds_up(response, upstreams)
 
 
-def test_sells_come_before_buys_and_securities_outside_the_model_last_by_id(api: Api, neighbours: Neighbours) -> None:
-    wanted, outside = neighbours.securities(6), sorted(neighbours.securities(12)[6:], reverse=True)
+def test_sells_come_before_buys_and_securities_outside_the_model_last_by_id(api: Api, upstreams: Upstreams) -> None:
+    wanted, outside = upstreams.securities(6), sorted(upstreams.securities(12)[6:], reverse=True)
     held = {**dict.fromkeys(outside, "10"), wanted[4]: "900", wanted[1]: "900"}
     model = [position(each, target="0.15", high="0.15", low="0.15") for each in wanted]
-    made = created(api, positions=model, portfolios=[neighbours.portfolio("1000000", held)])
-    (answer,) = api.post(path(made, "/rebalance")).expect(200).body
-    assert_adds_up(answer, neighbours)
+    made = created(api, positions=model, portfolios=[upstreams.portfolio("1000000", held)])
+    (response,) = api.post(path(made, "/rebalance")).expect(200).body
+    assert_adds_up(response, upstreams)
     expected = [*wanted, *sorted(outside)]
-    assert [each["securityId"] for each in answer["drifts"]] == expected
+    assert [each["securityId"] for each in response["drifts"]] == expected
     order = {"SELL": 0, "BUY": 1}
-    trades = [(order[each["transactionType"]], expected.index(each["securityId"])) for each in answer["transactions"]]
+    trades = [(order[each["transactionType"]], expected.index(each["securityId"])) for each in response["transactions"]]
     assert trades == sorted(trades)
     assert {kind for kind, _ in trades} == {0, 1}
-    for each in answer["drifts"][6:]:
+    for each in response["drifts"][6:]:
         assert (each["target"], each["highDrift"], each["lowDrift"], each["adjustedQuantity"]) == (0, 0, 0, 0)
 
 
-def test_shares_of_the_market_value_are_rounded_half_up(api: Api, neighbours: Neighbours) -> None:
+def test_shares_of_the_market_value_are_rounded_half_up(api: Api, upstreams: Upstreams) -> None:
     """150 shares at 66.70 are 0.10005 of 100,000, which is 0.0005 above their target."""
-    first = neighbours.securities(1)[0]
-    neighbours.put_price(first, "66.70")
-    portfolio = neighbours.portfolio("100000")
+    first = upstreams.securities(1)[0]
+    upstreams.put_price(first, "66.70")
+    portfolio = upstreams.portfolio("100000")
     made = created(api, positions=[position(first, target="0.1")], portfolios=[portfolio])
-    (answer,) = api.post(path(made, "/rebalance")).expect(200).body
-    assert answer["drifts"][0]["adjustedQuantity"] == 150
-    assert str(answer["drifts"][0]["actual"]) == "0.1001"
-    route = f"/rebalance/{answer['rebalanceId']}/portfolio/{portfolio}/positions"
+    (response,) = api.post(path(made, "/rebalance")).expect(200).body
+    assert response["drifts"][0]["adjustedQuantity"] == 150
+    assert str(response["drifts"][0]["actual"]) == "0.1001"
+    route = f"/rebalance/{response['rebalanceId']}/portfolio/{portfolio}/positions"
     (stored,) = api.get(route).expect(200).body
     assert (str(stored["actual"]), str(stored["actualDrift"])) == ("0.1001", "0.0005")
 
 
-def test_a_fraction_of_a_share_stays_and_is_reported(api: Api, neighbours: Neighbours) -> None:
-    inside, outside = neighbours.securities(2)
+def test_a_fraction_of_a_share_stays_and_is_reported(api: Api, upstreams: Upstreams) -> None:
+    inside, outside = upstreams.securities(2)
     held = {inside: "10.12345678", outside: "3.25"}
-    made = created(
-        api, positions=[position(inside, target="0.5")], portfolios=[neighbours.portfolio("100000.00", held)]
-    )
-    (answer,) = api.post(path(made, "/rebalance")).expect(200).body
-    quantities = {each["securityId"]: each["adjustedQuantity"] for each in answer["drifts"]}
+    made = created(api, positions=[position(inside, target="0.5")], portfolios=[upstreams.portfolio("100000.00", held)])
+    (response,) = api.post(path(made, "/rebalance")).expect(200).body
+    quantities = {each["securityId"]: each["adjustedQuantity"] for each in response["drifts"]}
     assert quantities[outside] == Decimal("0.25")
     assert quantities[inside] % 1 == Decimal("0.12345678")
-    assert all(isinstance(each["quantity"], int) for each in answer["transactions"])
+    assert all(isinstance(each["quantity"], int) for each in response["transactions"])
 
 
-def test_the_largest_and_finest_numbers_are_kept_to_the_last_digit(api: Api, neighbours: Neighbours) -> None:
-    security, held = neighbours.securities(1)[0], "999999999999.12345678"
-    made = created(api, portfolios=[neighbours.portfolio("-999999999999.00000001", {security: held})])
-    (answer,) = api.post(path(made, "/rebalance")).expect(200).body
-    assert_adds_up(answer, neighbours)
-    assert str(answer["drifts"][0]["originalQuantity"]) == held
-    (stored,) = api.get(f"/rebalance/{answer['rebalanceId']}").expect(200).body["portfolios"]
+def test_the_largest_and_finest_numbers_are_kept_to_the_last_digit(api: Api, upstreams: Upstreams) -> None:
+    security, held = upstreams.securities(1)[0], "999999999999.12345678"
+    made = created(api, portfolios=[upstreams.portfolio("-999999999999.00000001", {security: held})])
+    (response,) = api.post(path(made, "/rebalance")).expect(200).body
+    assert_adds_up(response, upstreams)
+    assert str(response["drifts"][0]["originalQuantity"]) == held
+    (stored,) = api.get(f"/rebalance/{response['rebalanceId']}").expect(200).body["portfolios"]
     for name in ("marketValue", "cashBeforeRebalance", "cashAfterRebalance"):
-        assert str(stored[name]) == str(answer[name])
+        assert str(stored[name]) == str(response[name])
 
 
 @pytest.mark.parametrize("cash", [None, "0", "0.00", "0.00000000"])
-def test_a_portfolio_worth_nothing_has_nothing_to_do(api: Api, neighbours: Neighbours, cash: str | None) -> None:
+def test_a_portfolio_worth_nothing_has_nothing_to_do(api: Api, upstreams: Upstreams, cash: str | None) -> None:
     made = created(
-        api, positions=[position(neighbours.securities(1)[0])], portfolios=[neighbours.portfolio(cash), fresh_id()]
+        api, positions=[position(upstreams.securities(1)[0])], portfolios=[upstreams.portfolio(cash), fresh_id()]
     )
-    for answer in api.post(path(made, "/rebalance")).expect(200).body:
-        assert_adds_up(answer, neighbours)
-        assert (answer["marketValue"], answer["transactions"]) == (0, [])
-        assert [each["actual"] for each in answer["drifts"]] == [0]
+    for response in api.post(path(made, "/rebalance")).expect(200).body:
+        assert_adds_up(response, upstreams)
+        assert (response["marketValue"], response["transactions"]) == (0, [])
+        assert [each["actual"] for each in response["drifts"]] == [0]
 
 
-def test_a_model_without_positions_sells_everything(api: Api, neighbours: Neighbours) -> None:
-    held = dict.fromkeys(neighbours.securities(3), "7")
-    made = created(api, portfolios=[neighbours.portfolio("1", held)])
-    (answer,) = api.post(path(made, "/rebalance")).expect(200).body
-    assert_adds_up(answer, neighbours)
-    assert [each["transactionType"] for each in answer["transactions"]] == ["SELL"] * 3
-    assert answer["cashAfterRebalance"] == answer["marketValue"]
+def test_a_model_without_positions_sells_everything(api: Api, upstreams: Upstreams) -> None:
+    held = dict.fromkeys(upstreams.securities(3), "7")
+    made = created(api, portfolios=[upstreams.portfolio("1", held)])
+    (response,) = api.post(path(made, "/rebalance")).expect(200).body
+    assert_adds_up(response, upstreams)
+    assert [each["transactionType"] for each in response["transactions"]] == ["SELL"] * 3
+    assert response["cashAfterRebalance"] == response["marketValue"]
 
 
-def test_a_model_without_portfolios_answers_nothing_and_stores_nothing(api: Api) -> None:
+def test_a_model_without_portfolios_returns_nothing_and_stores_nothing(api: Api) -> None:
     made = created(api, positions=[position()])
     assert api.post(path(made, "/rebalance")).expect(200).body == []
     assert api.get(path(made)).body == made
@@ -182,39 +180,39 @@ def test_a_model_without_portfolios_answers_nothing_and_stores_nothing(api: Api)
     assert made["modelId"] not in [each["modelId"] for each in newest]
 
 
-def test_a_rebalance_dates_the_model_without_making_a_version(api: Api, neighbours: Neighbours) -> None:
-    made = created(api, positions=[position(neighbours.securities(1)[0])], portfolios=[neighbours.portfolio()])
-    (answer,) = api.post(path(made, "/rebalance")).expect(200).body
-    stored = api.get(f"/rebalance/{answer['rebalanceId']}").body
+def test_a_rebalance_dates_the_model_without_making_a_version(api: Api, upstreams: Upstreams) -> None:
+    made = created(api, positions=[position(upstreams.securities(1)[0])], portfolios=[upstreams.portfolio()])
+    (response,) = api.post(path(made, "/rebalance")).expect(200).body
+    stored = api.get(f"/rebalance/{response['rebalanceId']}").body
     after = api.get(path(made)).body
     assert after == {**made, "lastRebalanceDate": stored["rebalanceDate"]}
     assert abs(datetime.fromisoformat(after["lastRebalanceDate"]) - datetime.now(UTC)).total_seconds() < 60
     (again,) = api.post(path(made, "/rebalance")).expect(200).body
-    assert again["rebalanceId"] != answer["rebalanceId"]
+    assert again["rebalanceId"] != response["rebalanceId"]
     assert api.get(path(made)).body["lastRebalanceDate"] > after["lastRebalanceDate"]
     assert len(api.get(path(made, "/history")).body) == 1
 
 
 def test_prices_are_read_once_for_a_whole_rebalance_and_holdings_once_for_each_portfolio(
-    standard: Api, neighbours: Neighbours
+    standard: Api, upstreams: Upstreams
 ) -> None:
-    portfolios = [neighbours.portfolio() for _ in range(5)]
-    positions = [position(each, target="0.09") for each in neighbours.securities(10)]
+    portfolios = [upstreams.portfolio() for _ in range(5)]
+    positions = [position(each, target="0.09") for each in upstreams.securities(10)]
     made = created(standard, positions=positions, portfolios=portfolios)
-    neighbours.forget_calls()
+    upstreams.forget_calls()
     standard.post(path(made, "/rebalance")).expect(200)
-    routes = [call["route"] for call in neighbours.calls()]
+    routes = [call["route"] for call in upstreams.calls()]
     assert routes.count("GET /api/v1/prices") == 1
     assert routes.count("GET /api/v1/securities") == 1
     assert routes.count("GET /api/v1/balances") == 5
     assert len(routes) == 7 + routes.count("GET /api/v1/portfolio/{id}")
 
 
-def test_a_portfolio_goes_by_the_name_that_the_portfolio_service_has_for_it(api: Api, neighbours: Neighbours) -> None:
-    named, unknown = neighbours.portfolio(name="Pension fund"), fresh_id()
+def test_a_portfolio_goes_by_the_name_that_the_portfolio_service_has_for_it(api: Api, upstreams: Upstreams) -> None:
+    named, unknown = upstreams.portfolio(name="Pension fund"), fresh_id()
     made = created(api, portfolios=[named, unknown])
-    answers = api.post(path(made, "/rebalance")).expect(200).body
-    assert [each["portfolioName"] for each in answers] == ["Pension fund", None]
+    responses = api.post(path(made, "/rebalance")).expect(200).body
+    assert [each["portfolioName"] for each in responses] == ["Pension fund", None]
 
 
 @pytest.mark.parametrize(
@@ -222,37 +220,35 @@ def test_a_portfolio_goes_by_the_name_that_the_portfolio_service_has_for_it(api:
     [Hang(), Refuse(), ErrorStatus(status=500), Garbage(kind=GarbageKind.HTML)],
     ids=lambda each: type(each).__name__,
 )
-def test_a_portfolio_service_that_fails_costs_the_name_only(api: Api, neighbours: Neighbours, fault: Any) -> None:
-    made = created(api, portfolios=[neighbours.portfolio(name="Pension fund")])
-    neighbours.inject(Service.PORTFOLIO, fault)
-    (answer,) = api.post(path(made, "/rebalance")).expect(200).body
-    assert (answer["portfolioName"], answer["status"]) == (None, "COMPLETED")
+def test_a_portfolio_service_that_fails_costs_the_name_only(api: Api, upstreams: Upstreams, fault: Any) -> None:
+    made = created(api, portfolios=[upstreams.portfolio(name="Pension fund")])
+    upstreams.inject(Service.PORTFOLIO, fault)
+    (response,) = api.post(path(made, "/rebalance")).expect(200).body
+    assert (response["portfolioName"], response["status"]) == (None, "COMPLETED")
 
 
-def test_trades_are_dated_by_the_day_it_is_where_the_desk_is(
-    standard: Api, hurried: Api, neighbours: Neighbours
-) -> None:
-    made = created(standard, portfolios=[neighbours.portfolio("1", {neighbours.securities(1)[0]: "7"})])
+def test_trades_are_dated_by_the_day_it_is_where_the_desk_is(standard: Api, hurried: Api, upstreams: Upstreams) -> None:
+    made = created(standard, portfolios=[upstreams.portfolio("1", {upstreams.securities(1)[0]: "7"})])
     for api, zone in ((standard, "UTC"), (hurried, "Pacific/Kiritimati")):
         before = today(ZoneInfo(zone))
-        (answer,) = api.post(path(made, "/rebalance")).expect(200).body
-        dates = {each["tradeDate"] for each in answer["transactions"]}
+        (response,) = api.post(path(made, "/rebalance")).expect(200).body
+        dates = {each["tradeDate"] for each in response["transactions"]}
         assert dates <= {before.isoformat(), today(ZoneInfo(zone)).isoformat()}
     assert today(ZoneInfo("Pacific/Kiritimati")) > today(ZoneInfo("Etc/GMT+12")), "there is always a line between them"
 
 
-def test_one_portfolio_is_rebalanced_by_itself(api: Api, neighbours: Neighbours) -> None:
-    mine, other = neighbours.portfolio(), neighbours.portfolio()
-    made = created(api, positions=[position(neighbours.securities(1)[0])], portfolios=[mine, other])
-    answer = api.post(f"/portfolio/{mine}/rebalance").expect(200).body
-    assert_adds_up(answer, neighbours)
-    stored = api.get(f"/rebalance/{answer['rebalanceId']}").body
+def test_one_portfolio_is_rebalanced_by_itself(api: Api, upstreams: Upstreams) -> None:
+    mine, other = upstreams.portfolio(), upstreams.portfolio()
+    made = created(api, positions=[position(upstreams.securities(1)[0])], portfolios=[mine, other])
+    response = api.post(f"/portfolio/{mine}/rebalance").expect(200).body
+    assert_adds_up(response, upstreams)
+    stored = api.get(f"/rebalance/{response['rebalanceId']}").body
     assert [each["portfolioId"] for each in stored["portfolios"]] == [mine]
     assert api.get(path(made)).body["lastRebalanceDate"] == stored["rebalanceDate"]
 
 
-def test_a_portfolio_of_several_models_needs_a_choice(api: Api, neighbours: Neighbours) -> None:
-    shared = neighbours.portfolio()
+def test_a_portfolio_of_several_models_needs_a_choice(api: Api, upstreams: Upstreams) -> None:
+    shared = upstreams.portfolio()
     first, second = created(api, portfolios=[shared]), created(api, portfolios=[shared])
     stranger = created(api)
     refused = api.post(f"/portfolio/{shared}/rebalance").expect(409, "AMBIGUOUS_MODEL")

@@ -20,7 +20,7 @@ from integrations.simulator import (
 )
 from tests.harness.api import Api
 from tests.harness.bodies import created, path, position
-from tests.harness.upstreams import Neighbours, fresh_id
+from tests.harness.upstreams import Upstreams, fresh_id
 
 FAULTS: list[tuple[Fault, str]] = [
     (Refuse(), "connection"),
@@ -35,7 +35,7 @@ FAULTS: list[tuple[Fault, str]] = [
 NEEDED = [Service.PORTFOLIO_ACCOUNTING, Service.PRICING, Service.SECURITY]
 FAILURES = [
     *((service, fault, cause) for service in NEEDED for fault, cause in FAULTS),
-    # These take the second that a neighbour is given.
+    # These take the second that an upstream is given.
     (Service.PORTFOLIO_ACCOUNTING, Hang(), "timeout"),
     (Service.PRICING, HangMidBody(), "timeout"),
 ]
@@ -54,15 +54,15 @@ def described(value: object) -> str:
 
 
 @pytest.fixture
-def failing(neighbours: Neighbours) -> list[dict[str, Any]]:
+def failing(upstreams: Upstreams) -> list[dict[str, Any]]:
     """Positions that a portfolio of 10,000 cannot satisfy: a share costs 1,900, and 1,500 to 1,600 are wanted."""
-    return [position(neighbours.world.expensive_security.security_id, target="0.155", high="0.005", low="0.005")]
+    return [position(upstreams.world.expensive_security.security_id, target="0.155", high="0.005", low="0.005")]
 
 
 def test_no_whole_share_in_the_band_is_infeasible_and_says_why(
-    api: Api, neighbours: Neighbours, failing: list[dict[str, Any]]
+    api: Api, upstreams: Upstreams, failing: list[dict[str, Any]]
 ) -> None:
-    security, portfolio = failing[0]["securityId"], neighbours.portfolio("10000")
+    security, portfolio = failing[0]["securityId"], upstreams.portfolio("10000")
     made = created(api, positions=failing, portfolios=[portfolio])
     error = api.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error
     details = error["details"]
@@ -98,15 +98,15 @@ def test_no_whole_share_in_the_band_is_infeasible_and_says_why(
     assert api.get(path(made)).body == made, "a rebalance of which nothing came does not date the model"
 
 
-def test_cash_that_the_least_holdings_exceed_is_infeasible_and_says_how_much(api: Api, neighbours: Neighbours) -> None:
+def test_cash_that_the_least_holdings_exceed_is_infeasible_and_says_how_much(api: Api, upstreams: Upstreams) -> None:
     """Three securities at 2,400 of which one share is the least that 1,000 to 3,000 of 5,000 allow."""
-    securities = neighbours.securities(3)
+    securities = upstreams.securities(3)
     for each in securities:
-        neighbours.put_price(each, "2400")
+        upstreams.put_price(each, "2400")
     made = created(
         api,
         positions=[position(each, target="0.3", high="0.3", low="0.1") for each in securities],
-        portfolios=[neighbours.portfolio("5000")],
+        portfolios=[upstreams.portfolio("5000")],
     )
     details = api.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error["details"]
     (reason,) = details["reasons"]
@@ -114,11 +114,11 @@ def test_cash_that_the_least_holdings_exceed_is_infeasible_and_says_how_much(api
     assert [(each["quantity"], each["value"]) for each in reason["minimums"]] == [(1, 2_400)] * 3
 
 
-def test_a_portfolio_that_owes_more_than_it_owns_is_infeasible(api: Api, neighbours: Neighbours) -> None:
+def test_a_portfolio_that_owes_more_than_it_owns_is_infeasible(api: Api, upstreams: Upstreams) -> None:
     made = created(
         api,
-        positions=[position(neighbours.securities(1)[0])],
-        portfolios=[neighbours.world.case_id(SpecialCase.NEGATIVE_VALUE)],
+        positions=[position(upstreams.securities(1)[0])],
+        portfolios=[upstreams.world.case_id(SpecialCase.NEGATIVE_VALUE)],
     )
     details = api.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error["details"]
     (reason,) = details["reasons"]
@@ -126,43 +126,43 @@ def test_a_portfolio_that_owes_more_than_it_owns_is_infeasible(api: Api, neighbo
     assert details["marketValue"] < 0
 
 
-def test_an_explanation_with_more_digits_than_can_be_stored_is_still_an_answer(
-    api: Api, neighbours: Neighbours, failing: list[dict[str, Any]]
+def test_an_explanation_with_more_digits_than_can_be_stored_is_still_a_response(
+    api: Api, upstreams: Upstreams, failing: list[dict[str, Any]]
 ) -> None:
     """Drifts of 34 digits multiply with the market value to more of them than a stored decimal holds."""
     failing[0] |= {
         "lowDrift": "0.0049999999999999999999999999999999",
         "highDrift": "0.0050000000000000000000000000000001",
     }
-    made = created(api, positions=failing, portfolios=[neighbours.portfolio("10000.12345678")])
+    made = created(api, positions=failing, portfolios=[upstreams.portfolio("10000.12345678")])
     error = api.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error
     (stored,) = api.get(f"/rebalance/{error['details']['rebalanceId']}").body["portfolios"]
     assert stored["error"]["details"]["reasons"] == error["details"]["reasons"]
 
 
-def test_a_security_without_a_price_is_named(api: Api, neighbours: Neighbours) -> None:
-    first, second = neighbours.world.unpriced_security_ids()[:2]
-    positions = [position(neighbours.securities(1)[0]), position(first)]
-    made = created(api, positions=positions, portfolios=[neighbours.portfolio("1", {second: "5"})])
+def test_a_security_without_a_price_is_named(api: Api, upstreams: Upstreams) -> None:
+    first, second = upstreams.world.unpriced_security_ids()[:2]
+    positions = [position(upstreams.securities(1)[0]), position(first)]
+    made = created(api, positions=positions, portfolios=[upstreams.portfolio("1", {second: "5"})])
     error = api.post(path(made, "/rebalance")).expect(422, "PRICE_UNAVAILABLE").error
     assert error["details"]["securityIds"] == [first, second]
     assert first in error["message"]
     assert second in error["message"]
 
 
-def test_a_security_that_nobody_knows_is_named(api: Api, neighbours: Neighbours) -> None:
+def test_a_security_that_nobody_knows_is_named(api: Api, upstreams: Upstreams) -> None:
     unknown, strange = fresh_id(), "ZZZZZZZZZZZZZZZZZZZZZZZZ"
-    made = created(api, positions=[position(unknown), position(strange)], portfolios=[neighbours.portfolio()])
+    made = created(api, positions=[position(unknown), position(strange)], portfolios=[upstreams.portfolio()])
     error = api.post(path(made, "/rebalance")).expect(422, "SECURITY_NOT_FOUND").error
     assert error["details"]["securityIds"] == [unknown, strange]
 
 
 @pytest.mark.parametrize(("service", "fault", "cause"), FAILURES, ids=described)
-def test_a_neighbour_that_fails_is_named_with_the_cause(
-    standard: Api, neighbours: Neighbours, service: Service, fault: Fault, cause: str
+def test_an_upstream_that_fails_is_named_with_the_cause(
+    standard: Api, upstreams: Upstreams, service: Service, fault: Fault, cause: str
 ) -> None:
-    made = created(standard, positions=[position(neighbours.securities(1)[0])], portfolios=[neighbours.portfolio()])
-    neighbours.inject(service, fault)
+    made = created(standard, positions=[position(upstreams.securities(1)[0])], portfolios=[upstreams.portfolio()])
+    upstreams.inject(service, fault)
     error = standard.post(path(made, "/rebalance")).expect(503, "EXTERNAL_SERVICE_ERROR").error
     details = error["details"]
     assert (details["service"], details["cause"]) == (service, cause)
@@ -183,15 +183,15 @@ def test_a_neighbour_that_fails_is_named_with_the_cause(
     ],
 )
 def test_prices_that_cannot_be_used_are_reported_with_their_value_and_trade_nothing(
-    standard: Api, neighbours: Neighbours, kind: GarbageKind, status: int, code: str, reason: str
+    standard: Api, upstreams: Upstreams, kind: GarbageKind, status: int, code: str, reason: str
 ) -> None:
     """The error names the security, the value and why it cannot be used."""
-    security_id = neighbours.securities(1)[0]
-    made = created(standard, positions=[position(security_id)], portfolios=[neighbours.portfolio()])
-    neighbours.inject(Service.PRICING, Garbage(kind=kind))
+    security_id = upstreams.securities(1)[0]
+    made = created(standard, positions=[position(security_id)], portfolios=[upstreams.portfolio()])
+    upstreams.inject(Service.PRICING, Garbage(kind=kind))
     error = standard.post(path(made, "/rebalance")).expect(status, code).error
-    ticker = neighbours.world.by_id[security_id].ticker
-    assert reason.format(ticker=ticker, price=neighbours.price(security_id)) in error["message"]
+    ticker = upstreams.world.by_id[security_id].ticker
+    assert reason.format(ticker=ticker, price=upstreams.price(security_id)) in error["message"]
     if status == 422:
         assert error["details"]["securityIds"] == [security_id]
     if code == "PRICE_UNAVAILABLE":
@@ -205,24 +205,24 @@ def test_prices_that_cannot_be_used_are_reported_with_their_value_and_trade_noth
     [(GarbageKind.DUPLICATES, "has several balances"), (GarbageKind.HUGE, "1E+999999, which is not below 10^15")],
 )
 def test_books_that_contradict_themselves_are_no_outage(
-    standard: Api, neighbours: Neighbours, kind: GarbageKind, reason: str
+    standard: Api, upstreams: Upstreams, kind: GarbageKind, reason: str
 ) -> None:
     """Repeated balances and numbers beyond the limits are 422 and name the securities: a retry would not help."""
-    security_id = neighbours.securities(1)[0]
-    portfolios = [neighbours.portfolio("100000", {security_id: "7"})]
+    security_id = upstreams.securities(1)[0]
+    portfolios = [upstreams.portfolio("100000", {security_id: "7"})]
     made = created(standard, positions=[position(security_id)], portfolios=portfolios)
-    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Garbage(kind=kind))
+    upstreams.inject(Service.PORTFOLIO_ACCOUNTING, Garbage(kind=kind))
     error = standard.post(path(made, "/rebalance")).expect(422, "BOOKS_INVALID").error
     assert reason in error["message"]
     assert error["details"]["securityIds"] == [security_id]
     assert error["details"]["service"] == "portfolio-accounting"
 
 
-def test_invalid_books_of_one_portfolio_fail_only_that_portfolio(standard: Api, neighbours: Neighbours) -> None:
+def test_invalid_books_of_one_portfolio_fail_only_that_portfolio(standard: Api, upstreams: Upstreams) -> None:
     """A quantity beyond the limits next to the widest one that is allowed."""
-    security_id = neighbours.securities(1)[0]
+    security_id = upstreams.securities(1)[0]
     portfolios = [
-        neighbours.portfolio("100000", {security_id: quantity})
+        upstreams.portfolio("100000", {security_id: quantity})
         for quantity in ("1000000000000000", "0." + "0" * 17 + "1")
     ]
     made = created(standard, positions=[position(security_id)], portfolios=portfolios)
@@ -233,48 +233,48 @@ def test_invalid_books_of_one_portfolio_fail_only_that_portfolio(standard: Api, 
 
 
 def test_a_portfolio_that_fails_costs_only_itself(
-    api: Api, neighbours: Neighbours, failing: list[dict[str, Any]]
+    api: Api, upstreams: Upstreams, failing: list[dict[str, Any]]
 ) -> None:
-    unpriced = neighbours.world.unpriced_security_ids()[0]
+    unpriced = upstreams.world.unpriced_security_ids()[0]
     portfolios = [
-        neighbours.portfolio("1000000"),
-        neighbours.portfolio("10000", name="Too small"),
-        neighbours.portfolio("1000000", {unpriced: "1"}),
-        neighbours.portfolio("1000000"),
+        upstreams.portfolio("1000000"),
+        upstreams.portfolio("10000", name="Too small"),
+        upstreams.portfolio("1000000", {unpriced: "1"}),
+        upstreams.portfolio("1000000"),
     ]
     made = created(api, positions=failing, portfolios=portfolios)
-    answers = api.post(path(made, "/rebalance")).expect(200).body
-    assert [each["portfolioId"] for each in answers] == portfolios
-    assert [each["status"] for each in answers] == ["COMPLETED", "FAILED", "FAILED", "COMPLETED"]
-    assert [each["error"] and each["error"]["code"] for each in answers] == [
+    responses = api.post(path(made, "/rebalance")).expect(200).body
+    assert [each["portfolioId"] for each in responses] == portfolios
+    assert [each["status"] for each in responses] == ["COMPLETED", "FAILED", "FAILED", "COMPLETED"]
+    assert [each["error"] and each["error"]["code"] for each in responses] == [
         None,
         "OPTIMIZATION_FAILED",
         "PRICE_UNAVAILABLE",
         None,
     ]
-    failed = answers[1]
+    failed = responses[1]
     assert list(failed["error"]) == ["code", "message", "details", "timestamp", "traceId"]
     assert failed["portfolioName"] == "Too small"
     assert (failed["transactions"], failed["drifts"]) == ([], [])
     assert [failed[key] for key in ("marketValue", "cashBeforeRebalance", "cashAfterRebalance")] == [None] * 3
     assert api.get(path(made)).body["lastRebalanceDate"] is not None
-    stored = api.get(f"/rebalance/{answers[0]['rebalanceId']}").body
-    assert [each["error"] for each in stored["portfolios"]] == [each["error"] for each in answers]
+    stored = api.get(f"/rebalance/{responses[0]['rebalanceId']}").body
+    assert [each["error"] for each in stored["portfolios"]] == [each["error"] for each in responses]
 
 
 def test_of_several_failures_a_dependency_speaks_for_all_and_the_details_list_each(
-    api: Api, neighbours: Neighbours, failing: list[dict[str, Any]]
+    api: Api, upstreams: Upstreams, failing: list[dict[str, Any]]
 ) -> None:
     small, unpriced = (
-        neighbours.portfolio("10000"),
-        neighbours.portfolio("1", {neighbours.world.unpriced_security_ids()[0]: "1"}),
+        upstreams.portfolio("10000"),
+        upstreams.portfolio("1", {upstreams.world.unpriced_security_ids()[0]: "1"}),
     )
     made = created(api, positions=failing, portfolios=[small, unpriced])
     error = api.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error
     assert [each["code"] for each in error["details"]["portfolios"]] == ["OPTIMIZATION_FAILED", "PRICE_UNAVAILABLE"]
     assert error["message"].startswith("All 2 portfolios failed")
 
-    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, ErrorStatus(status=500, calls=1))
+    upstreams.inject(Service.PORTFOLIO_ACCOUNTING, ErrorStatus(status=500, calls=1))
     error = api.post(path(made, "/rebalance")).expect(503, "EXTERNAL_SERVICE_ERROR").error
     listed = error["details"]["portfolios"]
     assert [each["portfolioId"] for each in listed] == [small, unpriced]
@@ -284,63 +284,61 @@ def test_of_several_failures_a_dependency_speaks_for_all_and_the_details_list_ea
     assert [each["error"]["code"] for each in stored["portfolios"]] == [each["code"] for each in listed]
 
 
-def test_a_single_portfolio_that_fails_is_answered_with_its_own_error(
-    api: Api, neighbours: Neighbours, failing: list[dict[str, Any]]
+def test_a_single_portfolio_that_fails_is_returned_with_its_own_error(
+    api: Api, upstreams: Upstreams, failing: list[dict[str, Any]]
 ) -> None:
-    small = neighbours.portfolio("10000")
+    small = upstreams.portfolio("10000")
     created(api, positions=failing, portfolios=[small])
     details = api.post(f"/portfolio/{small}/rebalance").expect(422, "OPTIMIZATION_FAILED").error["details"]
     assert (details["solverStatus"], details["portfolioId"]) == ("INFEASIBLE", small)
-    neighbours.inject(Service.PRICING, Refuse())
+    upstreams.inject(Service.PRICING, Refuse())
     api.post(f"/portfolio/{small}/rebalance").expect(503, "EXTERNAL_SERVICE_ERROR")
 
 
 @pytest.mark.parametrize("service", NEEDED)
-def test_what_is_unfinished_at_the_deadline_fails_for_it(
-    hurried: Api, neighbours: Neighbours, service: Service
-) -> None:
-    made = created(hurried, positions=[position(neighbours.securities(1)[0])], portfolios=[neighbours.portfolio()])
-    neighbours.inject(service, Hang())
+def test_what_is_unfinished_at_the_deadline_fails_for_it(hurried: Api, upstreams: Upstreams, service: Service) -> None:
+    made = created(hurried, positions=[position(upstreams.securities(1)[0])], portfolios=[upstreams.portfolio()])
+    upstreams.inject(service, Hang())
     begun = time.monotonic()
     error = hurried.post(path(made, "/rebalance")).expect(422, "DEADLINE_EXCEEDED").error
     assert time.monotonic() - begun >= 1.9, "it was given the two seconds that it had"
     assert error["details"]["deadlineSeconds"] == 2
 
 
-def test_portfolios_that_were_finished_before_the_deadline_are_kept(hurried: Api, neighbours: Neighbours) -> None:
-    portfolios = [neighbours.portfolio() for _ in range(3)]
-    made = created(hurried, positions=[position(neighbours.securities(1)[0])], portfolios=portfolios)
-    neighbours.inject(Service.PORTFOLIO_ACCOUNTING, Hang(calls=1))
-    answers = hurried.post(path(made, "/rebalance")).expect(200).body
-    assert sorted((each["error"] or {"code": "none"})["code"] for each in answers) == [
+def test_portfolios_that_were_finished_before_the_deadline_are_kept(hurried: Api, upstreams: Upstreams) -> None:
+    portfolios = [upstreams.portfolio() for _ in range(3)]
+    made = created(hurried, positions=[position(upstreams.securities(1)[0])], portfolios=portfolios)
+    upstreams.inject(Service.PORTFOLIO_ACCOUNTING, Hang(calls=1))
+    responses = hurried.post(path(made, "/rebalance")).expect(200).body
+    assert sorted((each["error"] or {"code": "none"})["code"] for each in responses) == [
         "DEADLINE_EXCEEDED",
         "none",
         "none",
     ]
 
 
-def test_a_solver_out_of_time_says_how_far_it_came(hurried: Api, neighbours: Neighbours) -> None:
+def test_a_solver_out_of_time_says_how_far_it_came(hurried: Api, upstreams: Upstreams) -> None:
     """Nine securities want a share and a half each, and the cash does not allow all of them the second."""
-    securities = neighbours.securities(9)
+    securities = upstreams.securities(9)
     for number, each in enumerate(securities):
-        neighbours.put_price(each, str(690 + number))
+        upstreams.put_price(each, str(690 + number))
     positions = [position(each, target="0.105", high="1", low="0.105") for each in securities]
-    made = created(hurried, positions=positions, portfolios=[neighbours.portfolio("10000")])
+    made = created(hurried, positions=positions, portfolios=[upstreams.portfolio("10000")])
     details = hurried.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error["details"]
     assert details["solverStatus"] == "TIME_LIMIT"
     assert details["gap"] == details["objective"] - details["bound"] > 0
 
 
-def test_a_neighbour_that_keeps_failing_is_left_alone_for_a_while(hurried: Api, neighbours: Neighbours) -> None:
-    made = created(hurried, positions=[position(neighbours.securities(1)[0])], portfolios=[neighbours.portfolio()])
-    neighbours.inject(Service.PRICING, ErrorStatus(status=500))
+def test_an_upstream_that_keeps_failing_is_left_alone_for_a_while(hurried: Api, upstreams: Upstreams) -> None:
+    made = created(hurried, positions=[position(upstreams.securities(1)[0])], portfolios=[upstreams.portfolio()])
+    upstreams.inject(Service.PRICING, ErrorStatus(status=500))
     causes = [
         hurried.post(path(made, "/rebalance")).expect(503, "EXTERNAL_SERVICE_ERROR").error["details"]["cause"]
         for _ in range(4)
     ]
     assert causes == ["status", "status", "status", "circuit_open"]
     assert hurried.raw("GET", "/health/ready").expect(200).exact["upstreams"]["pricing"] == "open"
-    neighbours.restore()
+    upstreams.restore()
     until = time.monotonic() + 10
     while hurried.post(path(made, "/rebalance")).status != 200:
         assert time.monotonic() < until

@@ -1,4 +1,4 @@
-"""What was rebalanced reads back as it was answered; listings, views, and deletion."""
+"""What was rebalanced reads back as it was returned; listings, views, and deletion."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ from app.http.dialect import Dialect
 from tests.app.test_rebalance import rounded
 from tests.harness.api import Api
 from tests.harness.bodies import created, path, position
-from tests.harness.upstreams import Neighbours, fresh_id
+from tests.harness.upstreams import Upstreams, fresh_id
 
 ID = "f" * 24
 HEADER_KEYS = [
@@ -35,19 +35,19 @@ ACCEPTED = f"must be a comma list of {FIELDS}, each with an optional + or -"
 
 
 @pytest.fixture
-def mixed(api: Api, neighbours: Neighbours) -> tuple[Any, Any]:
-    """A model and the answer to its rebalance: one portfolio buys, sells and keeps, one is too small."""
-    buys, keeps, sells = neighbours.securities(3)
+def mixed(api: Api, upstreams: Upstreams) -> tuple[Any, Any]:
+    """A model and the response to its rebalance: one portfolio buys, sells and keeps, one is too small."""
+    buys, keeps, sells = upstreams.securities(3)
     for security, price in zip((buys, keeps, sells), ("20.5", "10", "40"), strict=True):
-        neighbours.put_price(security, price)
-    rich = neighbours.portfolio("50000", {keeps: "2000", sells: "750"}, name="Rich")
-    poor = neighbours.portfolio("17", name="Poor")
+        upstreams.put_price(security, price)
+    rich = upstreams.portfolio("50000", {keeps: "2000", sells: "750"}, name="Rich")
+    poor = upstreams.portfolio("17", name="Poor")
     positions = [position(buys, "0.3", "0.05", "0.05"), position(keeps, "0.2", "0", "0")]
     made = created(api, positions=positions, portfolios=[rich, poor])
     return made, api.post(path(made, "/rebalance")).expect(200).body
 
 
-def test_the_record_says_what_the_answer_said_and_more(api: Api, mixed: tuple[Any, Any]) -> None:
+def test_the_record_says_what_the_response_said_and_more(api: Api, mixed: tuple[Any, Any]) -> None:
     made, (rich, poor) = mixed
     record = api.get(f"/rebalance/{rich['rebalanceId']}").expect(200).body
     assert list(record) == [*HEADER_KEYS, "portfolios"]
@@ -57,13 +57,15 @@ def test_the_record_says_what_the_answer_said_and_more(api: Api, mixed: tuple[An
     assert datetime.fromisoformat(record["rebalanceDate"]) <= datetime.fromisoformat(record["createdAt"])
     assert record["rebalanceDate"].endswith("Z")
 
-    for answer, stored in zip((rich, poor), record["portfolios"], strict=True):
+    for response, stored in zip((rich, poor), record["portfolios"], strict=True):
         assert list(stored) == PORTFOLIO_KEYS
         for key in PORTFOLIO_KEYS[:-1]:
             # The suite's portal calculates with every number, so what does not exist is 0 for it.
             absent = 0 if api.dialect is Dialect.GLOBECO and key in MONEY_KEYS else None
-            assert str(stored[key]) == str(absent if answer[key] is None else answer[key])
-        assert [each["securityId"] for each in stored["positions"]] == [each["securityId"] for each in answer["drifts"]]
+            assert str(stored[key]) == str(absent if response[key] is None else response[key])
+        assert [each["securityId"] for each in stored["positions"]] == [
+            each["securityId"] for each in response["drifts"]
+        ]
     assert (poor["status"], record["portfolios"][1]["positions"]) == ("FAILED", [])
 
     trades = {each["securityId"]: each for each in rich["transactions"]}
@@ -193,15 +195,15 @@ def test_deleting_takes_the_version_and_all_of_it(api: Api, mixed: tuple[Any, An
 
 
 @pytest.fixture(scope="module")
-def series(standard: Api, _simulator: Neighbours) -> list[Any]:
+def series(standard: Api, _simulator: Upstreams) -> list[Any]:
     """Three rebalances, oldest first, of one, two and three portfolios, and of models named in the reverse order."""
-    suffix, portfolios, answers = uuid4().hex, [_simulator.portfolio("100") for _ in range(3)], []
+    suffix, portfolios, responses = uuid4().hex, [_simulator.portfolio("100") for _ in range(3)], []
     for number in range(3):
         name = f"~{9 - number} {suffix}"
         made = created(standard, name=name, portfolios=portfolios[: number + 1])
         (first, *_) = standard.post(path(made, "/rebalance")).expect(200).body
-        answers.append(first)
-    return answers
+        responses.append(first)
+    return responses
 
 
 @pytest.mark.parametrize(
@@ -241,9 +243,9 @@ def test_only_known_fields_can_be_sorted_by(api: Api, sort_by: str) -> None:
 
 
 def test_ten_rebalances_are_listed_unless_more_are_asked_for_and_a_hundred_at_most(
-    api: Api, neighbours: Neighbours
+    api: Api, upstreams: Upstreams
 ) -> None:
-    made = created(api, portfolios=[neighbours.portfolio("1")])
+    made = created(api, portfolios=[upstreams.portfolio("1")])
     for _ in range(11):
         api.post(path(made, "/rebalance")).expect(200)
     assert len(api.get("/rebalances").expect(200).body) == 10
@@ -255,17 +257,17 @@ def test_ten_rebalances_are_listed_unless_more_are_asked_for_and_a_hundred_at_mo
     assert api.post("/rebalances/portfolios", {"portfolios": made["portfolios"]}, limit=101).expect(400).rules == rule
 
 
-def test_rebalances_are_found_by_any_of_their_portfolios(api: Api, neighbours: Neighbours) -> None:
-    first, second, third = (neighbours.portfolio("1") for _ in range(3))
+def test_rebalances_are_found_by_any_of_their_portfolios(api: Api, upstreams: Upstreams) -> None:
+    first, second, third = (upstreams.portfolio("1") for _ in range(3))
     one = created(api, portfolios=[first, second])
     two = created(api, portfolios=[second, third])
     ids = [api.post(path(each, "/rebalance")).expect(200).body[0]["rebalanceId"] for each in (one, two, one)]
 
     def found(*portfolios: str, **page: Any) -> list[str]:
         body = {"portfolios": list(portfolios)}
-        answer = api.post("/rebalances/portfolios", body, **page).expect(200).body
-        assert all(list(each) == [*HEADER_KEYS, "portfolios"] for each in answer)
-        return [each["rebalanceId"] for each in answer]
+        response = api.post("/rebalances/portfolios", body, **page).expect(200).body
+        assert all(list(each) == [*HEADER_KEYS, "portfolios"] for each in response)
+        return [each["rebalanceId"] for each in response]
 
     assert found(first) == [ids[2], ids[0]]
     assert found(third) == [ids[1]]
@@ -274,16 +276,16 @@ def test_rebalances_are_found_by_any_of_their_portfolios(api: Api, neighbours: N
     assert found(second, limit=0) == found(fresh_id()) == found() == []
 
 
-def test_a_large_rebalance_is_written_piece_by_piece_and_reads_whole(standard: Api, neighbours: Neighbours) -> None:
+def test_a_large_rebalance_is_written_piece_by_piece_and_reads_whole(standard: Api, upstreams: Upstreams) -> None:
     """More than is held back for the sake of errors: 12 portfolios of 100 positions."""
-    securities = neighbours.securities(200)
+    securities = upstreams.securities(200)
     positions = [position(each, target="0.005", high="0.1", low="0.005") for each in securities[:100]]
     held = dict.fromkeys(securities[100:], "3")
-    portfolios = [neighbours.portfolio("1000000", held) for _ in range(12)]
+    portfolios = [upstreams.portfolio("1000000", held) for _ in range(12)]
     made = created(standard, positions=positions, portfolios=portfolios)
-    answers = standard.post(path(made, "/rebalance")).expect(200).body
-    record = standard.get(f"/rebalance/{answers[0]['rebalanceId']}").expect(200)
+    responses = standard.post(path(made, "/rebalance")).expect(200).body
+    record = standard.get(f"/rebalance/{responses[0]['rebalanceId']}").expect(200)
     assert len(record.text) > 500_000
     assert record.headers["Transfer-Encoding"] == "chunked"
     assert [len(each["positions"]) for each in record.body["portfolios"]] == [200] * 12
-    assert record.body["portfolios"][11]["marketValue"] == answers[11]["marketValue"] > Decimal(1_000_000)
+    assert record.body["portfolios"][11]["marketValue"] == responses[11]["marketValue"] > Decimal(1_000_000)

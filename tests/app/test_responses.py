@@ -1,4 +1,4 @@
-"""The parts of an answer are collected in any order and bounded memory, and given in the right order."""
+"""The parts of a response are collected in any order and bounded memory, and given in the right order."""
 
 import resource
 from collections.abc import Iterator

@@ -17,7 +17,7 @@ from pymongo.database import Database
 from tests.app.conftest import Environment, running_service
 from tests.harness.api import Api
 from tests.harness.bodies import created, path
-from tests.harness.upstreams import Neighbours, fresh_id
+from tests.harness.upstreams import Upstreams, fresh_id
 
 type Document = dict[str, Any]
 
@@ -84,10 +84,10 @@ def _foreign_model(faults: Document) -> Document:
 
 @pytest.mark.parametrize("faults", MODELS.values(), ids=MODELS.keys())
 def test_an_unreadable_model_is_left_out_of_lists_reported_when_requested_and_removed_by_any_version(
-    service: Api, stored: Database[Document], log: Path, neighbours: Neighbours, faults: Document
+    service: Api, stored: Database[Document], log: Path, upstreams: Upstreams, faults: Document
 ) -> None:
     """Good models are listed, read together with it, and rebalanced; the log names it once."""
-    fund = neighbours.portfolio("100000.00")
+    fund = upstreams.portfolio("100000.00")
     good = created(service, portfolios=[fund])
     before = service.get("/models")
     foreign = _foreign_model(faults)
@@ -103,8 +103,8 @@ def test_an_unreadable_model_is_left_out_of_lists_reported_when_requested_and_re
         assert unreadable.error["details"] == {"kind": "model", "id": model_id}
     with ThreadPoolExecutor(10) as callers:
         wanted = [path(good), f"/model/{model_id}"] * 20
-        for requested, answer in zip(wanted, callers.map(service.get, wanted), strict=True):
-            answer.expect(200 if requested == path(good) else 409)
+        for requested, response in zip(wanted, callers.map(service.get, wanted), strict=True):
+            response.expect(200 if requested == path(good) else 409)
     service.post(f"{path(good)}/rebalance").expect(200)
     service.post(f"/model/{model_id}/rebalance").expect(409, "DOCUMENT_UNREADABLE")
     portfolios = foreign.get("portfolios")
@@ -155,18 +155,18 @@ HEADERS: dict[str, Document] = {
 }
 
 
-def _rebalanced(service: Api, neighbours: Neighbours, portfolios: int = 1) -> str:
-    model = created(service, portfolios=[neighbours.portfolio("100000.00") for _ in range(portfolios)])
+def _rebalanced(service: Api, upstreams: Upstreams, portfolios: int = 1) -> str:
+    model = created(service, portfolios=[upstreams.portfolio("100000.00") for _ in range(portfolios)])
     return str(service.post(f"{path(model)}/rebalance").expect(200).body[0]["rebalanceId"])
 
 
 @pytest.mark.parametrize("faults", HEADERS.values(), ids=HEADERS.keys())
 def test_an_unreadable_rebalance_is_left_out_of_lists_reported_when_requested_and_removed_by_any_version(
-    service: Api, stored: Database[Document], log: Path, neighbours: Neighbours, faults: Document
+    service: Api, stored: Database[Document], log: Path, upstreams: Upstreams, faults: Document
 ) -> None:
     """Other rebalances are listed and counted as before, in every order."""
-    good = _rebalanced(service, neighbours)
-    bad = _rebalanced(service, neighbours)
+    good = _rebalanced(service, upstreams)
+    bad = _rebalanced(service, upstreams)
     count = int(service.get("/rebalances").headers["X-Total-Count"]) - 1
     stored["rebalances"].update_one({"_id": ObjectId(bad)}, {"$set": faults})
     for sort in ("-rebalance_date", "rebalance_id", "model_name,rebalance_date"):
@@ -207,10 +207,10 @@ PORTFOLIOS: dict[str, Document] = {
 
 @pytest.mark.parametrize("faults", PORTFOLIOS.values(), ids=PORTFOLIOS.keys())
 def test_an_unreadable_portfolio_affects_only_itself_and_its_rebalance_can_be_removed(
-    service: Api, stored: Database[Document], log: Path, neighbours: Neighbours, faults: Document
+    service: Api, stored: Database[Document], log: Path, upstreams: Upstreams, faults: Document
 ) -> None:
     """Lists show the rebalance without the portfolio; the rebalance as a whole is an error that names it."""
-    bad = _rebalanced(service, neighbours, portfolios=3)
+    bad = _rebalanced(service, upstreams, portfolios=3)
     ids = [each["portfolioId"] for each in service.get(f"/rebalance/{bad}/portfolios").expect(200).body]
     stored["rebalances"].update_one({"_id": {"rebalanceId": ObjectId(bad), "place": 1}}, {"$set": faults})
     [listed] = [each for each in service.get("/rebalances").expect(200).body if each["rebalanceId"] == bad]

@@ -45,6 +45,6 @@ def test_what_saturates_first_has_the_smaller_part_left(cores: int, first: str) 
     assert plan(DEMAND, 400, cores).saturates_first == first
 
 
-def test_a_database_with_too_few_cores_has_no_answer_in_time() -> None:
+def test_a_database_with_too_few_cores_has_no_response_in_time() -> None:
     assert plan(DEMAND, 1000, database_cores=2).seconds == math.inf
     assert math.isfinite(plan(DEMAND, 1000, database_cores=3).seconds)

@@ -15,7 +15,7 @@ def test_a_percentile_is_one_of_the_values() -> None:
 def test_latencies_have_median_tail_and_counts() -> None:
     summed_up = latencies([0.1, 0.2, 0.9], failed=2)
     assert (summed_up.median, summed_up.p99, summed_up.longest) == (0.2, 0.9, 0.9)
-    assert (summed_up.answered, summed_up.failed) == (3, 2)
+    assert (summed_up.completed, summed_up.failed) == (3, 2)
 
 
 def test_what_grows_steadily_has_its_slope_for_an_hour() -> None:

@@ -1,4 +1,4 @@
-"""A random campaign: clients at work while neighbours fail and processes die, in rounds that end in a judgement."""
+"""A random campaign: clients at work while upstreams fail and processes die, in rounds that end in a judgement."""
 
 import asyncio
 import contextlib
@@ -99,7 +99,7 @@ class Campaign:
         async with asyncio.TaskGroup() as tasks:
             for model in self._models:
                 tasks.create_task(self._client(model))
-            tasks.create_task(self._spoil_neighbours())
+            tasks.create_task(self._spoil_upstreams())
             tasks.create_task(self._kill_solvers())
             tasks.create_task(self._watch_memory())
             if self._chance.random() < dangers.database:
@@ -148,14 +148,14 @@ class Campaign:
             await asyncio.sleep(self._chance.uniform(0, 0.1))
 
     async def _rebalance_under_key(self, model: Model) -> Asked:
-        """Ask again under the same key until the answer is final, as a careful client does; give up after a while."""
+        """Ask again under the same key until the response is final, as a careful client does; give up after a while."""
         key = f"key-{self._chance.getrandbits(64):016x}"
         asked = await self.caller.rebalance(model, key=key)
         for _ in range(KEY_ATTEMPTS):
             if asked.final:
                 if self._chance.random() < 0.2:
                     again = await self.caller.rebalance(model, key=key)
-                    same = (again.status, again.answers) == (asked.status, asked.answers)
+                    same = (again.status, again.responses) == (asked.status, asked.responses)
                     # A database that goes away in between may not have been told that the first request has ended.
                     untold = again.code == "IDEMPOTENCY_IN_PROGRESS"
                     assert same or untold or again.unclear, f"{asked}, and under the same key {again}"
@@ -167,7 +167,7 @@ class Campaign:
         self._unclear_keys.append((model, key))
         return asked
 
-    async def _spoil_neighbours(self) -> None:
+    async def _spoil_upstreams(self) -> None:
         while self._raging:
             service = self._chance.choice(tuple(Service))
             if self._chance.random() < 0.3:
@@ -265,12 +265,12 @@ class Campaign:
 
 
 async def await_no_sockets(service: RunningService, around: Surroundings, within_seconds: float) -> None:
-    """Wait until the worker holds no connection to any neighbour, which kept-alive ones do for a while.
+    """Wait until the worker holds no connection to any upstream, which kept-alive ones do for a while.
 
     Raises:
         AssertionError: some stay.
     """
     until = time.monotonic() + within_seconds
-    while left := service.processes.sockets(around.neighbour_ports):
+    while left := service.processes.sockets(around.upstream_ports):
         assert time.monotonic() < until, f"sockets that nobody needs: {left}"
         await asyncio.sleep(0.5)

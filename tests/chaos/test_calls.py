@@ -1,4 +1,4 @@
-"""How few calls a rebalance costs its neighbours, and what each of them carries, as the neighbours see it."""
+"""How few calls a rebalance costs its upstreams, and what each of them carries, as the upstreams see it."""
 
 from integrations.simulator import CallReport, Service, SpecialCase
 from tests.chaos.judge.caller import Caller, evenly
@@ -55,7 +55,7 @@ async def test_what_the_bulk_lists_lack_is_asked_for_once_however_many_portfolio
     assert calls[BALANCES] == len(ids)
 
 
-async def test_every_call_to_a_neighbour_carries_the_callers_correlation_id(
+async def test_every_call_to_an_upstream_carries_the_callers_correlation_id(
     patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
     """Of balances, prices, securities and names alike, and also where the id had to be made."""
@@ -72,7 +72,7 @@ async def test_every_call_to_a_neighbour_carries_the_callers_correlation_id(
         assert asked.headers["x-correlation-id"] == headers.get("X-Correlation-ID", asked.headers["x-correlation-id"])
 
 
-async def test_every_call_to_a_neighbour_continues_the_callers_trace(
+async def test_every_call_to_an_upstream_continues_the_callers_trace(
     patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
     model = await patient_caller.create_model(

@@ -40,7 +40,7 @@ async def test_a_short_campaign(
     control: SimulatorControl,
     market: Market,
 ) -> None:
-    """Faulty neighbours, killed solvers and a database that goes away together spoil no answer."""
+    """Faulty upstreams, killed solvers and a database that goes away together spoil no response."""
     campaign = Campaign(around, impatient, client, control, market, seed=1)
     await campaign.prepare()
     await campaign.round(3, Dangers(database=1, worker=0))
@@ -52,7 +52,7 @@ async def test_a_short_campaign(
 async def test_a_long_campaign_without_one_violation(
     around: Surroundings, client: httpx.AsyncClient, control: SimulatorControl, market: Market
 ) -> None:
-    """Every answer right or a clean error, all that was answered stored and nothing else, and nothing left behind."""
+    """Every response right or a clean error, all that was returned stored and nothing else, and nothing left behind."""
     seed = chosen_seed()
     print(f"\nseed {seed}, {LONG_SECONDS:.0f} s")
     with serving(around) as service:

@@ -1,4 +1,4 @@
-"""Every fault of every neighbour, one at a time: right answers or a clean error that names it; then all is well."""
+"""Every fault of every upstream, one at a time: right responses or a clean error that names it; then all is well."""
 
 from itertools import count
 
@@ -129,4 +129,4 @@ async def test_a_fault_of_an_optional_service_costs_at_most_names(
     asked = await caller.rebalance(model)
     assert asked.normal
     if scenario.cause is not None:
-        assert {answer.portfolio_name for answer in asked.answers} == {None}
+        assert {response.portfolio_name for response in asked.responses} == {None}

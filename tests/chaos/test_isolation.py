@@ -1,4 +1,4 @@
-"""What a failure may cost: one bad portfolio only itself, a dead neighbour seconds, an optional one only a name."""
+"""What a failure may cost: one bad portfolio only itself, a dead upstream seconds, an optional one only a name."""
 
 import asyncio
 from decimal import Decimal
@@ -28,7 +28,7 @@ from tests.harness.stack import NAME_TIMEOUT_SECONDS, RECOVERY_SECONDS, TIMEOUT_
 HUNDRED = 100
 UNKNOWN_SECURITY = "f" * 24
 
-ONE_BAD_ANSWER = {
+ONE_BAD_RESPONSE = {
     "503": (ErrorStatus(status=503, calls=1), "status"),
     "hang": (Hang(calls=1), "timeout"),
     "hang in the middle of a body": (HangMidBody(calls=1), "timeout"),
@@ -38,8 +38,8 @@ ONE_BAD_ANSWER = {
 }
 
 
-@pytest.mark.parametrize(("fault", "cause"), ONE_BAD_ANSWER.values(), ids=ONE_BAD_ANSWER.keys())
-async def test_one_bad_answer_among_a_hundred_costs_one_portfolio(
+@pytest.mark.parametrize(("fault", "cause"), ONE_BAD_RESPONSE.values(), ids=ONE_BAD_RESPONSE.keys())
+async def test_one_bad_response_among_a_hundred_costs_one_portfolio(
     fault: Fault, cause: str, caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
     """It fails at most the portfolio that it hit; what came over a reused connection is read again on a new one."""
@@ -96,10 +96,10 @@ async def test_a_required_service_that_hangs_fails_a_hundred_portfolios_in_the_t
     await caller.await_normal(model, RECOVERY_SECONDS)
 
 
-async def test_an_open_breaker_answers_at_once_and_says_so(
+async def test_an_open_breaker_fails_at_once_and_says_so(
     caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
-    """While it is open the service is not asked at all, and the answer carries the failure that opened it."""
+    """While it is open the service is not asked at all, and the response carries the failure that opened it."""
     model = await caller.create_model(
         evenly(market.world.priced_security_ids()[:5]), market.world.portfolio_ids(400, HUNDRED)
     )
@@ -129,7 +129,7 @@ async def test_a_flapping_service_costs_only_the_portfolios_it_failed(
 
 
 async def test_portfolios_that_all_fail_for_reasons_of_their_own_are_422(caller: Caller, market: Market) -> None:
-    """No neighbour is to blame, so nobody is told to try again."""
+    """No upstream is to blame, so nobody is told to try again."""
     world = market.world
     ids = [world.case_id(SpecialCase.NEGATIVE_VALUE), world.case_id(SpecialCase.UNPRICED_HOLDING)]
     asked = await caller.rebalance(await caller.create_model(evenly(world.priced_security_ids()[:5]), ids))
@@ -141,7 +141,7 @@ async def test_portfolios_that_all_fail_for_reasons_of_their_own_are_422(caller:
     ]
 
 
-async def test_one_portfolio_that_fails_for_a_neighbour_makes_it_503_where_none_completes(
+async def test_one_portfolio_that_fails_for_an_upstream_makes_it_503_where_none_completes(
     caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
     """A retry may mend it, so the caller is told to try again."""
@@ -165,7 +165,7 @@ async def test_nobody_waits_for_a_name(fault: Fault, caller: Caller, control: Si
     await control.inject(Service.PORTFOLIO, fault)
     asked = await caller.rebalance(model)
     assert asked.normal
-    assert {answer.portfolio_name for answer in asked.answers} == {None}
+    assert {response.portfolio_name for response in asked.responses} == {None}
     assert asked.seconds < NAME_TIMEOUT_SECONDS / 2
 
 
@@ -177,9 +177,9 @@ async def test_names_come_back_with_the_portfolio_service(
     )
     await control.inject(Service.PORTFOLIO, Refuse())
     asked = await caller.rebalance(model)
-    assert {answer.portfolio_name for answer in asked.answers} == {None}
+    assert {response.portfolio_name for response in asked.responses} == {None}
     await control.heal()
-    while any(answer.portfolio_name is None for answer in asked.answers):
+    while any(response.portfolio_name is None for response in asked.responses):
         await asyncio.sleep(0.05)
         asked = await caller.rebalance(model)
-    assert len({answer.portfolio_name for answer in asked.answers}) == len(model.portfolios)
+    assert len({response.portfolio_name for response in asked.responses}) == len(model.portfolios)

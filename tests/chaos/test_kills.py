@@ -30,7 +30,7 @@ async def model(caller: Caller, market: Market) -> Model:
 
 @asynccontextmanager
 async def crowd(caller: Caller, model: Model) -> AsyncIterator[None]:
-    """A few clients who rebalance again and again until the block ends; each ends with its last answer."""
+    """A few clients who rebalance again and again until the block ends; each ends with its last response."""
     ended = False
 
     async def client() -> None:
@@ -44,7 +44,7 @@ async def crowd(caller: Caller, model: Model) -> AsyncIterator[None]:
         ended = True
 
 
-async def test_solver_processes_killed_under_load_cost_no_answer(
+async def test_solver_processes_killed_under_load_cost_no_response(
     impatient: RunningService, caller: Caller, model: Model
 ) -> None:
     """Every rebalance completes, or a portfolio whose solver died twice says so; the pool becomes whole again."""
@@ -88,7 +88,7 @@ async def test_a_killed_database_is_a_clean_error_and_its_restart_the_end_of_it(
 async def test_a_frozen_database_is_a_clean_error_in_bounded_time(
     around: Surroundings, caller: Caller, model: Model
 ) -> None:
-    """Its connections stay open and nothing answers: every call is refused within its time-outs, then all is well."""
+    """Its connections stay open and nothing responds: every call is refused within its time-outs, then all is well."""
     caller.judge.blamed = {"database"}
     around.mongod.freeze()
     try:
@@ -104,7 +104,7 @@ async def test_a_frozen_database_is_a_clean_error_in_bounded_time(
 async def test_a_killed_worker_breaks_connections_and_leaves_nothing_half_visible(
     impatient: RunningService, caller: Caller, control: SimulatorControl, model: Model
 ) -> None:
-    """Its successor lists only whole rebalances: those answered, and at most one for each broken connection."""
+    """Its successor lists only whole rebalances: those returned, and at most one for each broken connection."""
     await control.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.2, up_to=0.6))
     caller.judge.blamed = {"worker"}
     running = [asyncio.create_task(caller.rebalance(model)) for _ in range(CLIENTS)]

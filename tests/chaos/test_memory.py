@@ -1,4 +1,4 @@
-"""What neighbours can make the service hold: bounded, however much they send."""
+"""What upstreams can make the service hold: bounded, however much they send."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The judge is not asleep: every way to tamper with a right answer is noticed."""
+"""The judge is not asleep: every way to tamper with a right response is noticed."""
 
 from collections.abc import Callable
 from datetime import date
@@ -113,12 +113,12 @@ def right(market: Market, model: Model) -> StoredPortfolio:
     )
 
 
-def test_a_right_answer_passes(market: Market, model: Model, right: StoredPortfolio) -> None:
+def test_a_right_response_passes(market: Market, model: Model, right: StoredPortfolio) -> None:
     oracle.judge_completed(market, model, right)
 
 
 @pytest.mark.parametrize("tamper", TAMPERED.values(), ids=TAMPERED.keys())
-def test_a_wrong_answer_does_not(tamper: Tamper, market: Market, model: Model, right: StoredPortfolio) -> None:
+def test_a_wrong_response_does_not(tamper: Tamper, market: Market, model: Model, right: StoredPortfolio) -> None:
     with pytest.raises(AssertionError):
         oracle.judge_completed(market, model, tamper(right))
 

@@ -1,4 +1,4 @@
-"""When a call to a neighbour is made again, as the neighbour sees it.
+"""When a call to an upstream is made again, as the upstream sees it.
 
 The whole schedule takes its seven seconds: `./run test -m slow tests/chaos/test_retries.py`.
 """
@@ -62,7 +62,7 @@ async def test_a_call_that_fails_once_is_made_again_and_nobody_notices(
 
 
 @pytest.mark.parametrize("status", [302, 400, 404])
-async def test_an_answer_that_would_only_be_repeated_is_not_asked_for_again(
+async def test_a_response_that_would_only_be_repeated_is_not_asked_for_again(
     status: int, patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
     asked = await rebalance_one(patient_caller, control, market, ErrorStatus(status=status))
@@ -95,7 +95,7 @@ async def test_a_service_that_comes_back_within_the_retries_is_caught_up_with(
 async def test_retries_come_after_one_two_and_four_seconds(
     calls: int | None, patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
-    """The third is the last: it succeeds, or the answer is 503."""
+    """The third is the last: it succeeds, or the response is 503."""
     asked = await rebalance_one(patient_caller, control, market, ErrorStatus(status=503, calls=calls))
     assert asked.normal == (calls is not None)
     assert asked.causes() == (set() if calls else {f"{BALANCES}: status"})

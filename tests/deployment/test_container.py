@@ -26,11 +26,11 @@ def test_it_is_alive_and_ready(service: ConfinedService) -> None:
     assert (ready.status_code, ready.json()["database"], ready.json()["solvers"]) == (200, "UP", "UP")
 
 
-def test_the_health_check_passes_where_the_service_answers(service: ConfinedService) -> None:
+def test_the_health_check_passes_where_the_service_responds(service: ConfinedService) -> None:
     assert service.health_check() == 0
 
 
-def test_the_health_check_fails_where_nothing_answers(service: ConfinedService) -> None:
+def test_the_health_check_fails_where_nothing_responds(service: ConfinedService) -> None:
     assert service.health_check(PORT="1") == 1
 
 

@@ -28,11 +28,11 @@ from tests.deployment.manifests import (
 from tests.deployment.manifests import settings_of as settings_of_manifests
 from tests.deployment.scaled_object import PrometheusTrigger, ScaledObject
 
-NEIGHBOURS = {
+UPSTREAMS = {
     str(urlsplit(url).hostname): int(urlsplit(url).port or 80)
     for url in (getattr(Settings(), field) for field in SERVICE_URL_FIELDS)
 }
-"""Host and port of every neighbouring service, as the service's defaults have them."""
+"""Host and port of every upstream, as the service's defaults have them."""
 
 
 def memory_mebibytes(amount: str) -> int:
@@ -84,7 +84,7 @@ def test_dev_brings_everything_into_a_namespace_of_its_own() -> None:
     assert {manifest["metadata"]["namespace"] for manifest in placed} == {namespace["metadata"]["name"]}
 
 
-async def test_dev_simulates_every_neighbour_under_its_own_name_and_port() -> None:
+async def test_dev_simulates_every_upstream_under_its_own_name_and_port() -> None:
     manifests = build("dev")
     (container,) = pod_of(find(manifests, "Deployment", "globeco-simulator"))["containers"]
     command, *options = container["args"]
@@ -97,7 +97,7 @@ async def test_dev_simulates_every_neighbour_under_its_own_name_and_port() -> No
             field: int(urlsplit(url).port or 0) - first_port
             for field, url in msgspec.structs.asdict(running.urls).items()
         }
-    for host, port in NEIGHBOURS.items():
+    for host, port in UPSTREAMS.items():
         (service_port,) = find(manifests, "Service", host)["spec"]["ports"]
         assert service_port["port"] == port
         field = host.removeprefix("globeco-").removesuffix("-service").replace("-", "_")
@@ -150,7 +150,7 @@ def test_the_service_reaches_every_upstream_and_little_else(overlay: str) -> Non
     inside = {
         port["port"] for rule in policy["egress"] if rule.get("to") == [{"podSelector": {}}] for port in rule["ports"]
     }
-    assert inside == set(NEIGHBOURS.values())
+    assert inside == set(UPSTREAMS.values())
     anywhere = {_port(port) for rule in policy["egress"] if "to" not in rule for port in rule["ports"]}
     assert anywhere == {(53, "UDP"), (53, "TCP"), (27017, "TCP"), (4317, "TCP"), (4318, "TCP")}
 

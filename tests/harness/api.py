@@ -1,4 +1,4 @@
-"""A client of the service in either dialect that checks of every answer what must be true of all of them."""
+"""A client of the service in either dialect that checks of every response what must be true of all of them."""
 
 import json
 import re
@@ -14,15 +14,15 @@ from app.http.dialect import Dialect
 
 type Json = Any
 
-# What may stand in no answer: addresses, file names, stack traces, the query language of the database.
+# What may stand in no response: addresses, file names, stack traces, the query language of the database.
 INTERNAL = re.compile(
     r"https?://|mongodb|Traceback|File \"|site-packages|\.py\b|/api/v1|localhost|127\.0\.0\.1|\$set|E11000"
 )
 _CAPITAL = re.compile("[A-Z]")
 
 
-class Answer:
-    """An answer whose body, where it is JSON, is spelled in camelCase whatever the dialect; numbers are Decimals."""
+class ApiResponse:
+    """A response whose body, where it is JSON, is spelled in camelCase whatever the dialect; numbers are Decimals."""
 
     def __init__(self, response: httpx.Response, dialect: Dialect) -> None:
         self.status = response.status_code
@@ -62,7 +62,7 @@ class Answer:
         return {each["field"]: each["rule"] for each in self.error["details"]["errors"]}
 
     def expect(self, status: int, code: str | None = None) -> Self:
-        """Give this answer if it has the status, and the code where one is expected."""
+        """Give this response if it has the status, and the code where one is expected."""
         assert self.status == status, f"{self.status} instead of {status}: {self.text[:1000]}"
         assert code is None or self.code == code, self.text[:1000]
         return self
@@ -113,16 +113,16 @@ class Api:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def get(self, path: str, **params: object) -> Answer:
+    def get(self, path: str, **params: object) -> ApiResponse:
         return self.call("GET", path, params=params)
 
-    def post(self, path: str, body: Json = None, **params: object) -> Answer:
+    def post(self, path: str, body: Json = None, **params: object) -> ApiResponse:
         return self.call("POST", path, body, params=params)
 
-    def put(self, path: str, body: Json = None, **params: object) -> Answer:
+    def put(self, path: str, body: Json = None, **params: object) -> ApiResponse:
         return self.call("PUT", path, body, params=params)
 
-    def delete(self, path: str, body: Json = None, **params: object) -> Answer:
+    def delete(self, path: str, body: Json = None, **params: object) -> ApiResponse:
         return self.call("DELETE", path, body, params=params)
 
     def call(
@@ -133,7 +133,7 @@ class Api:
         *,
         params: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> ApiResponse:
         """Call a path below `/api/v1`; a body of bytes is sent as it is, anything else as JSON in the dialect."""
         content = body if isinstance(body, bytes) else None if body is None else json_bytes(self.spell(body))
         return self.raw(
@@ -144,9 +144,9 @@ class Api:
             headers={**({} if content is None else {"Content-Type": "application/json"}), **(headers or {})},
         )
 
-    def raw(self, method: str, path: str, **request: Any) -> Answer:
+    def raw(self, method: str, path: str, **request: Any) -> ApiResponse:
         """Call any path with exactly what is given."""
-        return Answer(self._client.request(method, path, **request), self.dialect)
+        return ApiResponse(self._client.request(method, path, **request), self.dialect)
 
     def spell(self, value: Json) -> Json:
         """Spell the names in a body."""

@@ -34,8 +34,8 @@ class Balancer:
                 try:
                     async with session.request(
                         request.method, self._next() + request.path_qs, data=await request.read()
-                    ) as answer:
-                        return web.Response(body=await answer.read(), status=answer.status)
+                    ) as response:
+                        return web.Response(body=await response.read(), status=response.status)
                 except aiohttp.ClientError:
                     return web.Response(status=502)
 

@@ -20,13 +20,13 @@ def model(**fields: Any) -> Json:
 
 
 def created(api: Api, **fields: Any) -> Json:
-    """A model that has been created, as the service answered it."""
+    """A model that has been created, as the service returned it."""
     body: Json = api.post("/models", model(**fields)).expect(201).body
     return body
 
 
 def content(of: Json, **changes: Any) -> Json:
-    """A model's answer as the body of its replacement."""
+    """A model's response as the body of its replacement."""
     kept = {name: of[name] for name in ("name", "positions", "portfolios", "version")}
     return {**kept, **changes}
 

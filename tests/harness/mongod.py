@@ -53,7 +53,7 @@ class RestartableMongod:
             self._keeper = None
 
     def freeze(self) -> None:
-        """Stop it by SIGSTOP: its connections stay open and nothing answers."""
+        """Stop it by SIGSTOP: its connections stay open and nothing responds."""
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:

@@ -30,7 +30,7 @@ class ServiceProcesses:
         self._mark = mark
 
     def worker(self) -> psutil.Process:
-        """The process that answers HTTP.
+        """The process that responds HTTP.
 
         Raises:
             psutil.NoSuchProcess: it died and has no successor yet.

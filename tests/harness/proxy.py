@@ -24,12 +24,12 @@ class Proxy:
     Attributes:
         url: what a client connects to.
         before_write: called with the number of each write command, counted from 0, before the server sees it; a write
-            for which it answers True never gets there. What a sweep writes down of its progress does not count, as
+            for which it returns True never arrives. What a sweep writes down of its progress does not count, as
             every process sweeps when it starts.
         held_back: called with the same number; a write for which it gives an event gets to the server only when that is
             set, however long its client waits.
         to_drop: how many of the connections that come next are dropped at once.
-        to_add: asked about every answer for fields that are added to it.
+        to_add: asked about every response for fields that are added to it.
     """
 
     def __init__(self, mongodb_url: str) -> None:
@@ -92,7 +92,7 @@ class Proxy:
         self._connections.add(to_client)
         from_server, to_server = await asyncio.open_connection(*self._target)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
-            answers = asyncio.create_task(self._answer(from_server, to_client))
+            responses = asyncio.create_task(self._response(from_server, to_client))
             while True:
                 message = await _message(from_client)
                 await self._flowing.wait()
@@ -104,12 +104,12 @@ class Proxy:
                     if released := self.held_back(number):
                         await released.wait()
                 to_server.write(message)
-        answers.cancel()
+        responses.cancel()
         self._connections.discard(to_client)
         to_server.close()
         to_client.close()
 
-    async def _answer(self, from_server: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+    async def _response(self, from_server: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 message = await _message(from_server)
@@ -117,13 +117,13 @@ class Proxy:
                 to_client.write(self._with_additions(message))
 
     def _with_additions(self, message: bytes) -> bytes:
-        _, request, answered, operation = _HEADER.unpack_from(message)
+        _, request, response_to, operation = _HEADER.unpack_from(message)
         start = _HEADER.size + _BEFORE_BODY
         body = bson.decode(message[start:]) if operation == _OP_MSG else {}
         if not (added := self.to_add(body)):
             return message
         rest = message[_HEADER.size : start] + bson.encode(body | added)
-        return _HEADER.pack(_HEADER.size + len(rest), request, answered, operation) + rest
+        return _HEADER.pack(_HEADER.size + len(rest), request, response_to, operation) + rest
 
 
 async def _message(stream: asyncio.StreamReader) -> bytes:

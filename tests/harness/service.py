@@ -1,4 +1,4 @@
-"""The service as an operator meets it: what it answers, what it logs, and what can be scraped from it."""
+"""The service as an operator meets it: what it returns, what it logs, and what can be scraped from it."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.commands.stack import running_service_process
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 TARGETS = ("0.15", "0.125", "0.12", "0.105", "0.1", "0.095", "0.08", "0.075", "0.06", "0.04")
 
@@ -115,9 +115,9 @@ class Service:
         ]
 
 
-def connecting(mongodb_url: str, neighbours: Neighbours) -> dict[str, str]:
-    """Settings that connect a service to its database and neighbours."""
-    urls = neighbours.urls
+def connecting(mongodb_url: str, upstreams: Upstreams) -> dict[str, str]:
+    """Settings that connect a service to its database and upstreams."""
+    urls = upstreams.urls
     return {
         "MONGODB_URL": mongodb_url,
         "PORTFOLIO_ACCOUNTING_SERVICE_URL": urls.portfolio_accounting,

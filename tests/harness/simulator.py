@@ -45,8 +45,8 @@ class SimulatorControl:
 
     async def report(self) -> CallReport:
         """The calls since then."""
-        answer = (await self._client.get(f"{self._url}/calls")).raise_for_status()
-        return msgspec.json.decode(answer.content, type=CallReport)
+        response = (await self._client.get(f"{self._url}/calls")).raise_for_status()
+        return msgspec.json.decode(response.content, type=CallReport)
 
     async def count(self, service: Service, route: str | None = None) -> int:
         """How many calls a service had, or one of its routes, written `GET /api/v1/prices`."""

@@ -1,4 +1,4 @@
-"""A whole stack of real processes for a chaos test: mongod, the simulator of the neighbours, and services on both."""
+"""A whole stack of real processes for a chaos test: mongod, the simulator of the upstreams, and services on both."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -55,7 +55,7 @@ class Surroundings(Struct, frozen=True):
 
     Attributes:
         mongod: its database.
-        simulator: base URLs of its neighbours.
+        simulator: base URLs of its upstreams.
         directory: for logs.
     """
 
@@ -64,7 +64,7 @@ class Surroundings(Struct, frozen=True):
     directory: Path
 
     @property
-    def neighbour_ports(self) -> frozenset[int]:
+    def upstream_ports(self) -> frozenset[int]:
         """The ports of the five services."""
         urls = self.simulator
         each = (urls.portfolio_accounting, urls.pricing, urls.portfolio, urls.security, urls.order)

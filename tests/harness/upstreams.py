@@ -1,4 +1,4 @@
-"""The simulated neighbours of the running services, changed and watched through their control API."""
+"""The simulated upstreams of the running services, changed and watched through their control API."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -19,7 +19,7 @@ def fresh_id() -> str:
     return uuid4().hex[:24]
 
 
-class Neighbours:
+class Upstreams:
     """The world, and what a test makes of it.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Real HTTP servers that answer as a test wants, and clients pointed at them."""
+"""Real HTTP servers that respond as a test wants, and clients pointed at them."""
 
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -30,15 +30,15 @@ class Server:
 
 @asynccontextmanager
 async def serving(handler: Handler, port: int = 0) -> AsyncIterator[Server]:
-    """A server on loopback that answers every request with the handler."""
+    """A server on loopback that responds every request with the handler."""
     server = Server("")
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def response(request: web.Request) -> web.StreamResponse:
         server.requests.append(request)
         return await handler(request)
 
     application = web.Application()
-    application.router.add_route("*", "/{path:.*}", answer)
+    application.router.add_route("*", "/{path:.*}", response)
     runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
@@ -54,7 +54,7 @@ async def serving(handler: Handler, port: int = 0) -> AsyncIterator[Server]:
 class Notebook:
     """An observer that writes everything down."""
 
-    answered_calls: list[tuple[str, str]] = field(default_factory=list)
+    finished_calls: list[tuple[str, str]] = field(default_factory=list)
     rejections: list[str] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
@@ -64,11 +64,11 @@ class Notebook:
 
     @property
     def outcomes(self) -> list[str]:
-        return [outcome for _, outcome in self.answered_calls]
+        return [outcome for _, outcome in self.finished_calls]
 
     def request_finished(self, service: str, outcome: str, seconds: float) -> None:
         assert seconds >= 0
-        self.answered_calls.append((service, outcome))
+        self.finished_calls.append((service, outcome))
 
     def response_discarded(self, service: str, reason: str) -> None:
         self.discarded.append(reason)

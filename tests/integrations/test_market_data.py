@@ -17,7 +17,7 @@ APPLE, PEAR, PLUM, FIG = (f"{number:024x}" for number in range(1, 5))
 
 
 class Market:
-    """The Security and the Pricing Service in one: two lists and single answers, all of them JSON texts."""
+    """The Security and the Pricing Service in one: two lists and single responses, all of them JSON texts."""
 
     def __init__(self) -> None:
         self.securities = (
@@ -126,7 +126,7 @@ async def test_gaps_in_the_lists_are_asked_for_once_for_all_portfolios(
 
 
 async def test_a_gap_that_was_found_keeps_its_price(market_data: MakeMarketData, market: Market) -> None:
-    """The service draws every answer anew; the snapshot does not ask twice."""
+    """The service draws every response anew; the snapshot does not ask twice."""
     market.prices = '[{"ticker": "AAPL", "close": 190.55}]'
     market.single["price/PEAR"] = '{"ticker": "PEAR", "close": 2.10}'
     snapshot = await market_data().snapshot(deadline=None)
@@ -138,7 +138,7 @@ async def test_a_gap_that_was_found_keeps_its_price(market_data: MakeMarketData,
 async def test_an_id_that_is_not_hexadecimal_is_unknown_without_a_call(
     market_data: MakeMarketData, server: Server
 ) -> None:
-    """The Security Service would answer it with 500, which would count against it."""
+    """The Security Service would respond it with 500, which would count against it."""
     snapshot = await market_data().snapshot(deadline=None)
     server.requests.clear()
     quote = await snapshot.quote(["PearPearPearPearPearPear"], deadline=None)
@@ -420,7 +420,7 @@ async def test_a_single_price_that_cannot_be_used_is_named_like_a_listed_one(
     assert [rows for _, rows, _ in notebook.refusals] == [1]
 
 
-async def test_a_single_security_that_answers_for_another_is_an_error(
+async def test_a_single_security_that_stands_for_another_is_an_error(
     market_data: MakeMarketData, market: Market
 ) -> None:
     market.single[f"security/{PLUM}"] = f'{{"securityId": "{APPLE}", "ticker": "AAPL"}}'

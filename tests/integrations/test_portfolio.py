@@ -14,7 +14,7 @@ FIRST, SECOND = "68989d07a711681c7aed8cb7", "68989d07a711681c7aed8cb8"
 
 
 class Registry:
-    """Knows the first portfolio; answers late, or with a status, on request."""
+    """Knows the first portfolio; responses late, or with a status, on request."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -57,7 +57,7 @@ async def test_names_are_asked_for_once_and_unknown_ones_too(
     assert notebook.cache_reads.count(("portfolio_names", True)) == 4
 
 
-async def test_a_slow_service_delays_nobody_beyond_the_budget_and_its_answer_serves_the_next(
+async def test_a_slow_service_delays_nobody_beyond_the_budget_and_its_response_serves_the_next(
     names: PortfolioNames, registry: Registry, server: Server
 ) -> None:
     registry.late.clear()
@@ -155,11 +155,11 @@ async def test_a_refused_connection_is_none(make_client: MakeClient, closed_port
     assert await names.names([FIRST], budget_seconds=5) == {FIRST: None}
 
 
-def answering(body: object) -> Handler:
-    async def answer(_: web.Request) -> web.Response:
+def responding(body: object) -> Handler:
+    async def response(_: web.Request) -> web.Response:
         return web.json_response(body)
 
-    return answer
+    return response
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def answering(body: object) -> Handler:
         "Growth",
     ],
 )
-async def test_an_answer_that_does_not_name_the_portfolio_is_none(make_client: MakeClient, body: object) -> None:
-    async with serving(answering(body)) as server:
+async def test_a_response_that_does_not_name_the_portfolio_is_none(make_client: MakeClient, body: object) -> None:
+    async with serving(responding(body)) as server:
         names = PortfolioNames(make_client(server.url, "portfolio"))
         assert await names.names([FIRST], budget_seconds=5) == {FIRST: None}
         await names.close()

@@ -30,10 +30,10 @@ async def read(
     """What becomes of one page with these rows."""
     page = {"balances": rows, "pagination": {"total": len(rows), "hasMore": False} | (pagination or {})}
 
-    async def answer(_: web.Request) -> web.Response:
+    async def response(_: web.Request) -> web.Response:
         return web.Response(body=raw or msgspec.json.encode(page))
 
-    async with serving(answer) as server:
+    async with serving(response) as server:
         client = make_client(server.url, "portfolio-accounting")
         return await PortfolioAccounting(client).holdings(PORTFOLIO, deadline=None)
 
@@ -163,10 +163,10 @@ async def test_empty_pages_that_announce_more_end(make_client: MakeClient) -> No
 
 
 async def test_pages_without_an_end_are_given_up(make_client: MakeClient) -> None:
-    async def answer(_: web.Request) -> web.Response:
+    async def response(_: web.Request) -> web.Response:
         return web.json_response({"balances": [row()], "pagination": {"total": 10**9, "hasMore": True}})
 
-    async with serving(answer) as server:
+    async with serving(response) as server:
         accounting = PortfolioAccounting(make_client(server.url))
         with pytest.raises(ServiceError, match="more than 100 pages of balances"):
             await accounting.holdings(PORTFOLIO, deadline=None)
@@ -177,13 +177,13 @@ async def test_a_service_that_falls_back_to_small_pages_is_read_to_the_end(make_
     """The next page begins after the rows received, not after the rows asked for."""
     rows = [row(securityId=f"{number:024}") for number in range(60)] + [row("77.7")]
 
-    async def answer(request: web.Request) -> web.Response:
+    async def response(request: web.Request) -> web.Response:
         start = int(request.query["offset"])
         page = rows[start : start + 50]
         more = start + 50 < len(rows)
         return web.json_response({"balances": page, "pagination": {"total": len(rows), "hasMore": more}})
 
-    async with serving(answer) as server:
+    async with serving(response) as server:
         holdings = await PortfolioAccounting(make_client(server.url)).holdings(PORTFOLIO, deadline=None)
     assert (len(holdings.positions), holdings.cash) == (60, Decimal("77.7"))
     assert [dict(each.query) for each in server.requests] == [

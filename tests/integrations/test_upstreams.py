@@ -1,4 +1,4 @@
-"""All neighbours together, as a rebalance meets them: five real servers, well and ill."""
+"""All upstreams together, as a rebalance meets them: five real servers, well and ill."""
 
 import asyncio
 import time
@@ -63,7 +63,7 @@ def settings(simulator: Simulator, **changes: float) -> UpstreamSettings:
 
 
 @pytest.fixture
-async def neighbours(simulator: Simulator, notebook: Notebook) -> AsyncIterator[Upstreams]:
+async def upstreams(simulator: Simulator, notebook: Notebook) -> AsyncIterator[Upstreams]:
     async with open_upstreams(settings(simulator), notebook) as integrations:
         yield integrations
 
@@ -71,20 +71,20 @@ async def neighbours(simulator: Simulator, notebook: Notebook) -> AsyncIterator[
 type Found = tuple[Holdings, Quote] | ServiceError | BooksInvalid
 
 
-async def gather(neighbours: Upstreams, portfolio_ids: list[str], seconds: float = 30) -> list[Found]:
+async def gather(upstreams: Upstreams, portfolio_ids: list[str], seconds: float = 30) -> list[Found]:
     """What a rebalance would know of each portfolio, or why it does not."""
     deadline = time.monotonic() + seconds
 
     async def one(portfolio_id: str) -> Found:
         try:
-            holdings = await neighbours.accounting.holdings(portfolio_id, deadline=deadline)
+            holdings = await upstreams.accounting.holdings(portfolio_id, deadline=deadline)
             held = [each.security_id for each in holdings.positions]
             return holdings, await snapshot.quote(held, deadline=deadline)
         except (ServiceError, BooksInvalid) as error:
             return error
 
     try:
-        snapshot = await neighbours.market_data.snapshot(deadline=deadline)
+        snapshot = await upstreams.market_data.snapshot(deadline=deadline)
     except ServiceError as error:
         return [error] * len(portfolio_ids)
     return await asyncio.gather(*(one(portfolio_id) for portfolio_id in portfolio_ids))
@@ -115,24 +115,24 @@ def is_failure_of(found: Found, service: Service) -> bool:
 
 
 async def test_a_rebalance_costs_one_balance_read_a_portfolio_and_two_bulk_reads(
-    neighbours: Upstreams, simulator: Simulator
+    upstreams: Upstreams, simulator: Simulator
 ) -> None:
     ids = simulator.world.portfolio_ids()
     for rebalances in (1, 2):
-        assert all(is_right(each, simulator) for each in await gather(neighbours, ids))
+        assert all(is_right(each, simulator) for each in await gather(upstreams, ids))
         assert simulator.calls.count(Service.PORTFOLIO_ACCOUNTING) == rebalances * PORTFOLIOS
         assert simulator.calls.count(Service.SECURITY, "GET /api/v1/securities") == 1
         assert simulator.calls.count(Service.PRICING, "GET /api/v1/prices") == 1
         assert simulator.calls.count() == rebalances * PORTFOLIOS + 2
 
 
-async def test_a_name_and_a_correlation_id_reach_every_service(neighbours: Upstreams, simulator: Simulator) -> None:
+async def test_a_name_and_a_correlation_id_reach_every_service(upstreams: Upstreams, simulator: Simulator) -> None:
     (portfolio_id,) = simulator.world.portfolio_ids(0, 1)
 
     async def rebalance() -> dict[str, str | None]:
         forwarded_headers.set({"X-Correlation-ID": "abc", "traceparent": "00-1-2-01"})
-        names = await neighbours.portfolio_names.names([portfolio_id], budget_seconds=5)
-        await gather(neighbours, [portfolio_id])
+        names = await upstreams.portfolio_names.names([portfolio_id], budget_seconds=5)
+        await gather(upstreams, [portfolio_id])
         return names
 
     assert await asyncio.create_task(rebalance()) == {portfolio_id: "Portfolio 1"}
@@ -142,18 +142,18 @@ async def test_a_name_and_a_correlation_id_reach_every_service(neighbours: Upstr
     }
 
 
-async def test_an_unpriced_holding_is_named_for_its_portfolio_only(neighbours: Upstreams, simulator: Simulator) -> None:
+async def test_an_unpriced_holding_is_named_for_its_portfolio_only(upstreams: Upstreams, simulator: Simulator) -> None:
     ids = [simulator.world.case_id(case) for case in (SpecialCase.UNPRICED_HOLDING, SpecialCase.INVESTED)]
-    found = await gather(neighbours, ids)
+    found = await gather(upstreams, ids)
     quotes = [each[1] for each in found if isinstance(each, tuple)]
     assert [len(quote.unpriced) for quote in quotes] == [1, 0]
     assert set(quotes[0].unpriced) <= set(simulator.world.unpriced_security_ids())
 
 
-async def test_one_bad_portfolio_among_a_hundred_costs_only_itself(neighbours: Upstreams, simulator: Simulator) -> None:
+async def test_one_bad_portfolio_among_a_hundred_costs_only_itself(upstreams: Upstreams, simulator: Simulator) -> None:
     ids = simulator.world.portfolio_ids()
     simulator.world.put_holdings(ids[42], SimulatedHoldings(cash=Decimal(10**15)))
-    found = await gather(neighbours, ids)
+    found = await gather(upstreams, ids)
     bad = found.pop(42)
     assert isinstance(bad, BooksInvalid)
     assert (bad.service, bad.security_ids) == ("portfolio-accounting", ())
@@ -166,9 +166,9 @@ async def test_a_required_service_that_is_down_fails_a_hundred_portfolios_in_sec
 ) -> None:
     """One time-out, one wait, and the breaker speaks for the rest."""
     await simulator.inject(Service.PORTFOLIO_ACCOUNTING, fault)
-    async with open_upstreams(settings(simulator, timeout_seconds=0.5)) as neighbours:
+    async with open_upstreams(settings(simulator, timeout_seconds=0.5)) as upstreams:
         started = time.monotonic()
-        found = await gather(neighbours, simulator.world.portfolio_ids(), seconds=300)
+        found = await gather(upstreams, simulator.world.portfolio_ids(), seconds=300)
         assert time.monotonic() - started < 20
     assert all(isinstance(each, ServiceError) and each.service == "portfolio-accounting" for each in found)
     assert simulator.calls.count(Service.PORTFOLIO_ACCOUNTING) < PORTFOLIOS
@@ -178,42 +178,42 @@ async def test_a_required_service_that_is_down_fails_a_hundred_portfolios_in_sec
     "fault", [Refuse(), Hang(), ErrorStatus(status=500), Delay(seconds=5)], ids=lambda fault: type(fault).__name__
 )
 async def test_names_cost_their_budget_at_most_and_nothing_else(
-    neighbours: Upstreams, simulator: Simulator, fault: Fault
+    upstreams: Upstreams, simulator: Simulator, fault: Fault
 ) -> None:
     await simulator.inject(Service.PORTFOLIO, fault)
     ids = simulator.world.portfolio_ids()
     started = time.monotonic()
-    assert await neighbours.portfolio_names.names(ids, budget_seconds=0.1) == dict.fromkeys(ids)
+    assert await upstreams.portfolio_names.names(ids, budget_seconds=0.1) == dict.fromkeys(ids)
     assert time.monotonic() - started < 3
 
 
-async def test_a_name_is_not_worth_a_retry(neighbours: Upstreams, simulator: Simulator, no_waits: None) -> None:
+async def test_a_name_is_not_worth_a_retry(upstreams: Upstreams, simulator: Simulator, no_waits: None) -> None:
     await simulator.inject(Service.PORTFOLIO, ErrorStatus(status=500))
     (portfolio_id,) = simulator.world.portfolio_ids(0, 1)
-    assert await neighbours.portfolio_names.names([portfolio_id], budget_seconds=5) == {portfolio_id: None}
+    assert await upstreams.portfolio_names.names([portfolio_id], budget_seconds=5) == {portfolio_id: None}
     assert simulator.calls.count(Service.PORTFOLIO) == 1
 
 
 async def test_closing_ends_what_is_still_under_way(simulator: Simulator, notebook: Notebook) -> None:
     await simulator.inject(Service.PORTFOLIO, Hang())
-    async with open_upstreams(settings(simulator), notebook) as neighbours:
-        await neighbours.portfolio_names.names(simulator.world.portfolio_ids(0, 3), budget_seconds=0.1)
+    async with open_upstreams(settings(simulator), notebook) as upstreams:
+        await upstreams.portfolio_names.names(simulator.world.portfolio_ids(0, 3), budget_seconds=0.1)
         assert notebook.outcomes == []
     assert notebook.outcomes == ["cancelled"] * 3
 
 
 async def test_no_cookie_ties_the_calls_to_one_replica(simulator: Simulator) -> None:
-    async def answer(_: web.Request) -> web.Response:
+    async def response(_: web.Request) -> web.Response:
         return web.json_response([], headers={"Set-Cookie": "replica=1"})
 
-    async with serving(answer) as server:
+    async with serving(response) as server:
         url = server.url.replace("127.0.0.1", "localhost")  # no client keeps cookies of a bare address
         balanced = replace(
             settings(simulator), pricing=ServiceSettings(name="pricing", url=url), price_cache_ttl_seconds=0
         )
-        async with open_upstreams(balanced) as neighbours:
+        async with open_upstreams(balanced) as upstreams:
             for _ in range(2):
-                await neighbours.market_data.snapshot(deadline=None)
+                await upstreams.market_data.snapshot(deadline=None)
     assert [request.cookies for request in server.requests] == [{}, {}]
 
 
@@ -237,28 +237,28 @@ FAULTS: dict[str, Fault] = {
 
 @pytest.mark.parametrize("service", REQUIRED)
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-async def test_under_any_fault_an_answer_is_right_or_an_error_and_afterwards_all_is_well(
+async def test_under_any_fault_a_response_is_right_or_an_error_and_afterwards_all_is_well(
     simulator: Simulator, no_waits: None, service: Service, fault: Fault
 ) -> None:
     ids = simulator.world.portfolio_ids(0, 20)
     await simulator.inject(service, fault)
-    async with open_upstreams(settings(simulator, timeout_seconds=0.4, breaker_reset_seconds=0.3)) as neighbours:
-        for found in await gather(neighbours, ids):
+    async with open_upstreams(settings(simulator, timeout_seconds=0.4, breaker_reset_seconds=0.3)) as upstreams:
+        for found in await gather(upstreams, ids):
             assert is_right(found, simulator) or is_failure_of(found, service), found
         await simulator.heal()
-        if "open" in neighbours.states().values():
+        if "open" in upstreams.states().values():
             await asyncio.sleep(0.35)
-        assert all(is_right(found, simulator) for found in await gather(neighbours, ids))
-        assert set(neighbours.states().values()) == {"closed"}
+        assert all(is_right(found, simulator) for found in await gather(upstreams, ids))
+        assert set(upstreams.states().values()) == {"closed"}
 
 
-async def test_states_names_every_service(neighbours: Upstreams) -> None:
+async def test_states_names_every_service(upstreams: Upstreams) -> None:
     names = ("portfolio-accounting", "security", "pricing", "portfolio", "order")
-    assert neighbours.states() == dict.fromkeys(names, "closed")
+    assert upstreams.states() == dict.fromkeys(names, "closed")
 
 
 async def test_the_pool_is_closed_at_the_end(simulator: Simulator) -> None:
-    async with open_upstreams(settings(simulator)) as neighbours:
-        await neighbours.market_data.snapshot(deadline=None)
+    async with open_upstreams(settings(simulator)) as upstreams:
+        await upstreams.market_data.snapshot(deadline=None)
     with pytest.raises(RuntimeError, match="closed"):
-        await neighbours.accounting.holdings(simulator.world.case_id(SpecialCase.SMALL), deadline=None)
+        await upstreams.accounting.holdings(simulator.world.case_id(SpecialCase.SMALL), deadline=None)

@@ -1,4 +1,4 @@
-"""Compares what the solver answers with what a judge knows."""
+"""Compares what the solver responds with what a judge knows."""
 
 from collections import Counter
 from fractions import Fraction

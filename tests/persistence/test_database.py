@@ -237,13 +237,13 @@ async def test_every_call_says_so_within_two_seconds_when_the_database_is_away_a
             else:
                 proxy.speak()
             async with asyncio.timeout(10):
-                await _answers(far)
+                await _responses(far)
             some = model("After the outage")
             await far.models.insert(some, change())
             assert await database.models.get(some.id) == some
 
 
-async def _answers(database: Database) -> None:
+async def _responses(database: Database) -> None:
     while True:
         try:
             await database.ping(1)
@@ -297,7 +297,7 @@ async def test_a_change_that_the_server_made_before_it_failed_is_reported_as_mad
     await database.models.insert(some, change())
     async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as behind_proxy:
         await behind_proxy.ping(5)
-        proxy.to_add = lambda answer: shutting_down if "lastErrorObject" in answer else {}
+        proxy.to_add = lambda response: shutting_down if "lastErrorObject" in response else {}
         changed = await behind_proxy.models.replace(replace(some, name="Income"), change())
     assert changed == replace(some, name="Income", version=2)
     assert (await database.models.get(some.id)).name == "Income"
@@ -318,5 +318,5 @@ async def test_a_mongod_that_is_stopped_and_continued_is_away_and_back() -> None
             await _assert_unavailable_within_two_seconds(lambda: database.rebalances.get(header.id))
             server.resume()
             async with asyncio.timeout(10):
-                await _answers(database)
+                await _responses(database)
             assert await database.rebalances.get(header.id) == header

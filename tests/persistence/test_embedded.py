@@ -73,7 +73,7 @@ def test_two_run_side_by_side_but_not_on_one_directory(tmp_path: Path) -> None:
 
 
 def test_a_port_lost_to_another_program_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even if that program is a mongod, which would answer in place of ours."""
+    """Even if that program is a mongod, which would respond in place of ours."""
     with EmbeddedMongod.start(replica_set=False) as other, socket.create_server(("127.0.0.1", 0)) as silent:
         taken = [int(other.url.split(":")[2].split("/")[0]), silent.getsockname()[1]]
         free = mongod._free_port()

@@ -1,4 +1,4 @@
-"""Idempotency keys: one request gets a key, the others wait for its answer, and a dead one does not keep it."""
+"""Idempotency keys: one request gets a key, the others wait for its response, and a dead one does not keep it."""
 
 import asyncio
 from collections import Counter
@@ -29,7 +29,7 @@ async def _expire(stored: AsyncDatabase[Document]) -> None:
     await stored["idempotency_keys"].update_many({}, {"$set": {"leaseUntil": NOON}})
 
 
-async def test_the_first_request_gets_the_key_and_the_next_its_answer(database: Database) -> None:
+async def test_the_first_request_gets_the_key_and_the_next_its_response(database: Database) -> None:
     claim = await database.idempotency.claim("key", TARGET, ObjectId())
     assert isinstance(claim, Claimed)
     with pytest.raises(KeyInProgress) as running:
@@ -42,7 +42,7 @@ async def test_the_first_request_gets_the_key_and_the_next_its_answer(database: 
 
 async def test_a_key_belongs_to_one_target(database: Database) -> None:
     claim = await database.idempotency.claim("key", TARGET, ObjectId())
-    for _ in range(2):  # while it runs, and when it is answered
+    for _ in range(2):  # while it runs, and after it completed
         with pytest.raises(KeyReused) as reused:
             await database.idempotency.claim("key", "model/2", ObjectId())
         assert reused.value.target == TARGET
@@ -65,8 +65,8 @@ async def test_of_20_simultaneous_requests_on_two_processes_one_gets_the_key(
         Pod.start(ten_claims, server_url, database_name, "key") as other,
     ):
         await asyncio.gather(one.opened(), other.opened())
-        answers = await asyncio.gather(one.go(), other.go())
-    assert Counter(" ".join(answers).split()) == {"Claimed": 1, "KeyInProgress": 19}
+        responses = await asyncio.gather(one.go(), other.go())
+    assert Counter(" ".join(responses).split()) == {"Claimed": 1, "KeyInProgress": 19}
 
 
 async def test_after_a_crash_one_of_20_requests_takes_the_key_over(
@@ -85,7 +85,7 @@ async def test_after_a_crash_one_of_20_requests_takes_the_key_over(
     assert outcomes == {"Claimed": 1, "KeyInProgress": 19}
 
 
-async def test_a_crash_after_storing_and_before_completing_is_still_answered(
+async def test_a_crash_after_storing_and_before_completing_still_returns_the_result(
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
     claim = await database.idempotency.claim("key", TARGET, ObjectId())
@@ -99,7 +99,7 @@ async def test_a_crash_after_storing_and_before_completing_is_still_answered(
 async def test_a_request_that_lost_its_key_cannot_store_a_second_rebalance(
     database: Database, stored: AsyncDatabase[Document], begun: bool
 ) -> None:
-    """It was not dead but slow: whoever took the key over is the only one to answer."""
+    """It was not dead but slow: whoever took the key over is the only one to respond."""
     former = await database.idempotency.claim("key", TARGET, ObjectId())
     assert isinstance(former, Claimed)
     await _expire(stored)
@@ -128,8 +128,8 @@ async def test_a_request_that_lost_its_key_cannot_store_a_second_rebalance(
     await database.idempotency.complete(former)
     await database.idempotency.release(former)
     assert len(await database.rebalances.page(limit=10)) == 1
-    [answer] = await database.rebalances.page(limit=10)
-    assert await database.idempotency.claim("key", TARGET, ObjectId()) == AlreadyStored(answer.id)
+    [response] = await database.rebalances.page(limit=10)
+    assert await database.idempotency.claim("key", TARGET, ObjectId()) == AlreadyStored(response.id)
 
 
 async def test_a_key_is_forgotten_a_day_after_its_first_use(

@@ -42,7 +42,7 @@ def stop(_argument: str, _limit: float) -> None:
 
 
 def spend(_argument: str, limit: float) -> Outcome:
-    """Use the time limit up, and answer how much it was."""
+    """Use the time limit up, and response how much it was."""
     time.sleep(limit)
     return TimeLimit(objective=Decimal(2), bound=Decimal(1), seconds=limit)
 

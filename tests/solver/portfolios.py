@@ -30,7 +30,7 @@ def quantities() -> st.SearchStrategy[Decimal]:
 
 @st.composite
 def portfolios(draw: st.DrawFn, *, most_securities: int = 5) -> Portfolio:
-    """Portfolios of so few shares each that every combination can be tried; many have no answer, in all ways."""
+    """Portfolios of so few shares each that every combination can be tried; many have no response, in all ways."""
     market_value = Decimal(draw(st.sampled_from([100, 1_000, 99_999, 10**6, 10**11])))
     securities = []
     for number in range(draw(st.integers(1, most_securities))):
@@ -53,7 +53,7 @@ def random_book(chance: random.Random, size: int) -> Portfolio:
     parts = [high - low for low, high in zip([0.0, *cuts], [*cuts, 1.0], strict=True)]
     total = chance.choice([0.5, 0.9, 0.95, 0.95, 0.95, 0.999])
     width = 10 ** chance.uniform(-2, 0.3)
-    # Most books have bands of at least a share, or nearly all large ones would have no answer.
+    # Most books have bands of at least a share, or nearly all large ones would have no response.
     least = 0.55 if chance.random() < 0.8 else 0.0
     securities = []
     for number, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""The benchmark's own footing: its families are as hard as they claim, and its judge tells right answers from wrong."""
+"""The benchmark's families are as hard as they claim, and its judge separates right results from wrong ones."""
 
 import random
 from math import floor
@@ -6,24 +6,24 @@ from math import floor
 import pytest
 
 from benchmarks.solver.portfolios import HARD, realistic
-from benchmarks.solver.results import Answer, Verdict, judge
+from benchmarks.solver.results import Result, Verdict, judge
 from solver import Portfolio, Solution, SolutionPath
 from solver import solve as solve_exactly
 
 SIZES = [10, 50, 100]
 
 
-def best_answer(portfolio: Portfolio) -> Answer:
+def best_result(portfolio: Portfolio) -> Result:
     outcome = solve_exactly(portfolio)
     assert isinstance(outcome, Solution)
-    return Answer(tuple(int(quantity) for quantity in outcome.quantities), finished=True)
+    return Result(tuple(int(quantity) for quantity in outcome.quantities), finished=True)
 
 
-def rounded(portfolio: Portfolio, up: int = 0) -> Answer:
+def rounded(portfolio: Portfolio, up: int = 0) -> Result:
     """Each security at the whole share below its target, or above it, whatever bands and cash say."""
     value = portfolio.cash
     shares = (floor(value * security.target / security.price) + up for security in portfolio.securities)
-    return Answer(tuple(shares), finished=True)
+    return Result(tuple(shares), finished=True)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -46,7 +46,7 @@ def test_realistic_targets_are_half_percents_of_95_percent(size: int) -> None:
 
 def test_the_judge_knows_the_optimum_from_what_is_off_it() -> None:
     portfolio = HARD["subset sums"](random.Random(1), 50)
-    verdicts = judge(portfolio, {"best": best_answer(portfolio), "below": rounded(portfolio)})
+    verdicts = judge(portfolio, {"best": best_result(portfolio), "below": rounded(portfolio)})
     assert verdicts == {"best": Verdict.RIGHT, "below": Verdict.OFF}
 
 
@@ -60,8 +60,8 @@ def test_the_judge_sees_overspent_cash_and_broken_bands() -> None:
 def test_the_judge_tells_a_true_infeasibility_from_a_false_one() -> None:
     feasible = HARD["forced minimums"](random.Random(1), 10)
     infeasible = Portfolio(feasible.securities, feasible.cash / 1000)
-    none = Answer(None, finished=True)
-    assert judge(feasible, {"none": none, "late": Answer(None, finished=False)}) == {
+    none = Result(None, finished=True)
+    assert judge(feasible, {"none": none, "late": Result(None, finished=False)}) == {
         "none": Verdict.MISSING,
         "late": Verdict.LIMIT,
     }

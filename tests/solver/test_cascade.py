@@ -1,4 +1,4 @@
-"""What the solver answers on small portfolios whose optimum a reader can check by hand."""
+"""What the solver responds on small portfolios whose optimum a reader can check by hand."""
 
 import subprocess
 import sys
@@ -204,7 +204,7 @@ def test_a_portfolio_without_securities_keeps_its_cash() -> None:
 
 
 @STRATEGIES
-def test_out_of_time_there_is_no_answer_but_what_is_known(strategy: SolverStrategy) -> None:
+def test_out_of_time_there_is_no_response_but_what_is_known(strategy: SolverStrategy) -> None:
     """No time at all: the limit is reported with verified quantities' objective and a true bound, not as zeros."""
     securities = [security(f"S{i}", f"{101 + i}.{i}7", target="0.095") for i in range(10)]
     book = Portfolio(tuple(securities), Decimal(2000))
@@ -259,6 +259,6 @@ class TestInvalid:
 
 
 def test_importing_the_package_loads_no_numerics() -> None:
-    """The process that answers HTTP imports the solver's types; a second and 100 MB belong to the solver processes."""
+    """The process that responds HTTP imports the solver's types; a second and 100 MB belong to the solver processes."""
     code = "import sys, solver; sys.exit(any(name in sys.modules for name in ('cvxpy', 'highspy', 'numpy', 'scipy')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

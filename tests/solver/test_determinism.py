@@ -1,4 +1,4 @@
-"""The same portfolio is answered the same in any process, whatever was solved before it."""
+"""The same portfolio is returned the same in any process, whatever was solved before it."""
 
 import os
 import random
@@ -14,7 +14,7 @@ from tests.solver.portfolios import FAMILIES
 NUMBERS = 3
 
 
-def answers(strategy: SolverStrategy, *, backwards: bool) -> list[bytes]:
+def responses(strategy: SolverStrategy, *, backwards: bool) -> list[bytes]:
     """Everything but the time it took, of all families, solved in one order or the other."""
     order = [(family, number) for family in FAMILIES for number in range(NUMBERS)]
     outcomes: dict[tuple[str, int], Outcome] = {}
@@ -29,10 +29,10 @@ def answers(strategy: SolverStrategy, *, backwards: bool) -> list[bytes]:
 def test_neither_the_process_nor_its_past_matters(strategy: SolverStrategy) -> None:
     """Here in order, and elsewhere, hashing strings differently, in reverse."""
     code = (
-        "from solver import SolverStrategy; from tests.solver.test_determinism import answers;"
-        f"print(b'\\n'.join(answers(SolverStrategy({strategy.value!r}), backwards=True)).decode())"
+        "from solver import SolverStrategy; from tests.solver.test_determinism import responses;"
+        f"print(b'\\n'.join(responses(SolverStrategy({strategy.value!r}), backwards=True)).decode())"
     )
     elsewhere = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": "7"}, capture_output=True, check=True
     )
-    assert elsewhere.stdout.splitlines() == answers(strategy, backwards=False)
+    assert elsewhere.stdout.splitlines() == responses(strategy, backwards=False)

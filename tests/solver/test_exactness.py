@@ -31,7 +31,7 @@ def test_small_portfolios_are_solved_as_trying_everything_solves_them(portfolio:
 
 @settings(max_examples=25, deadline=None)
 @given(portfolios(most_securities=4))
-def test_the_integer_program_answers_the_same(portfolio: Portfolio) -> None:
+def test_the_integer_program_finds_the_same(portfolio: Portfolio) -> None:
     """The same trades, whichever method found them first."""
     assume(market_value(portfolio) > 0)
     automatic = solve(portfolio)
@@ -60,7 +60,7 @@ def test_larger_portfolios_are_solved_as_a_dynamic_programme_solves_them(family:
 
 @pytest.mark.parametrize("size", [1, 10, 100])
 def test_rounding_is_as_good_as_if_cash_were_no_concern(size: int) -> None:
-    """An answer by rounding reaches what no answer could beat, with as few shares traded as that takes."""
+    """A response by rounding reaches what no response could beat, with as few shares traded as that takes."""
     rounded = 0
     for number in range(60):
         portfolio = random_book(random.Random(f"rounding {size} {number}"), size)

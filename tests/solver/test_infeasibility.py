@@ -1,4 +1,4 @@
-"""A portfolio without an answer says why: every reason, in data and in a sentence."""
+"""A portfolio without a response says why: every reason, in data and in a sentence."""
 
 import random
 from decimal import Decimal

@@ -57,8 +57,8 @@ def judged(portfolio: Portfolio, outcome: Solution | Infeasible) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(0)
-def test_no_portfolio_in_a_long_run_is_answered_wrongly() -> None:
-    """Every answer is verified in fractions, judged where a judge can, and the same from `milp` where it finishes."""
+def test_no_portfolio_in_a_long_run_is_returned_wrongly() -> None:
+    """Every response is verified in fractions, judged where a judge can, and the same from `milp` where it finishes."""
     counts: Counter[str] = Counter()
     slowest = 0.0
     for number in range(FIRST, FIRST + PORTFOLIOS):

@@ -1,4 +1,4 @@
-"""The integer program answers every portfolio, and what it gets wrong is put right."""
+"""The integer program solves every portfolio, and its wrong results are corrected."""
 
 import random
 from decimal import Decimal
@@ -17,7 +17,7 @@ WIDE = Decimal(1)
 
 
 def both(portfolio: Portfolio) -> tuple[Solution, Solution]:
-    """What `auto` and `milp` answer."""
+    """What `auto` and `milp` response."""
     automatic, literal = (solve(portfolio, strategy=strategy) for strategy in SolverStrategy)
     assert isinstance(automatic, Solution)
     assert isinstance(literal, Solution)
@@ -60,7 +60,7 @@ def test_an_optimum_that_floats_miss_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["everything sold", "everything bought", "nothing"])
-def test_an_answer_that_breaks_a_constraint_is_replaced(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_breaks_a_constraint_is_replaced(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """All zeros, as CVXPY says at a time limit, more than the cash pays for, or nothing at all: none gets through."""
 
     def misled(scaled: ScaledPortfolio, bounds: ShareBounds, _seconds: float) -> Integers | None:

@@ -1,4 +1,4 @@
-"""The solver pool in good times: right answers, fair turns, limits, cancelled callers, a full queue, an orderly end."""
+"""The solver pool in good times: right results, fair turns, limits, cancelled callers, a full queue, an orderly end."""
 
 import asyncio
 import random
@@ -48,7 +48,7 @@ def realistic(random: random.Random, securities: int) -> Portfolio:
     )
 
 
-async def test_answers_are_those_of_the_solver(pool: PortfolioPool) -> None:
+async def test_responses_are_those_of_the_solver(pool: PortfolioPool) -> None:
     portfolios = [realistic(random.Random(seed), 20) for seed in range(200)]
     solved = await asyncio.gather(*(pool.solve(asked, lane=number % 3) for number, asked in enumerate(portfolios)))
     for asked, got in zip(portfolios, solved, strict=True):
@@ -61,7 +61,7 @@ async def test_answers_are_those_of_the_solver(pool: PortfolioPool) -> None:
         assert got.queued_seconds == got.began - got.submitted
 
 
-async def test_answers_larger_than_any_buffer_arrive_whole(single: PortfolioPool) -> None:
+async def test_responses_larger_than_any_buffer_arrive_whole(single: PortfolioPool) -> None:
     """Thousands of reasons why a portfolio is infeasible, all of them named."""
     band = Decimal("0.0001")
     securities = [Security(f"S{number}", Decimal("7.77"), target=band, low_drift=band / 99) for number in range(5000)]
@@ -88,7 +88,7 @@ async def test_work_is_spread_over_the_processes(pool: PortfolioPool, tmp_path: 
 
 
 async def test_lanes_are_served_in_turn(single: PortfolioPool) -> None:
-    """A request of one portfolio that comes after one of two hundred is answered long before their end."""
+    """A request of one portfolio that comes after one of two hundred ends long before their end."""
     order: list[str] = []
 
     async def ask(lane: str) -> None:
@@ -103,7 +103,7 @@ async def test_lanes_are_served_in_turn(single: PortfolioPool) -> None:
 
 
 async def test_a_hard_portfolio_holds_up_only_itself(pool: PortfolioPool) -> None:
-    """Neighbours of its chunk, before it and behind it, are answered while it is still being solved."""
+    """The others of its chunk, before it and behind it, get their results while it is still being solved."""
     before = [asyncio.create_task(pool.solve(portfolio(), lane=1)) for _ in range(10)]
     hard = asyncio.create_task(pool.solve(portfolio(misbehaviour.spend), lane=1))
     behind = [asyncio.create_task(pool.solve(portfolio(), lane=1)) for _ in range(50)]
@@ -119,7 +119,7 @@ async def test_a_deadline_shortens_the_time_limit(pool: PortfolioPool) -> None:
     assert solved.outcome.gap == 1
 
 
-async def test_a_portfolio_still_queued_at_its_deadline_is_answered_then(single: PortfolioPool) -> None:
+async def test_a_portfolio_still_queued_at_its_deadline_expires_then(single: PortfolioPool) -> None:
     occupying = asyncio.create_task(single.solve(portfolio(misbehaviour.spend), lane=1))
     await asyncio.sleep(0.1)
     solved = await asyncio.wait_for(single.solve(portfolio(), lane=1, deadline=time.monotonic() + 0.2), 5)
@@ -129,7 +129,7 @@ async def test_a_portfolio_still_queued_at_its_deadline_is_answered_then(single:
     occupying.cancel()
 
 
-async def test_a_deadline_in_the_past_is_answered_at_once(pool: PortfolioPool) -> None:
+async def test_a_deadline_in_the_past_expires_at_once(pool: PortfolioPool) -> None:
     solved = await pool.solve(portfolio(misbehaviour.hang), lane=1, deadline=time.monotonic() - 1)
     assert solved.outcome == TimeLimit(objective=None, bound=None, seconds=0)
 

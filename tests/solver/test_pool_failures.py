@@ -62,7 +62,7 @@ async def is_whole(pool: PortfolioPool, processes: int) -> None:
 
 
 async def test_a_portfolio_survives_the_death_of_its_process(single: PortfolioPool, tmp_path: Path) -> None:
-    """Its second attempt answers it."""
+    """Its second attempt responses it."""
     solved = await single.solve(portfolio(misbehaviour.die_once, tmp_path / "crashed"), lane=1)
     assert isinstance(solved.outcome, Solution)
     assert single.figures().restarts == 1
@@ -96,7 +96,7 @@ async def test_a_process_ends_before_it_takes_more_memory_than_it_may() -> None:
         assert [type(other.outcome) for other in others] == [Solution, Solution]
 
 
-async def test_neighbours_of_a_killer_are_solved(single: PortfolioPool) -> None:
+async def test_the_others_of_a_killers_chunk_are_solved(single: PortfolioPool) -> None:
     """Portfolios in one chunk with several that kill their process are not charged for it, before or behind them."""
     behaviours = [
         misbehaviour.behave,
@@ -147,10 +147,10 @@ async def test_a_lost_process_is_reported_with_its_number_and_its_end() -> None:
 
 
 async def test_a_hung_process_is_killed_and_costs_only_its_portfolio(pool: PortfolioPool) -> None:
-    """The solver overran its limit, so the pool ends it; the neighbours in its chunk are solved long before."""
+    """The solver overran its limit, so the pool ends it; the upstreams in its chunk are solved long before."""
     hung = asyncio.create_task(pool.solve(portfolio(misbehaviour.hang), lane=1))
-    neighbours = await ask_all(pool, *[misbehaviour.behave] * 30)
-    assert all(isinstance(one.outcome, Solution) for one in neighbours)
+    upstreams = await ask_all(pool, *[misbehaviour.behave] * 30)
+    assert all(isinstance(one.outcome, Solution) for one in upstreams)
     assert not hung.done()
     outcome = (await hung).outcome
     assert isinstance(outcome, TimeLimit)
@@ -240,7 +240,7 @@ async def test_a_defect_of_the_pool_reaches_its_caller_and_the_pool_goes_on(
         raise LookupError("a defect")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Slot, "_answer", misread)
+        patched.setattr(Slot, "_settle", misread)
         asked = [asyncio.create_task(single.solve(portfolio(), lane=1)) for _ in range(3)]
         ended = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 20)
     assert [type(error) for error in ended] == [LookupError] * 3

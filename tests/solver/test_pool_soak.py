@@ -1,4 +1,4 @@
-"""The solver pool under load while its processes are killed and stopped at random: right answers, and flat memory."""
+"""The solver pool under load while its processes are killed and stopped at random: right responses, and flat memory."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ def random_portfolio(random: random.Random) -> Portfolio:
 
 
 def processes_of(pool: PortfolioPool) -> list[psutil.Process | None]:
-    """Its solver processes that answer; they are not all children of the present fork server."""
+    """Its running solver processes; they are not all children of the present fork server."""
     return [psutil.Process(pid) for pid in pool.figures().pids if psutil.pid_exists(pid)]
 
 
@@ -62,8 +62,8 @@ async def torment(random: random.Random, pool: PortfolioPool, end: float) -> Cou
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 120)
-async def test_answers_stay_right_and_memory_flat_while_processes_are_killed() -> None:
-    """Every answer is the exact one or a clean error, every caller is answered, and nothing accumulates."""
+async def test_responses_stay_right_and_memory_flat_while_processes_are_killed() -> None:
+    """Every response is the exact one or a clean error, every caller gets a result, and nothing accumulates."""
     chance = random.Random(1)
     portfolios = [random_portfolio(chance) for _ in range(300)]
     expected = [solve(portfolio) for portfolio in portfolios]

@@ -1,4 +1,4 @@
-"""No answer leaves the solver that breaks a constraint or contradicts its own proof."""
+"""No response leaves the solver that breaks a constraint or contradicts its own proof."""
 
 from decimal import Decimal
 
@@ -24,7 +24,7 @@ def scaled() -> ScaledPortfolio:
     return scale(BOOK)
 
 
-def test_what_is_true_of_an_answer_is_recomputed(scaled: ScaledPortfolio) -> None:
+def test_what_is_true_of_a_response_is_recomputed(scaled: ScaledPortfolio) -> None:
     """Three of A and the half of B: 33.5 are spent, and only the half is off its target."""
     verified = verify(scaled, np.array([3, 0]))
     assert verified.trades.tolist() == [-1, -2]

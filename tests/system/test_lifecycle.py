@@ -27,8 +27,8 @@ def create_model(service_url: str, portfolios: int) -> str:
         ],
         "portfolios": WORLD.portfolio_ids(0, portfolios),
     }
-    answer = httpx.post(f"{service_url}/api/v1/models", json=model).raise_for_status()
-    model_id: str = answer.json()["modelId"]
+    response = httpx.post(f"{service_url}/api/v1/models", json=model).raise_for_status()
+    model_id: str = response.json()["modelId"]
     return model_id
 
 
@@ -47,14 +47,14 @@ class InBackground(threading.Thread):
     def __init__(self, method: str, url: str) -> None:
         super().__init__()
         self.method, self.url = method, url
-        self.answer: httpx.Response | None = None
+        self.response: httpx.Response | None = None
         self.start()
 
     def run(self) -> None:
         try:
-            self.answer = httpx.request(self.method, self.url, timeout=60)
+            self.response = httpx.request(self.method, self.url, timeout=60)
         except httpx.TransportError:
-            self.answer = None
+            self.response = None
 
 
 def test_a_rebalance_under_way_is_finished_and_stored_before_the_server_stops(mongodb_url: str, tmp_path: Path) -> None:
@@ -68,9 +68,9 @@ def test_a_rebalance_under_way_is_finished_and_stored_before_the_server_stops(mo
             httpx.get(f"{stack.service_url}/health/live")
         request.join()
         assert stack.service.wait(10) == 0
-        assert request.answer is not None
-        assert request.answer.status_code == 200
-        assert [each["status"] for each in request.answer.json()] == ["COMPLETED"] * 3
+        assert request.response is not None
+        assert request.response.status_code == 200
+        assert [each["status"] for each in request.response.json()] == ["COMPLETED"] * 3
 
 
 def test_an_interrupt_that_is_repeated_at_the_terminal_cuts_nothing_off(mongodb_url: str, tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_an_interrupt_that_is_repeated_at_the_terminal_cuts_nothing_off(mongodb_
         os.killpg(stack.service.pid, signal.SIGINT)
         request.join()
         assert stack.service.wait(10) == 0
-        assert request.answer is not None
-        assert [each["status"] for each in request.answer.json()] == ["COMPLETED"] * 3
+        assert request.response is not None
+        assert [each["status"] for each in request.response.json()] == ["COMPLETED"] * 3
 
 
 def test_a_request_that_outlasts_the_drain_is_cut_off(mongodb_url: str, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_request_that_outlasts_the_drain_is_cut_off(mongodb_url: str, tmp_path
         stack.service.send_signal(signal.SIGTERM)
         stack.service.wait(6)
         request.join()
-        assert request.answer is None
+        assert request.response is None
 
 
 @pytest.mark.slow

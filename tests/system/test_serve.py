@@ -18,7 +18,7 @@ from tests.harness.commands import Command, running
 
 @contextmanager
 def serving(**environment: str) -> Iterator[tuple[Command, str]]:
-    """A ready server on its embedded MongoDB, whose neighbours are away."""
+    """A ready server on its embedded MongoDB, whose upstreams are away."""
     port = free_port()
     nowhere = f"http://127.0.0.1:{free_port()}"
     settings = {
@@ -49,7 +49,7 @@ def await_status(url: str, status: int, command: Command) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.05)
-    raise AssertionError(f"{url} did not answer {status}")
+    raise AssertionError(f"{url} did not respond {status}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

@@ -22,7 +22,7 @@ from tests.app.http.conftest import HAS_IPV6, REQUEST_SECONDS, UNREAD_SECONDS, L
 from tests.harness.api import Api
 from tests.harness.bodies import created, path, position
 from tests.harness.raw_http import RawConnection, head
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 LATE = 3.0
 """How much later than its limit a connection may be closed on a busy machine."""
@@ -82,14 +82,14 @@ def test_a_slow_body_is_read_while_it_arrives(impatient: Api) -> None:
         assert connection.response().status == 400
 
 
-def test_a_slow_computation_is_not_a_timeout(impatient: Api, neighbours: Neighbours) -> None:
+def test_a_slow_computation_is_not_a_timeout(impatient: Api, upstreams: Upstreams) -> None:
     """A connection stays open while the service computes, however long its client has been silent."""
     model = created(
         impatient,
-        positions=[position(neighbours.securities(1)[0], "0.5", "0.1", "0.1")],
-        portfolios=[neighbours.portfolio()],
+        positions=[position(upstreams.securities(1)[0], "0.5", "0.1", "0.1")],
+        portfolios=[upstreams.portfolio()],
     )
-    neighbours.inject(Service.PRICING, Delay(seconds=2 * REQUEST_SECONDS))
+    upstreams.inject(Service.PRICING, Delay(seconds=2 * REQUEST_SECONDS))
     with RawConnection(impatient.url) as connection:
         response = connection.request("POST", f"/api/v1{path(model, '/rebalance')}").response()
         assert response.status == 200

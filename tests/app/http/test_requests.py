@@ -6,9 +6,9 @@ from unicodedata import normalize
 
 import pytest
 
-from tests.harness.api import Answer, Api, json_bytes
+from tests.harness.api import Api, ApiResponse, json_bytes
 from tests.harness.bodies import content, created, model, path, position
-from tests.harness.upstreams import Neighbours, fresh_id
+from tests.harness.upstreams import Upstreams, fresh_id
 
 
 def test_all_faults_of_a_body_are_named_at_once(api: Api) -> None:
@@ -171,9 +171,9 @@ def test_a_created_model_has_a_location(api: Api) -> None:
     assert api.raw("GET", location).expect(200).body == response.body
 
 
-def test_a_rebalance_needs_no_body(api: Api, neighbours: Neighbours) -> None:
+def test_a_rebalance_needs_no_body(api: Api, upstreams: Upstreams) -> None:
     """A rebalance without a body works, and what is announced without being sent is not needed either."""
-    made = created(api, portfolios=[neighbours.portfolio()])
+    made = created(api, portfolios=[upstreams.portfolio()])
     api.post(path(made, "/rebalance")).expect(200)
 
 
@@ -190,7 +190,7 @@ def test_no_other_site_can_show_a_response_in_a_frame(standard: Api, route: str)
 LINK = re.compile(r'<([^>]+)>; rel="(next|prev)"')
 
 
-def links(response: Answer) -> dict[str, str]:
+def links(response: ApiResponse) -> dict[str, str]:
     """The links of a list, by relation."""
     return {relation: target for target, relation in LINK.findall(response.headers.get("Link", ""))}
 
@@ -232,9 +232,9 @@ def test_models_are_counted_on_every_page(api: Api, query: str) -> None:
         assert "next" not in links(page)
 
 
-def test_rebalances_are_counted(api: Api, neighbours: Neighbours) -> None:
+def test_rebalances_are_counted(api: Api, upstreams: Upstreams) -> None:
     """Lists of rebalances, also of those with certain portfolios, have their count and links."""
-    portfolio = neighbours.portfolio()
+    portfolio = upstreams.portfolio()
     made = created(api, portfolios=[portfolio])
     for _ in range(3):
         api.post(path(made, "/rebalance")).expect(200)
@@ -295,9 +295,9 @@ def test_all_faults_of_an_optimization_are_named_at_once(api: Api) -> None:
     }
 
 
-def test_trades_are_one_file_in_csv(api: Api, neighbours: Neighbours) -> None:
+def test_trades_are_one_file_in_csv(api: Api, upstreams: Upstreams) -> None:
     """The file of trades has its media type once, as documented, and a name."""
-    made = created(api, portfolios=[neighbours.portfolio()])
+    made = created(api, portfolios=[upstreams.portfolio()])
     rebalance_id = api.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
     response = api.get(f"/rebalance/{rebalance_id}/trades", format="csv").expect(200)
     assert response.headers["Content-Type"] == "text/csv; charset=utf-8"

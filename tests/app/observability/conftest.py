@@ -13,7 +13,7 @@ from persistence.embedded import EmbeddedMongod
 from tests.app.observability.prometheus import Prometheus, find_prometheus, running_prometheus
 from tests.harness.collector import Received, grpc_collector
 from tests.harness.service import Service, connecting
-from tests.harness.upstreams import SPREAD, Neighbours
+from tests.harness.upstreams import SPREAD, Upstreams
 
 ALERTS = Path(__file__).parents[3] / "monitoring/alerts.yaml"
 
@@ -22,12 +22,12 @@ SOON = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRIC_EXPORT_INTERVAL": "300"}
 
 
 @pytest.fixture(scope="session")
-def neighbours() -> Iterator[Neighbours]:
-    """Simulated neighbours; a test that changes them restores them."""
+def upstreams() -> Iterator[Upstreams]:
+    """Simulated upstreams; a test that changes them restores them."""
     with running_simulator_process("--price-spread", SPREAD) as urls:
-        neighbours = Neighbours(urls)
-        yield neighbours
-        neighbours.close()
+        upstreams = Upstreams(urls)
+        yield upstreams
+        upstreams.close()
 
 
 @pytest.fixture(scope="session")
@@ -59,11 +59,11 @@ def received(collector: tuple[str, Received]) -> Received:
 
 @pytest.fixture(scope="session")
 def traced(
-    mongodb_url: str, database_name: str, neighbours: Neighbours, collector: tuple[str, Received], logs: Path
+    mongodb_url: str, database_name: str, upstreams: Upstreams, collector: tuple[str, Received], logs: Path
 ) -> Iterator[Service]:
     """A service in the suite's way: with nothing but the address of the node's collector."""
     environment = {
-        **connecting(mongodb_url, neighbours),
+        **connecting(mongodb_url, upstreams),
         "DATABASE_NAME": database_name,
         "OTEL_COLLECTOR_GRPC_ENDPOINT": collector[0],
         "LOG_LEVEL": "DEBUG",
@@ -82,10 +82,10 @@ def own_mongod() -> Iterator[EmbeddedMongod]:
 
 
 @pytest.fixture(scope="session")
-def untraced(own_mongod: EmbeddedMongod, neighbours: Neighbours, logs: Path) -> Iterator[Service]:
+def untraced(own_mongod: EmbeddedMongod, upstreams: Upstreams, logs: Path) -> Iterator[Service]:
     """A service without a collector, on a database of its own; every portfolio takes its solvers some time."""
     environment = {
-        **connecting(own_mongod.url, neighbours),
+        **connecting(own_mongod.url, upstreams),
         "PORTFOLIO_SERVICE_URL": f"http://127.0.0.1:{free_port()}",
         "SOLVER_STRATEGY": "milp",
     }

@@ -1,4 +1,4 @@
-"""The probes of a running service while its database, its solvers and its neighbours come and go."""
+"""The probes of a running service while its database, its solvers and its upstreams come and go."""
 
 import statistics
 import time
@@ -17,7 +17,7 @@ from app.operations.readiness import Readiness, ReadinessFigures
 from persistence.embedded import EmbeddedMongod
 from solver.pool import SolverPool
 from tests.harness.service import Service, connecting, until
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 KNOWN_SECONDS = 2.0
 """The promise: so long after something is gone, the probe says so."""
@@ -48,8 +48,8 @@ def mongod_of(mongod: EmbeddedMongod) -> psutil.Process:
 
 
 def test_live_never_changes(untraced: Service) -> None:
-    answer = untraced.client.get("/health/live")
-    assert (answer.status_code, answer.json()) == (200, {"status": "UP"})
+    response = untraced.client.get("/health/live")
+    assert (response.status_code, response.json()) == (200, {"status": "UP"})
 
 
 def test_a_database_that_hangs_is_noticed_in_time_and_so_is_its_return(
@@ -88,10 +88,10 @@ def test_solvers_that_cannot_be_replaced_are_noticed_in_time_and_so_is_their_ret
     until(lambda: len(untraced.solvers()) == len(solvers))
 
 
-def test_a_neighbour_that_is_away_is_told_of_and_changes_nothing(untraced: Service, neighbours: Neighbours) -> None:
+def test_an_upstream_that_is_away_is_told_of_and_changes_nothing(untraced: Service, upstreams: Upstreams) -> None:
     """Nobody listens where the Portfolio Service should be."""
-    portfolios = [neighbours.portfolio() for _ in range(8)]
-    model_id = untraced.create_model(neighbours.securities(1), portfolios)
+    portfolios = [upstreams.portfolio() for _ in range(8)]
+    model_id = untraced.create_model(upstreams.securities(1), portfolios)
     assert untraced.rebalance(model_id).status_code == 200
     body = until(lambda: (state := readiness(untraced).json())["upstreams"]["portfolio"] == "open" and state)
     assert body["status"] == "UP"
@@ -100,27 +100,27 @@ def test_a_neighbour_that_is_away_is_told_of_and_changes_nothing(untraced: Servi
 
 
 @pytest.mark.parametrize("probe", ["/health/live", "/health/ready"])
-def test_probes_are_answered_while_every_core_solves(untraced: Service, neighbours: Neighbours, probe: str) -> None:
+def test_probes_succeed_while_every_core_solves(untraced: Service, upstreams: Upstreams, probe: str) -> None:
     """In a small part of the time that one portfolio takes, the full integer program of which keeps a core busy."""
-    model_id = untraced.create_model(neighbours.securities(10), [neighbours.portfolio() for _ in range(60)])
+    model_id = untraced.create_model(upstreams.securities(10), [upstreams.portfolio() for _ in range(60)])
     with ThreadPoolExecutor(1) as caller:
         rebalance = caller.submit(untraced.rebalance, model_id, X_Correlation_ID=f"busy{probe.replace('/', '-')}")
         until(lambda: untraced.scrape().value("order_generation_solver_busy") == 2)
-        answers = []
+        responses = []
         while not rebalance.done():
-            answers.append(untraced.client.get(probe))
+            responses.append(untraced.client.get(probe))
         assert rebalance.result().status_code == 200
-    assert {answer.status_code for answer in answers} == {200}
-    took = [answer.elapsed.total_seconds() * 1000 for answer in answers]
+    assert {response.status_code for response in responses} == {200}
+    took = [response.elapsed.total_seconds() * 1000 for response in responses]
     lines = untraced.lines(event="portfolio rebalanced", correlation_id=f"busy{probe.replace('/', '-')}")
     solving = statistics.median(line["solver_milliseconds"] for line in lines)
-    assert len(answers) > 5
+    assert len(responses) > 5
     assert statistics.median(took) < solving / 2, (took, solving)
 
 
-def test_a_killed_database_is_noticed_in_time(neighbours: Neighbours, tmp_path: Path) -> None:
+def test_a_killed_database_is_noticed_in_time(upstreams: Upstreams, tmp_path: Path) -> None:
     with EmbeddedMongod.start() as mongod:
-        environment = connecting(mongod.url, neighbours) | {"SOLVER_PROCESSES": "1"}
+        environment = connecting(mongod.url, upstreams) | {"SOLVER_PROCESSES": "1"}
         with Service.running(environment, tmp_path / "log") as service:
             mongod_of(mongod).kill()
             gone = time.monotonic()

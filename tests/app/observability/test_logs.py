@@ -14,18 +14,18 @@ from app.commands.stack import free_port
 from app.observability.logs import LEADING
 from tests.harness.commands import running
 from tests.harness.service import Service
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 CASH = "10013.37"
 """Of a portfolio too small for one share of an expensive security."""
 
 
 @pytest.fixture(scope="module")
-def model_id(traced: Service, neighbours: Neighbours) -> str:
+def model_id(traced: Service, upstreams: Upstreams) -> str:
     """A model of three portfolios, of which one cannot be rebalanced."""
-    world = neighbours.world
-    securities = [world.expensive_security.security_id, *neighbours.securities(5)]
-    portfolios = [*world.portfolio_ids(0, 2), neighbours.portfolio(CASH)]
+    world = upstreams.world
+    securities = [world.expensive_security.security_id, *upstreams.securities(5)]
+    portfolios = [*world.portfolio_ids(0, 2), upstreams.portfolio(CASH)]
     return traced.create_model(securities, portfolios, drift="0.005")
 
 
@@ -55,16 +55,16 @@ def test_each_line_is_an_object_with_the_same_leading_keys(traced: Service) -> N
     ],
 )
 def test_each_request_is_one_line(traced: Service, method: str, path: str, template: str, status: int) -> None:
-    answer = traced.client.request(method, path, json={} if method == "POST" else None)
-    line = traced.line(event="request", correlation_id=answer.headers["X-Correlation-ID"])
+    response = traced.client.request(method, path, json={} if method == "POST" else None)
+    line = traced.line(event="request", correlation_id=response.headers["X-Correlation-ID"])
     assert (line["method"], line["path"], line["status"]) == (method.replace("BREW", "OTHER"), template, status)
     assert line["milliseconds"] > 0
 
 
 def test_a_rebalance_can_be_followed_by_its_id(traced: Service, model_id: str) -> None:
     """One line for each portfolio and one for the whole, all with the ids of the request and its trace."""
-    answer = traced.rebalance(model_id, X_Correlation_ID="follow-me").json()
-    (rebalance_id,) = {portfolio["rebalanceId"] for portfolio in answer}
+    response = traced.rebalance(model_id, X_Correlation_ID="follow-me").json()
+    (rebalance_id,) = {portfolio["rebalanceId"] for portfolio in response}
     traced.line(event="request", correlation_id="follow-me")
     lines = traced.lines(rebalance_id=rebalance_id)
     assert {line["correlation_id"] for line in lines} == {"follow-me"}
@@ -72,9 +72,9 @@ def test_a_rebalance_can_be_followed_by_its_id(traced: Service, model_id: str) -
     whole = traced.line(event="rebalance stored", rebalance_id=rebalance_id)
     assert (whole["outcome"], whole["completed"], whole["failed"], whole["model_id"]) == ("partial", 2, 1, model_id)
     assert {line["portfolio_id"] for line in lines if "portfolio_id" in line} == {
-        each["portfolioId"] for each in answer
+        each["portfolioId"] for each in response
     }
-    for portfolio in answer[:2]:
+    for portfolio in response[:2]:
         line = traced.line(
             event="portfolio rebalanced", rebalance_id=rebalance_id, portfolio_id=portfolio["portfolioId"]
         )
@@ -85,10 +85,10 @@ def test_a_rebalance_can_be_followed_by_its_id(traced: Service, model_id: str) -
         assert line["drift_before"] > line["drift_after"] >= 0
 
 
-def test_a_failed_portfolio_says_why_without_its_money(traced: Service, model_id: str, neighbours: Neighbours) -> None:
+def test_a_failed_portfolio_says_why_without_its_money(traced: Service, model_id: str, upstreams: Upstreams) -> None:
     portfolio = traced.rebalance(model_id, X_Correlation_ID="failing").json()[2]
     line = traced.line(event="portfolio failed", correlation_id="failing")
-    expensive = neighbours.world.expensive_security.security_id
+    expensive = upstreams.world.expensive_security.security_id
     assert line["level"] == "warning"
     assert (line["code"], line["reason"]) == ("OPTIMIZATION_FAILED", f"INFEASIBLE: NoWholeShare {expensive}")
     assert str(portfolio["error"]["details"]["marketValue"]) == CASH

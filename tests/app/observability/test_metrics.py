@@ -11,16 +11,16 @@ from app.observability.upstream import UpstreamObserver
 from integrations import ServiceError, ServiceSettings, UpstreamSettings, open_upstreams
 from tests.harness.collector import Received
 from tests.harness.service import Scrape, Service, until
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 IN_ALL = {"method", "path", "status"}
 
 
 @pytest.fixture(scope="module")
-def model_id(traced: Service, neighbours: Neighbours) -> str:
+def model_id(traced: Service, upstreams: Upstreams) -> str:
     """A model of two portfolios that trade and one that cannot be priced."""
-    unpriced = neighbours.portfolio("1000", {neighbours.world.unpriced_security_ids()[0]: "5"})
-    return traced.create_model(neighbours.securities(10), [*neighbours.world.portfolio_ids(0, 2), unpriced])
+    unpriced = upstreams.portfolio("1000", {upstreams.world.unpriced_security_ids()[0]: "5"})
+    return traced.create_model(upstreams.securities(10), [*upstreams.world.portfolio_ids(0, 2), unpriced])
 
 
 def test_the_suites_three_metrics_are_exact(traced: Service) -> None:
@@ -89,13 +89,13 @@ def test_no_caller_can_make_the_metrics_grow(traced: Service) -> None:
 
 
 def test_a_rebalance_shows_in_the_business_metrics(traced: Service, model_id: str) -> None:
-    before, answer, after = traced.scrape(), traced.rebalance(model_id).json(), traced.scrape()
+    before, response, after = traced.scrape(), traced.rebalance(model_id).json(), traced.scrape()
 
     def grown(name: str, **labels: str) -> float:
         name = f"order_generation_{name}"
         return after.value(name, **labels) - before.value(name, **labels)
 
-    orders = [order for portfolio in answer for order in portfolio["transactions"]]
+    orders = [order for portfolio in response for order in portfolio["transactions"]]
     assert grown("rebalances_total", outcome="partial") == 1
     assert grown("portfolios_rebalanced_total") == 2
     assert grown("portfolios_failed_total", code="PRICE_UNAVAILABLE") == 1
@@ -103,7 +103,7 @@ def test_a_rebalance_shows_in_the_business_metrics(traced: Service, model_id: st
     assert grown("portfolio_seconds_count") == 3
     assert grown("trades_total", side="BUY") == len(orders) == 20
     assert grown("trades_total", side="SELL") == 0
-    spent = sum(portfolio["cashBeforeRebalance"] - portfolio["cashAfterRebalance"] for portfolio in answer[:2])
+    spent = sum(portfolio["cashBeforeRebalance"] - portfolio["cashAfterRebalance"] for portfolio in response[:2])
     assert grown("traded_value_total", side="BUY") == pytest.approx(spent)
     assert grown("portfolio_turnover_sum") == pytest.approx(2 * 0.95, abs=0.01)
     assert grown("portfolio_drift_sum", moment="before") == pytest.approx(2 * 0.95)
@@ -111,7 +111,7 @@ def test_a_rebalance_shows_in_the_business_metrics(traced: Service, model_id: st
 
 
 def test_a_rebalance_shows_in_the_metrics_of_its_parts(traced: Service, model_id: str) -> None:
-    """Solver, neighbours, caches and database."""
+    """Solver, upstreams, caches and database."""
     before, _, after = traced.scrape(), traced.rebalance(model_id), traced.scrape()
 
     def grown(name: str, **labels: str) -> float:
@@ -187,12 +187,12 @@ def test_the_collector_gets_what_prometheus_reads(traced: Service, received: Rec
 
 
 def test_openmetrics_is_given_to_who_asks_for_it(traced: Service) -> None:
-    answer = traced.client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
-    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
-    assert answer.text.endswith("# EOF\n")
+    response = traced.client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert response.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert response.text.endswith("# EOF\n")
 
 
-async def test_a_failing_neighbour_shows_in_the_metrics() -> None:
+async def test_a_failing_upstream_shows_in_the_metrics() -> None:
     """Attempts by outcome, retries, refusals by the breaker and its changes."""
     nowhere = f"http://127.0.0.1:{free_port()}"
 
@@ -207,10 +207,10 @@ async def test_a_failing_neighbour_shows_in_the_metrics() -> None:
         order=service("order"),
     )
     metrics = Metrics()
-    async with open_upstreams(settings, UpstreamObserver(metrics)) as neighbours:
+    async with open_upstreams(settings, UpstreamObserver(metrics)) as upstreams:
         for _ in range(2):
             with pytest.raises(ServiceError):
-                await neighbours.accounting.holdings("0" * 24, deadline=None)
+                await upstreams.accounting.holdings("0" * 24, deadline=None)
     scrape = Scrape(generate_latest(metrics.registry).decode())
     of_service = {"service": "portfolio-accounting"}
     assert scrape.value("order_generation_upstream_request_seconds_count", outcome="connection", **of_service) == 2

@@ -12,9 +12,9 @@ import yaml
 from msgspec import Struct
 
 from integrations.simulator import ErrorStatus, Garbage, GarbageKind
-from integrations.simulator import Service as Neighbour
+from integrations.simulator import Service as Upstream
 from tests.harness.service import Scrape, Service
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 ROOT = Path(__file__).parents[3]
 DASHBOARD = ROOT / "monitoring" / "dashboard.json"
@@ -60,16 +60,16 @@ QUERIES = [*dashboard_queries(), *alert_queries()]
 
 
 @pytest.fixture(scope="module")
-def scrape(traced: Service, neighbours: Neighbours) -> Scrape:
+def scrape(traced: Service, upstreams: Upstreams) -> Scrape:
     """What a service shows that has seen good and bad."""
-    portfolios = [neighbours.portfolio() for _ in range(2)]
-    model_id = traced.create_model(neighbours.securities(3), portfolios, drift="0.05")
+    portfolios = [upstreams.portfolio() for _ in range(2)]
+    model_id = traced.create_model(upstreams.securities(3), portfolios, drift="0.05")
     traced.rebalance(model_id).raise_for_status()
-    neighbours.inject(Neighbour.PORTFOLIO_ACCOUNTING, ErrorStatus(status=503, calls=1))
+    upstreams.inject(Upstream.PORTFOLIO_ACCOUNTING, ErrorStatus(status=503, calls=1))
     traced.rebalance(model_id).raise_for_status()
-    neighbours.inject(Neighbour.PRICING, Garbage(kind=GarbageKind.HTML))
+    upstreams.inject(Upstream.PRICING, Garbage(kind=GarbageKind.HTML))
     traced.rebalance(model_id)
-    neighbours.restore()
+    upstreams.restore()
     traced.client.get("/nowhere")
     return traced.scrape()
 
@@ -122,7 +122,7 @@ def labels_of(metric: str, scrape: Scrape) -> set[str]:
 def test_a_query_reads_what_the_service_shows(query: Query, scrape: Scrape) -> None:
     """Each metric exists, with the labels that are asked for, and so does a series with the values that are asked for.
 
-    A condition on the status of answers is only held to its label: a healthy service has no 5xx.
+    A condition on the status of responses is only held to its label: a healthy service has no 5xx.
     """
     expression = promql.parse(query.text)
     read = [selector for selector in selectors(expression) if selector.metric not in OF_PROMETHEUS]

@@ -17,18 +17,18 @@ START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 
 
 async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
-    """Fail in the middle of an answer."""
+    """Fail in the middle of a response."""
     await send(START)
     raise RuntimeError("the stream failed")
 
 
 async def hangs(scope: Scope, receive: Receive, send: Send) -> None:
-    """Never answer."""
+    """Never response."""
     await asyncio.sleep(3600)
 
 
 async def hangs_midway(scope: Scope, receive: Receive, send: Send) -> None:
-    """Begin an answer."""
+    """Begin a response."""
     await send(START)
     await asyncio.sleep(3600)
 
@@ -38,7 +38,7 @@ async def receive() -> Any:
 
 
 async def send(message: Message) -> None:
-    """Take the answer."""
+    """Take the response."""
 
 
 def request() -> HTTPScope:
@@ -53,7 +53,7 @@ def scrape(metrics: Metrics) -> Scrape:
     return Scrape(generate_latest(metrics.registry).decode())
 
 
-async def test_an_answer_that_breaks_off_is_a_500() -> None:
+async def test_a_response_that_breaks_off_is_a_500() -> None:
     """Although its status line said otherwise; the log has the reason."""
     metrics = Metrics()
     with capture_logs() as lines, pytest.raises(RuntimeError):
@@ -67,7 +67,7 @@ async def test_an_answer_that_breaks_off_is_a_500() -> None:
 
 @pytest.mark.parametrize(("app", "status"), [(hangs, "499"), (hangs_midway, "200")])
 async def test_a_request_that_is_given_up_is_counted(app: object, status: str) -> None:
-    """As 499 where nothing was answered yet."""
+    """As 499 where nothing was returned yet."""
     metrics = Metrics()
     serving = asyncio.create_task(observer(app, metrics)(request(), receive, send))
     await asyncio.sleep(0.01)

@@ -15,7 +15,7 @@ from tests.app.observability.conftest import SOON
 from tests.harness.collector import Received, Span, http_collector
 from tests.harness.commands import running
 from tests.harness.service import Service, connecting
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 CALLER = "5" * 16
 REBALANCE = "POST /api/v1/model/{model_id}/rebalance"
@@ -26,10 +26,10 @@ def traceparent(trace_id: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def model_id(traced: Service, neighbours: Neighbours) -> str:
+def model_id(traced: Service, upstreams: Upstreams) -> str:
     """A model of two portfolios that trade and one that cannot be priced."""
-    unpriced = neighbours.portfolio("1000", {neighbours.world.unpriced_security_ids()[0]: "5"})
-    return traced.create_model(neighbours.securities(10), [*neighbours.world.portfolio_ids(0, 2), unpriced])
+    unpriced = upstreams.portfolio("1000", {upstreams.world.unpriced_security_ids()[0]: "5"})
+    return traced.create_model(upstreams.securities(10), [*upstreams.world.portfolio_ids(0, 2), unpriced])
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def named(trace: list[Span], name: str) -> list[Span]:
 
 
 def test_one_trace_shows_the_whole_rebalance(trace: list[Span], model_id: str) -> None:
-    """Request, database, neighbours, and for each portfolio its holdings, its wait, its solve and its record."""
+    """Request, database, upstreams, and for each portfolio its holdings, its wait, its solve and its record."""
     (request,) = named(trace, REBALANCE)
     assert (request.parent_id, request.kind, request.failed) == (CALLER, "SERVER", False)
     assert request.attributes == {
@@ -102,11 +102,11 @@ def test_spans_say_whose_they_are(trace: list[Span]) -> None:
         assert span.resource["service.instance.id"]
 
 
-def test_neighbours_are_called_within_the_trace(traced: Service, neighbours: Neighbours, model_id: str) -> None:
+def test_upstreams_are_called_within_the_trace(traced: Service, upstreams: Upstreams, model_id: str) -> None:
     """Each with the id of the very span that calls it, and with the correlation id."""
-    neighbours.forget_calls()
+    upstreams.forget_calls()
     traced.rebalance(model_id, traceparent=traceparent("b2" * 16), X_Correlation_ID="calling")
-    calls = [call for call in neighbours.calls() if call["correlationId"] == "calling"]
+    calls = [call for call in upstreams.calls() if call["correlationId"] == "calling"]
     assert len(calls) >= 3
     assert all(call["traceparent"].split("-")[1] == "b2" * 16 for call in calls)
     assert len({call["traceparent"].split("-")[2] for call in calls}) == len(calls)
@@ -114,8 +114,8 @@ def test_neighbours_are_called_within_the_trace(traced: Service, neighbours: Nei
 
 def test_errors_log_lines_and_failures_name_the_trace(traced: Service, model_id: str) -> None:
     trace_id = "c3" * 16
-    answer = traced.client.get("/nowhere", headers={"traceparent": traceparent(trace_id), "X-Correlation-ID": "lost"})
-    assert answer.json()["error"]["traceId"] == trace_id
+    response = traced.client.get("/nowhere", headers={"traceparent": traceparent(trace_id), "X-Correlation-ID": "lost"})
+    assert response.json()["error"]["traceId"] == trace_id
     assert traced.line(event="request", correlation_id="lost")["trace_id"] == trace_id
     failed = traced.rebalance(model_id, traceparent=traceparent(trace_id)).json()[2]
     assert failed["error"]["traceId"] == trace_id
@@ -140,12 +140,12 @@ def test_probes_and_upkeep_are_nobodys_trace(traced: Service, received: Received
 
 @pytest.fixture(scope="module")
 def over_http(
-    mongodb_url: str, database_name: str, neighbours: Neighbours, logs: Path
+    mongodb_url: str, database_name: str, upstreams: Upstreams, logs: Path
 ) -> Iterator[tuple[Service, Received]]:
     """A service in the specification's way, which samples nothing of its own accord."""
     with http_collector() as (endpoint, received):
         environment = {
-            **connecting(mongodb_url, neighbours),
+            **connecting(mongodb_url, upstreams),
             "DATABASE_NAME": database_name,
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
             "OTEL_SERVICE_NAME": "renamed",
@@ -184,11 +184,11 @@ def test_the_logs_level_is_honoured(over_http: tuple[Service, Received]) -> None
 
 
 def test_a_collector_that_is_away_costs_nothing_but_the_traces(
-    mongodb_url: str, database_name: str, neighbours: Neighbours, tmp_path: Path
+    mongodb_url: str, database_name: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     """Requests are served, and the end does not wait for the half minute in which exporters give up."""
     environment = {
-        **connecting(mongodb_url, neighbours),
+        **connecting(mongodb_url, upstreams),
         "DATABASE_NAME": database_name,
         "OTEL_COLLECTOR_GRPC_ENDPOINT": f"127.0.0.1:{free_port()}",
         **SOON,
@@ -220,17 +220,17 @@ def test_while_it_is_off_its_libraries_are_not_even_imported() -> None:
     assert ended.stdout == "[]\n"
 
 
-def test_while_it_is_off_a_callers_trace_passes_through(untraced: Service, neighbours: Neighbours) -> None:
+def test_while_it_is_off_a_callers_trace_passes_through(untraced: Service, upstreams: Upstreams) -> None:
     """Unchanged, and what is no traceparent is not passed on; errors name the correlation id."""
-    portfolio_id = neighbours.portfolio("1000")
-    model_id = untraced.create_model(neighbours.securities(1), [portfolio_id])
-    neighbours.forget_calls()
+    portfolio_id = upstreams.portfolio("1000")
+    model_id = untraced.create_model(upstreams.securities(1), [portfolio_id])
+    upstreams.forget_calls()
     untraced.rebalance(model_id, traceparent=traceparent("e5" * 16), X_Correlation_ID="through")
     untraced.rebalance(model_id, traceparent="made up", X_Correlation_ID="refused")
-    passed = {call["correlationId"]: call["traceparent"] for call in neighbours.calls()}
+    passed = {call["correlationId"]: call["traceparent"] for call in upstreams.calls()}
     assert passed == {"through": traceparent("e5" * 16), "refused": None}
-    answer = untraced.client.get("/nowhere", headers={"X-Correlation-ID": "mine"})
-    assert answer.json()["error"]["traceId"] == "mine"
+    response = untraced.client.get("/nowhere", headers={"X-Correlation-ID": "mine"})
+    assert response.json()["error"]["traceId"] == "mine"
     assert untraced.line(event="request", correlation_id="mine")["trace_id"] is None
 
 

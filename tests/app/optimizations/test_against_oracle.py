@@ -176,5 +176,5 @@ def test_a_rule_that_is_not_accepted_is_named(api: Api, rule: str) -> None:
     """A rule below its limits is rejected by name."""
     book = draw_book(random.Random("named"), [])
     body = request(book) | {"rules": {rule: Decimal(-1)}}
-    answer = api.post("/optimizations", body).expect(400, "VALIDATION_ERROR")
-    assert rule in answer.text or api.name(rule) in answer.text
+    response = api.post("/optimizations", body).expect(400, "VALIDATION_ERROR")
+    assert rule in response.text or api.name(rule) in response.text

@@ -11,16 +11,16 @@ from playwright.sync_api import Page
 
 from tests.harness.api import Api
 from tests.harness.bodies import created, path, position
-from tests.harness.upstreams import Neighbours, fresh_id
+from tests.harness.upstreams import Upstreams, fresh_id
 
 HOSTILE = '<script>document.title="owned"</script> "\'> \u05d0\u05d1'
 
 
-def funded(api: Api, neighbours: Neighbours, portfolios: int = 3, name: str | None = None) -> Any:
+def funded(api: Api, upstreams: Upstreams, portfolios: int = 3, name: str | None = None) -> Any:
     """Create a model of three securities whose portfolios have cash, one of them too little for a band."""
-    securities = neighbours.securities(3)
+    securities = upstreams.securities(3)
     positions = [position(each) | {"target": 0.3, "highDrift": 0.02, "lowDrift": 0.02} for each in securities]
-    ids = [neighbours.portfolio(str(100_000 * (index + 1)), name=f"Fund {index}") for index in range(portfolios)]
+    ids = [upstreams.portfolio(str(100_000 * (index + 1)), name=f"Fund {index}") for index in range(portfolios)]
     return created(api, positions=positions, portfolios=ids, **({"name": name} if name else {}))
 
 
@@ -29,9 +29,9 @@ def address(api: Api, where: str) -> str:
     return f"{api.url}{where}"
 
 
-def test_the_first_page_lists_models_with_their_latest_drift(api: Api, neighbours: Neighbours, page: Page) -> None:
+def test_the_first_page_lists_models_with_their_latest_drift(api: Api, upstreams: Upstreams, page: Page) -> None:
     """A model is shown with its last rebalance and the drift that it left, and leads to its page."""
-    made = funded(api, neighbours, name=f"A first model {fresh_id()}")
+    made = funded(api, upstreams, name=f"A first model {fresh_id()}")
     page.goto(address(api, "/"))
     row = page.locator("tr", has_text=made["name"])
     assert "never" in row.inner_text()
@@ -42,11 +42,9 @@ def test_the_first_page_lists_models_with_their_latest_drift(api: Api, neighbour
     assert page.get_by_role("heading", level=1).inner_text() == made["name"]
 
 
-def test_a_model_shows_what_a_rebalance_would_do_and_stores_nothing(
-    api: Api, neighbours: Neighbours, page: Page
-) -> None:
+def test_a_model_shows_what_a_rebalance_would_do_and_stores_nothing(api: Api, upstreams: Upstreams, page: Page) -> None:
     """The preview shows trades, reasons and the proof; no rebalance exists afterwards."""
-    made = funded(api, neighbours)
+    made = funded(api, upstreams)
     page.goto(address(api, f"/pages/model/{made['modelId']}"))
     assert page.locator("table.portfolios tbody tr").count() == 3
     assert "BUY" in page.locator("table.trades").inner_text()
@@ -55,12 +53,12 @@ def test_a_model_shows_what_a_rebalance_would_do_and_stores_nothing(
     assert api.post("/rebalances/portfolios", {"portfolios": made["portfolios"]}).expect(200).body == []
 
 
-def test_portfolios_are_sorted_by_drift_worst_first(api: Api, neighbours: Neighbours, page: Page) -> None:
+def test_portfolios_are_sorted_by_drift_worst_first(api: Api, upstreams: Upstreams, page: Page) -> None:
     """A portfolio far from its model comes before one that is close to it."""
-    security = neighbours.securities(1)[0]
-    price = neighbours.price(security)
-    close = neighbours.portfolio("100000", {security: str(int(100_000 / price))}, name="Close")
-    far = neighbours.portfolio("100000", name="Far")
+    security = upstreams.securities(1)[0]
+    price = upstreams.price(security)
+    close = upstreams.portfolio("100000", {security: str(int(100_000 / price))}, name="Close")
+    far = upstreams.portfolio("100000", name="Far")
     positions = [position(security) | {"target": 0.5, "highDrift": 0.2, "lowDrift": 0.2}]
     made = created(api, positions=positions, portfolios=[close, far])
     page.goto(address(api, f"/pages/model/{made['modelId']}"))
@@ -68,9 +66,9 @@ def test_portfolios_are_sorted_by_drift_worst_first(api: Api, neighbours: Neighb
     assert names == ["Far", "Close"]
 
 
-def test_rules_change_the_preview_and_wrong_ones_are_explained(api: Api, neighbours: Neighbours, page: Page) -> None:
+def test_rules_change_the_preview_and_wrong_ones_are_explained(api: Api, upstreams: Upstreams, page: Page) -> None:
     """The form of rules leads to another preview; a rule that is invalid is named."""
-    made = funded(api, neighbours)
+    made = funded(api, upstreams)
     page.goto(address(api, f"/pages/model/{made['modelId']}"))
     page.get_by_text("Rules", exact=True).click()
     page.get_by_label("Direction").select_option("SELL_ONLY")
@@ -82,11 +80,9 @@ def test_rules_change_the_preview_and_wrong_ones_are_explained(api: Api, neighbo
     assert "must be" in page.get_by_role("alert").inner_text()
 
 
-def test_a_rebalance_asks_first_and_its_report_shows_what_is_stored(
-    api: Api, neighbours: Neighbours, page: Page
-) -> None:
+def test_a_rebalance_asks_first_and_its_report_shows_what_is_stored(api: Api, upstreams: Upstreams, page: Page) -> None:
     """After the confirmation the rebalance is stored once, and the report has its trades, its proof and its CSV."""
-    made = funded(api, neighbours)
+    made = funded(api, upstreams)
     page.goto(address(api, f"/pages/model/{made['modelId']}"))
     page.get_by_role("button", name="Rebalance", exact=True).click()
     dialog = page.get_by_role("dialog")
@@ -103,9 +99,9 @@ def test_a_rebalance_asks_first_and_its_report_shows_what_is_stored(
     assert download.value.suggested_filename.endswith(".csv")
 
 
-def test_orders_are_sent_after_a_confirmation_and_never_twice(desk: Api, neighbours: Neighbours, page: Page) -> None:
+def test_orders_are_sent_after_a_confirmation_and_never_twice(desk: Api, upstreams: Upstreams, page: Page) -> None:
     """The report sends the orders once; a repeated form sends nothing more."""
-    made = funded(desk, neighbours)
+    made = funded(desk, upstreams)
     rebalance_id = desk.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
     page.goto(address(desk, f"/pages/rebalance/{rebalance_id}"))
     page.get_by_role("button", name="Send orders").click()
@@ -116,18 +112,18 @@ def test_orders_are_sent_after_a_confirmation_and_never_twice(desk: Api, neighbo
     assert (state["total"], state["created"], state["duplicates"]) == (9, 9, 0)
 
 
-def test_a_service_that_sends_no_orders_says_so(api: Api, neighbours: Neighbours, page: Page) -> None:
+def test_a_service_that_sends_no_orders_says_so(api: Api, upstreams: Upstreams, page: Page) -> None:
     """Without ORDERS_ENABLED the report has no button to send orders, and says why."""
-    made = funded(api, neighbours, portfolios=1)
+    made = funded(api, upstreams, portfolios=1)
     rebalance_id = api.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
     page.goto(address(api, f"/pages/rebalance/{rebalance_id}"))
     assert "ORDERS_ENABLED" in page.locator(".orders").inner_text()
     assert page.get_by_role("button", name="Send orders").count() == 0
 
 
-def test_a_hostile_name_is_only_text(api: Api, neighbours: Neighbours, page: Page) -> None:
+def test_a_hostile_name_is_only_text(api: Api, upstreams: Upstreams, page: Page) -> None:
     """Markup and right-to-left text in names are shown and change nothing."""
-    made = funded(api, neighbours, name=f"{HOSTILE} {fresh_id()}")
+    made = funded(api, upstreams, name=f"{HOSTILE} {fresh_id()}")
     page.goto(address(api, f"/pages/model/{made['modelId']}"))
     assert page.get_by_role("heading", level=1).inner_text() == made["name"]
     assert page.title() != "owned"
@@ -143,13 +139,11 @@ def test_an_unknown_id_is_a_page_that_says_so(api: Api, where: str, identifier: 
     assert "All models" in response.text
 
 
-def test_pages_load_nothing_from_elsewhere_and_run_no_inline_script(
-    api: Api, neighbours: Neighbours, page: Page
-) -> None:
+def test_pages_load_nothing_from_elsewhere_and_run_no_inline_script(api: Api, upstreams: Upstreams, page: Page) -> None:
     """The policy forbids inline scripts and styles, and every request goes to the service."""
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
-    made = funded(api, neighbours, portfolios=1)
+    made = funded(api, upstreams, portfolios=1)
     rebalance_id = api.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
     for where in ("/", f"/pages/model/{made['modelId']}", f"/pages/rebalance/{rebalance_id}"):
         response = page.goto(address(api, where))
@@ -160,9 +154,9 @@ def test_pages_load_nothing_from_elsewhere_and_run_no_inline_script(
     assert [url for url in requests if not url.startswith(api.url)] == []
 
 
-def test_links_keep_the_prefix_of_a_gateway(api: Api, neighbours: Neighbours) -> None:
+def test_links_keep_the_prefix_of_a_gateway(api: Api, upstreams: Upstreams) -> None:
     """Behind a gateway that publishes the service below a path, every link has that path."""
-    made = funded(api, neighbours, portfolios=1)
+    made = funded(api, upstreams, portfolios=1)
     page = httpx.get(
         address(api, f"/pages/model/{made['modelId']}"), headers={"X-Forwarded-Prefix": "/order-gen"}, timeout=60
     ).text
@@ -175,10 +169,10 @@ def test_links_keep_the_prefix_of_a_gateway(api: Api, neighbours: Neighbours) ->
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_are_accessible_and_fit_a_phone(
-    standard: Api, neighbours: Neighbours, page: Page, scheme: str, pictures: Path
+    standard: Api, upstreams: Upstreams, page: Page, scheme: str, pictures: Path
 ) -> None:
     """Axe finds nothing serious in either colour scheme, and at 390 pixels nothing makes the page scroll sideways."""
-    made = funded(standard, neighbours)
+    made = funded(standard, upstreams)
     rebalance_id = standard.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     places = {"models": "/", "model": f"/pages/model/{made['modelId']}", "report": f"/pages/rebalance/{rebalance_id}"}
@@ -194,10 +188,10 @@ def test_pages_are_accessible_and_fit_a_phone(
 
 
 def test_the_keyboard_reaches_the_rebalance_and_its_confirmation(
-    standard: Api, neighbours: Neighbours, page: Page
+    standard: Api, upstreams: Upstreams, page: Page
 ) -> None:
     """Without a mouse, the button opens the confirmation and Escape closes it."""
-    made = funded(standard, neighbours, portfolios=1)
+    made = funded(standard, upstreams, portfolios=1)
     page.goto(address(standard, f"/pages/model/{made['modelId']}"))
     page.get_by_role("button", name="Rebalance", exact=True).focus()
     page.keyboard.press("Enter")

@@ -6,18 +6,18 @@ from typing import Any
 from msgspec import Struct
 
 from tests.chaos.judge.oracle import Model
-from tests.chaos.judge.responses import Answer, Failure
+from tests.chaos.judge.responses import ApiResponse, Failure
 
 BROKEN = 0
-"""In place of a status: the connection broke before there was an answer."""
+"""In place of a status: the connection broke before there was a response."""
 
 
 class Asked(Struct, frozen=True):
     """A rebalance that was asked for, and how the call ended.
 
     Attributes:
-        status: of the answer, or `BROKEN`.
-        answers: the portfolios, where the status is 200.
+        status: of the response, or `BROKEN`.
+        responses: the portfolios, where the status is 200.
         failure: the error, where it is another.
     """
 
@@ -27,7 +27,7 @@ class Asked(Struct, frozen=True):
     began: datetime
     ended: datetime
     status: int
-    answers: tuple[Answer, ...] = ()
+    responses: tuple[ApiResponse, ...] = ()
     failure: Failure | None = None
     headers: dict[str, str] = {}
 
@@ -49,20 +49,20 @@ class Asked(Struct, frozen=True):
     @property
     def normal(self) -> bool:
         """Every portfolio completed."""
-        return self.status == 200 and all(answer.status == "COMPLETED" for answer in self.answers)
+        return self.status == 200 and all(response.status == "COMPLETED" for response in self.responses)
 
     @property
     def undisturbed(self) -> bool:
-        """Every portfolio completed, or is said to have no solution, which is judged like any answer."""
-        failures = [self.failure, *(answer.error for answer in self.answers)]
+        """Every portfolio completed, or is said to have no solution, which is judged like any response."""
+        failures = [self.failure, *(response.error for response in self.responses)]
         return self.status in (200, 422) and all(
             failure is None or failure.details.get("solverStatus") == "INFEASIBLE" for failure in failures
         )
 
     @property
     def failed(self) -> dict[str, str]:
-        """Why portfolios failed: code by id, in the order answered, whether all of them failed or only some."""
-        return {answer.portfolio_id: answer.error.code for answer in self.answers if answer.error} | {
+        """Why portfolios failed: code by id, in the order returned, whether all of them failed or only some."""
+        return {response.portfolio_id: response.error.code for response in self.responses if response.error} | {
             each["portfolioId"]: each["code"] for each in self.details.get("portfolios", ())
         }
 
@@ -73,24 +73,24 @@ class Asked(Struct, frozen=True):
 
     @property
     def rebalance_id(self) -> str | None:
-        """The rebalance that the answer names."""
-        if self.answers:
-            return self.answers[0].rebalance_id
+        """The rebalance that the response names."""
+        if self.responses:
+            return self.responses[0].rebalance_id
         return self.details.get("rebalanceId")
 
     @property
     def final(self) -> bool:
-        """The answer uses its key up: whoever asks again under it gets the same one."""
+        """The response uses its key up: whoever asks again under it gets the same one."""
         return self.status in (200, 422, 500)
 
     @property
     def unclear(self) -> bool:
-        """The caller cannot know whether anything was stored: no answer, or one that says the database fell silent."""
+        """The caller cannot know whether anything was stored: no response, or one that reports a silent database."""
         return self.status == BROKEN or self.code == "DATABASE_UNAVAILABLE"
 
     def causes(self) -> set[str]:
-        """Why portfolios failed for a neighbour: each `service: cause`."""
-        failures = [answer.error for answer in self.answers if answer.error] + [self.failure] * (
+        """Why portfolios failed for an upstream: each `service: cause`."""
+        failures = [response.error for response in self.responses if response.error] + [self.failure] * (
             self.failure is not None
         )
         return {

@@ -1,4 +1,4 @@
-"""A caller of the service who remembers every call, and in the end compares what was answered with what is stored."""
+"""A caller of the service who remembers every call, and in the end compares the responses with what is stored."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ from tests.chaos.judge.asked import BROKEN, Asked
 from tests.chaos.judge.judge import Judge
 from tests.chaos.judge.market import Market
 from tests.chaos.judge.oracle import Model, Wanted
-from tests.chaos.judge.responses import CODES, Answer, Envelope, RebalanceSummary, StoredRebalance
+from tests.chaos.judge.responses import CODES, ApiResponse, Envelope, RebalanceSummary, StoredRebalance
 
 _LISTED = 20
 _HEALTH_SECONDS = 30
@@ -26,17 +26,17 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Caller:
-    """Calls the service and judges every answer.
+    """Calls the service and judges every response.
 
     Args:
         url: of the service, without `/api/v1`.
         client: for its calls.
         market: what is true.
-        longest_seconds: no answer may take longer: the deadline, and some more to store what there is by then.
+        longest_seconds: no response may take longer: the deadline, and some more to store what there is by then.
 
     Attributes:
-        judge: of every answer; it is told what is disturbed.
-        outcomes: how often each status and code was answered.
+        judge: of every response; it is told what is disturbed.
+        outcomes: how often each status and code was returned.
         slowest: the longest that a caller waited for each of them, in seconds.
     """
 
@@ -48,7 +48,7 @@ class Caller:
         self._client = client
         self._models: dict[str, Model] = {}
         self._asked: list[Asked] = []
-        self._answered_by_key: dict[str, str] = {}
+        self._responses_by_key: dict[str, str] = {}
         self._judged: set[str] = set()
         self._read_before: dict[str, StoredRebalance] = {}
         self._since = _now()
@@ -72,11 +72,11 @@ class Caller:
             ],
             "portfolios": (ids := tuple(portfolios)),
         }
-        answer = await self._client.post(
+        response = await self._client.post(
             f"{self._url}/models", content=_encode(body), headers={"Content-Type": "application/json"}
         )
-        assert answer.status_code == 201, answer.text
-        model = Model(answer.json()["modelId"], name, tuple(positions), ids)
+        assert response.status_code == 201, response.text
+        model = Model(response.json()["modelId"], name, tuple(positions), ids)
         self._models[model.model_id] = model
         return model
 
@@ -109,7 +109,7 @@ class Caller:
         return asked
 
     async def await_live(self) -> None:
-        """Wait until the service answers at all."""
+        """Wait until the service responds at all."""
         await self._await("live", 200)
 
     async def await_ready(self) -> None:
@@ -121,10 +121,10 @@ class Caller:
         await self._await("ready", 503)
 
     async def await_outcome(self, outcome: str) -> None:
-        """Wait until calls under way in other tasks were answered so, by status and code."""
+        """Wait until calls of other tasks have ended with this status and code."""
         until = time.monotonic() + _HEALTH_SECONDS
         while not self.outcomes[outcome]:
-            assert time.monotonic() < until, f"nobody is answered {outcome}"
+            assert time.monotonic() < until, f"nobody got {outcome}"
             await asyncio.sleep(0.05)
 
     async def _await(self, health: str, status: int) -> None:
@@ -150,7 +150,7 @@ class Caller:
     async def read_again(self, rebalance_id: str) -> None:
         """Read a rebalance, which must be what it was, or a clean error where something is disturbed.
 
-        Of an answer whose first part is sent a database that goes away, and stays away, leaves a broken connection.
+        Of a response whose first part is sent a database that goes away, and stays away, leaves a broken connection.
         """
         try:
             response = await self._client.get(f"{self._url}/rebalance/{rebalance_id}")
@@ -168,7 +168,7 @@ class Caller:
     async def stored(self, rebalance_id: str) -> StoredRebalance:
         """A rebalance as it reads back, whole."""
         response = await self._client.get(f"{self._url}/rebalance/{rebalance_id}")
-        assert response.status_code == 200, f"what was answered is not stored: {response.text}"
+        assert response.status_code == 200, f"what was returned is not stored: {response.text}"
         rebalance = msgspec.json.decode(response.content, type=StoredRebalance)
         assert rebalance.rebalance_id == rebalance_id
         assert rebalance.number_of_portfolios == len(rebalance.portfolios), "half of a rebalance is visible"
@@ -178,17 +178,17 @@ class Caller:
         """Judge everything asked since the last time, once no call is under way; returns how many rebalances it saw.
 
         Raises:
-            AssertionError: an answer is wrong, or something was stored and not answered, or answered and not stored.
+            AssertionError: a response is wrong, or something was stored and not returned, or returned and not stored.
         """
         listed = {each.rebalance_id for each in await self._list()}
-        answered: dict[str, StoredRebalance] = {}
+        stored_by_id: dict[str, StoredRebalance] = {}
         for asked in self._asked:
             if asked.rebalance_id is not None:
-                answered[asked.rebalance_id] = await self._judge_stored(asked)
-        due = {each for each, rebalance in answered.items() if rebalance.rebalance_date >= self._since}
-        assert due <= listed, f"answered but not listed: {due - listed}"
-        for rebalance_id in listed - answered.keys():
-            self._judge_unanswered(await self.stored(rebalance_id))
+                stored_by_id[asked.rebalance_id] = await self._judge_stored(asked)
+        due = {each for each, rebalance in stored_by_id.items() if rebalance.rebalance_date >= self._since}
+        assert due <= listed, f"returned but not listed: {due - listed}"
+        for rebalance_id in listed - stored_by_id.keys():
+            self._judge_without_response(await self.stored(rebalance_id))
         self._asked.clear()
         self._since = _now()
         return len(listed)
@@ -210,13 +210,13 @@ class Caller:
 
     def _read(self, response: httpx.Response, asked: Asked) -> Asked:
         headers = {name.lower(): value for name, value in response.headers.items()}
-        assert headers.get("x-correlation-id"), "every answer has a correlation id"
+        assert headers.get("x-correlation-id"), "every response has a correlation id"
         assert headers["content-type"] == "application/json"
         if response.status_code == 200:
-            kind: Any = Answer if response.content.startswith(b"{") else list[Answer]
+            kind: Any = ApiResponse if response.content.startswith(b"{") else list[ApiResponse]
             decoded = msgspec.json.decode(response.content, type=kind)
-            answers = tuple(decoded) if isinstance(decoded, list) else (decoded,)
-            return msgspec.structs.replace(asked, answers=answers, headers=headers)
+            responses = tuple(decoded) if isinstance(decoded, list) else (decoded,)
+            return msgspec.structs.replace(asked, responses=responses, headers=headers)
         failure = msgspec.json.decode(response.content, type=Envelope).error
         assert CODES.get(failure.code) == response.status_code, f"{response.status_code} {failure.code}"
         assert failure.trace_id == headers["x-correlation-id"]
@@ -225,28 +225,28 @@ class Caller:
     async def _judge_stored(self, asked: Asked) -> StoredRebalance:
         assert asked.rebalance_id is not None
         if asked.key is not None and asked.final:
-            first = self._answered_by_key.setdefault(asked.key, asked.rebalance_id)
+            first = self._responses_by_key.setdefault(asked.key, asked.rebalance_id)
             assert first == asked.rebalance_id, f"one idempotency key, two rebalances: {first}, and {asked}"
         rebalance = await self.stored(asked.rebalance_id)
         if rebalance.rebalance_id not in self._judged:  # or it is a replay, of prices that are not the present ones
             self._judge_rebalance(rebalance, asked)
         if asked.failure is not None:
             stored = {each.portfolio_id: each.error.code for each in rebalance.portfolios if each.error}
-            assert asked.failed == stored, "the failures are answered and stored differently"
+            assert asked.failed == stored, "the failures are returned and stored differently"
         else:
-            for answer, portfolio in zip(asked.answers, rebalance.portfolios, strict=True):
-                oracle.judge_answer(answer, portfolio)
+            for response, portfolio in zip(asked.responses, rebalance.portfolios, strict=True):
+                oracle.judge_response(response, portfolio)
         return rebalance
 
     def _judge_rebalance(self, rebalance: StoredRebalance, asked: Asked) -> None:
         self.judge.rebalance(rebalance, asked)
         self._judged.add(rebalance.rebalance_id)
 
-    def _judge_unanswered(self, rebalance: StoredRebalance) -> None:
-        """What is stored and was not answered must belong to a call whose caller could not be told."""
+    def _judge_without_response(self, rebalance: StoredRebalance) -> None:
+        """What is stored and was not returned must belong to a call whose caller could not be told."""
         portfolio_ids = tuple(each.portfolio_id for each in rebalance.portfolios)
         for asked in self._asked:
-            repeated = rebalance.final and asked.key is not None and asked.key in self._answered_by_key
+            repeated = rebalance.final and asked.key is not None and asked.key in self._responses_by_key
             if (
                 asked.unclear
                 and not repeated
@@ -255,7 +255,7 @@ class Caller:
             ):
                 self._judge_rebalance(rebalance, asked)
                 if rebalance.final and asked.key is not None:
-                    self._answered_by_key[asked.key] = rebalance.rebalance_id
+                    self._responses_by_key[asked.key] = rebalance.rebalance_id
                 return
         raise AssertionError(f"{rebalance.rebalance_id} is stored, and nobody was told")
 

@@ -1,4 +1,4 @@
-"""Judges what the service answered and stored, by what is true and what is disturbed."""
+"""Judges what the service returned and stored, by what is true and what is disturbed."""
 
 from tests.chaos.judge import oracle
 from tests.chaos.judge.asked import BROKEN, Asked
@@ -12,7 +12,7 @@ class Judge:
 
     Args:
         market: what is true.
-        longest_seconds: no answer may take longer.
+        longest_seconds: no response may take longer.
 
     Attributes:
         blamed: what is disturbed just now, and so may be the reason of a failure: names of services, `solvers`,
@@ -25,8 +25,8 @@ class Judge:
         self.blamed: set[str] = set()
 
     def call(self, asked: Asked) -> None:
-        """What can be said of an answer by itself."""
-        assert asked.seconds < self._longest_seconds, "the answer came long after the deadline"
+        """What can be said of a response by itself."""
+        assert asked.seconds < self._longest_seconds, "the response came long after the deadline"
         if asked.status == BROKEN:
             assert "worker" in self.blamed, "the connection broke, and the worker was alive"
             return
@@ -34,15 +34,17 @@ class Judge:
             self.failure(asked.failure)
             assert tuple(asked.failed) in ((), asked.portfolio_ids), "where all portfolios failed all are listed"
             return
-        assert tuple(answer.portfolio_id for answer in asked.answers) == asked.portfolio_ids
-        assert any(answer.status == "COMPLETED" for answer in asked.answers), "all failed, and the answer is 200"
-        assert len({answer.rebalance_id for answer in asked.answers}) == 1
-        for answer in asked.answers:
-            assert (answer.error is None) == (answer.status == "COMPLETED")
-            if answer.error is not None:
-                assert (answer.transactions, answer.drifts) == ([], []), "a failed portfolio trades nothing"
-                if answer.error.timestamp >= asked.began:  # or it is a replay, and was judged in its time
-                    self.failure(answer.error)
+        assert tuple(response.portfolio_id for response in asked.responses) == asked.portfolio_ids
+        assert any(response.status == "COMPLETED" for response in asked.responses), (
+            "all failed, and the response is 200"
+        )
+        assert len({response.rebalance_id for response in asked.responses}) == 1
+        for response in asked.responses:
+            assert (response.error is None) == (response.status == "COMPLETED")
+            if response.error is not None:
+                assert (response.transactions, response.drifts) == ([], []), "a failed portfolio trades nothing"
+                if response.error.timestamp >= asked.began:  # or it is a replay, and was judged in its time
+                    self.failure(response.error)
 
     def failure(self, failure: Failure) -> None:
         """Why something failed: it may blame only what is disturbed."""

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from solver import Portfolio, Security, Solution, solve
 from tests.chaos.judge.market import Market
-from tests.chaos.judge.responses import Answer, Failure, StoredPortfolio, StoredPosition
+from tests.chaos.judge.responses import ApiResponse, Failure, StoredPortfolio, StoredPosition
 
 
 class Wanted(Struct, frozen=True):
@@ -114,21 +114,21 @@ def judge_infeasible(market: Market, model: Model, portfolio_id: str) -> None:
     assert any(each.least > each.most for each in choices) or least > market_value, "there is a solution"
 
 
-def judge_answer(answer: Answer, portfolio: StoredPortfolio) -> None:
-    """Check that a portfolio was answered as it is stored: the trades, the drifts, and the failure if there is one."""
+def judge_response(response: ApiResponse, portfolio: StoredPortfolio) -> None:
+    """Check that a portfolio was returned as it is stored: the trades, the drifts, and the failure if there is one."""
     for field in ("portfolio_id", "portfolio_name", "status", "market_value", "cash_before_rebalance", "error"):
-        assert getattr(answer, field) == getattr(portfolio, field), f"{field} is answered and stored differently"
-    assert answer.cash_after_rebalance == portfolio.cash_after_rebalance
-    assert len(answer.drifts) == len(portfolio.positions)
-    for drift, position in zip(answer.drifts, portfolio.positions, strict=True):
+        assert getattr(response, field) == getattr(portfolio, field), f"{field} is returned and stored differently"
+    assert response.cash_after_rebalance == portfolio.cash_after_rebalance
+    assert len(response.drifts) == len(portfolio.positions)
+    for drift, position in zip(response.drifts, portfolio.positions, strict=True):
         stored = [field for field in drift.__struct_fields__ if field in position.__struct_fields__]
         assert stored
         for field in stored:
-            assert getattr(drift, field) == getattr(position, field), f"{field} is answered and stored differently"
+            assert getattr(drift, field) == getattr(position, field), f"{field} is returned and stored differently"
     traded = [position for position in portfolio.positions if position.transaction_type is not None]
     traded.sort(key=lambda position: position.transaction_type == "BUY")
     assert [
-        (each.transaction_type, each.security_id, each.quantity, each.trade_date) for each in answer.transactions
+        (each.transaction_type, each.security_id, each.quantity, each.trade_date) for each in response.transactions
     ] == [(each.transaction_type, each.security_id, each.trade_quantity, each.trade_date) for each in traded], (
         "sells before buys, each as stored"
     )

@@ -1,4 +1,4 @@
-"""What the service answers, as its contract describes it, in types of the tests' own: no key missing, none too many."""
+"""Responses as the contract describes them, in types of the tests' own: no key missing, none too many."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -82,8 +82,8 @@ class Warned(Wire, frozen=True):
     security_ids: list[str]
 
 
-class Answer(Wire, frozen=True):
-    """One portfolio of a rebalance, as the rebalance call answers it."""
+class ApiResponse(Wire, frozen=True):
+    """One portfolio of a rebalance, as the rebalance call responses it."""
 
     portfolio_id: str
     portfolio_name: str | None

@@ -66,7 +66,7 @@ class DebianEngine:
         """Install Debian twice, once with the engine and once as a base image; what is there already is kept."""
         if os.geteuid() != 0:
             raise EngineError(
-                "no container engine answers, and only root can make one: start docker or podman, or use sudo"
+                "no container engine responses, and only root can make one: start docker or podman, or use sudo"
             )
         self._work.mkdir(parents=True, exist_ok=True)
         self._once("plain", self._install_debian, SUITE)

@@ -74,7 +74,7 @@ class Engine:
 
 
 def installed_engine() -> Engine | None:
-    """Return the engine of this machine, if one is installed and answers."""
+    """Return the engine of this machine, if one is installed and responses."""
     for name in ("docker", "podman"):
         if shutil.which(name) and subprocess.run([name, "info"], capture_output=True, check=False).returncode == 0:
             return Engine([name], name)

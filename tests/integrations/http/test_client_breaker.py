@@ -12,7 +12,7 @@ from tests.integrations.conftest import MakeClient, Notebook, serving
 
 
 class Switchboard:
-    """A handler whose next answers are set by hand: a status, or None to keep the caller waiting until released."""
+    """A handler whose next responses are set by hand: a status, or None to keep the caller waiting until released."""
 
     def __init__(self) -> None:
         self.status: int | None = 503
@@ -35,7 +35,7 @@ def service() -> Switchboard:
 
 
 async def ask(client: ServiceClient, deadline: float | None = None) -> Cause | None:
-    """Asks once; answers why it failed, or None."""
+    """Asks once; responses why it failed, or None."""
     try:
         await client.get("/x", expect=list[int], deadline=deadline)
     except ServiceError as error:
@@ -90,7 +90,7 @@ async def test_one_success_begins_the_count_anew(make_client: MakeClient, servic
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 408, 409, 422, 429])
-async def test_answers_of_4xx_never_open_it(make_client: MakeClient, service: Switchboard, status: int) -> None:
+async def test_responses_of_4xx_never_open_it(make_client: MakeClient, service: Switchboard, status: int) -> None:
     service.status = status
     async with serving(service) as server:
         client = make_client(server.url, retries=0)
@@ -99,13 +99,13 @@ async def test_answers_of_4xx_never_open_it(make_client: MakeClient, service: Sw
     assert service.arrivals == 20
 
 
-async def test_answers_that_do_not_fit_the_contract_never_open_it(make_client: MakeClient) -> None:
-    """A retry would not mend them, and there is nothing to spare a service that answers."""
+async def test_responses_that_do_not_fit_the_contract_never_open_it(make_client: MakeClient) -> None:
+    """A retry would not mend them, and there is nothing to spare a service that responds."""
 
-    async def answer(_: web.Request) -> web.Response:
+    async def response(_: web.Request) -> web.Response:
         return web.Response(text="<html>", content_type="text/html")
 
-    async with serving(answer) as server:
+    async with serving(response) as server:
         client = make_client(server.url)
         assert [await ask(client) for _ in range(10)] == [Cause.BAD_PAYLOAD] * 10
         assert client.state == "closed"

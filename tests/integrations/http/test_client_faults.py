@@ -40,7 +40,7 @@ async def failure(client: ServiceClient) -> ServiceError:
 
 @asynccontextmanager
 async def saying(*pieces: bytes, reset: bool = False, hang: bool = False) -> AsyncIterator[str]:
-    """The URL of a server that answers every connection with these bytes, and then closes, resets or hangs."""
+    """The URL of a server that responds every connection with these bytes, and then closes, resets or hangs."""
     done = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,7 +79,7 @@ async def test_a_service_that_hangs_times_out(make_client: MakeClient, pieces: t
 
 
 async def test_a_body_that_trickles_is_bounded_as_a_whole(make_client: MakeClient) -> None:
-    """The time-out is for the whole answer, however often another byte of it arrives."""
+    """The time-out is for the whole response, however often another byte of it arrives."""
 
     async def trickle(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -155,15 +155,15 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize(("body", "reason"), NONSENSE.values(), ids=NONSENSE.keys())
-async def test_an_answer_that_does_not_fit_the_contract_is_named_and_not_asked_for_again(
+async def test_a_response_that_does_not_fit_the_contract_is_named_and_not_asked_for_again(
     make_client: MakeClient, notebook: Notebook, body: bytes, reason: str | None
 ) -> None:
-    """The service is well enough to answer, and would answer the same once more."""
+    """The service is well enough to respond, and would respond the same once more."""
 
-    async def answer(_: web.Request) -> web.Response:
+    async def response(_: web.Request) -> web.Response:
         return web.Response(body=body, content_type="text/html")
 
-    async with serving(answer) as server:
+    async with serving(response) as server:
         error = await failure(make_client(server.url))
     assert error.cause is Cause.BAD_PAYLOAD
     assert reason is None or error.reason == reason
@@ -190,15 +190,15 @@ async def test_a_million_rows_are_refused_before_they_fill_the_memory(make_clien
     assert sent < 16 * MAX_RESPONSE_BYTES, "what was sent beyond it waited in the buffers of the sockets"
 
 
-async def test_an_answer_that_unpacks_to_gigabytes_is_refused(make_client: MakeClient) -> None:
+async def test_a_response_that_unpacks_to_gigabytes_is_refused(make_client: MakeClient) -> None:
     """The limit is on what comes out of a compressed body, not on what goes in."""
     packed = gzip.compress(b" " * (8 * MAX_RESPONSE_BYTES))
     assert len(packed) < MAX_RESPONSE_BYTES / 50
 
-    async def answer(_: web.Request) -> web.Response:
+    async def response(_: web.Request) -> web.Response:
         return web.Response(body=packed, headers={"Content-Encoding": "gzip"}, content_type="application/json")
 
-    async with serving(answer) as server:
+    async with serving(response) as server:
         error = await failure(make_client(server.url))
     assert (error.cause, error.reason) == (Cause.BAD_PAYLOAD, "response longer than 1 MiB")
 
@@ -206,14 +206,14 @@ async def test_an_answer_that_unpacks_to_gigabytes_is_refused(make_client: MakeC
 async def test_a_service_is_asked_again_over_a_new_connection_when_it_closed_the_old_one(
     make_client: MakeClient, notebook: Notebook
 ) -> None:
-    async def answer(_: web.Request) -> web.Response:
+    async def response(_: web.Request) -> web.Response:
         return web.json_response({"prices": []})
 
-    async with serving(answer) as server:
+    async with serving(response) as server:
         client = make_client(server.url)
         await client.get("/prices", expect=PriceList, deadline=None)
         port = int(server.url.rsplit(":", 1)[1])
-    async with serving(answer, port):
+    async with serving(response, port):
         await client.get("/prices", expect=PriceList, deadline=None)
     assert notebook.outcomes == ["ok", "ok"]
 

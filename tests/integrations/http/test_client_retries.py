@@ -16,16 +16,16 @@ from integrations.http.errors import Cause, ServiceError
 from tests.integrations.conftest import Handler, MakeClient, Notebook, serving
 
 
-def answering(*statuses: int, retry_after: str | None = None) -> Handler:
-    """Answers with these statuses in turn, and with the last of them for ever."""
+def responding(*statuses: int, retry_after: str | None = None) -> Handler:
+    """Responses with these statuses in turn, and with the last of them for ever."""
     left = list(statuses)
     headers = {"Retry-After": retry_after} if retry_after is not None else {}
 
-    async def answer(_: web.Request) -> web.Response:
+    async def response(_: web.Request) -> web.Response:
         status = left.pop(0) if len(left) > 1 else left[0]
         return web.json_response([], status=status, headers=headers if status >= 400 else {})
 
-    return answer
+    return response
 
 
 async def hang(_: web.Request) -> web.Response:
@@ -53,7 +53,7 @@ async def test_retries_are_told_to_the_observer_alone(
     make_client: MakeClient, notebook: Notebook, no_waits: None
 ) -> None:
     """Whoever observes writes the line; a library's own would be the same again in other words."""
-    async with serving(answering(503)) as server:
+    async with serving(responding(503)) as server:
         with capture_logs() as lines, pytest.raises(ServiceError):
             await make_client(server.url).get("/x", expect=list[int], deadline=None)
     assert len(notebook.waits) == 3
@@ -64,7 +64,7 @@ async def test_retries_are_told_to_the_observer_alone(
 async def test_a_failing_service_is_asked_four_times_with_waits_of_1_2_and_4_seconds(
     make_client: MakeClient, notebook: Notebook, waits: list[float], status: int
 ) -> None:
-    async with serving(answering(status)) as server:
+    async with serving(responding(status)) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=None)
     assert (raised.value.cause, raised.value.status, raised.value.reason) == (
@@ -75,7 +75,7 @@ async def test_a_failing_service_is_asked_four_times_with_waits_of_1_2_and_4_sec
 
 
 async def test_the_wait_before_a_retry_really_passes(make_client: MakeClient) -> None:
-    async with serving(answering(503, 200)) as server:
+    async with serving(responding(503, 200)) as server:
         started = time.monotonic()
         await make_client(server.url).get("/x", expect=list[int], deadline=None)
     assert time.monotonic() - started >= 1.0
@@ -83,14 +83,14 @@ async def test_the_wait_before_a_retry_really_passes(make_client: MakeClient) ->
 
 
 async def test_the_last_retry_may_still_succeed(make_client: MakeClient, no_waits: None) -> None:
-    async with serving(answering(500, 502, 503, 200)) as server:
+    async with serving(responding(500, 502, 503, 200)) as server:
         assert await make_client(server.url).get("/x", expect=list[int], deadline=None) == []
     assert len(server.requests) == 4
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 499, 301, 304])
-async def test_an_answer_below_500_is_never_repeated(make_client: MakeClient, no_waits: None, status: int) -> None:
-    async with serving(answering(status)) as server:
+async def test_a_response_below_500_is_never_repeated(make_client: MakeClient, no_waits: None, status: int) -> None:
+    async with serving(responding(status)) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=None)
     assert raised.value.status == status
@@ -98,7 +98,7 @@ async def test_an_answer_below_500_is_never_repeated(make_client: MakeClient, no
 
 
 async def test_no_retries_means_one_request(make_client: MakeClient) -> None:
-    async with serving(answering(503)) as server:
+    async with serving(responding(503)) as server:
         with pytest.raises(ServiceError):
             await make_client(server.url, retries=0).get("/x", expect=list[int], deadline=None)
     assert len(server.requests) == 1
@@ -110,7 +110,7 @@ async def test_a_retry_waits_as_long_as_the_service_asks_or_as_usual(
     make_client: MakeClient, waits: list[float], status: int, retry_after: str | None, expected: list[float]
 ) -> None:
     """`Retry-After` replaces the usual waits of 1, 2 and 4 seconds; a busy service is treated like a failing one."""
-    async with serving(answering(status, retry_after=retry_after)) as server:
+    async with serving(responding(status, retry_after=retry_after)) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=None)
     assert waits == expected
@@ -120,7 +120,7 @@ async def test_a_retry_waits_as_long_as_the_service_asks_or_as_usual(
 
 async def test_a_retry_after_of_0_is_a_short_wait(make_client: MakeClient, notebook: Notebook) -> None:
     """A service that asks for a retry at once is not flooded."""
-    async with serving(answering(429, retry_after="0")) as server:
+    async with serving(responding(429, retry_after="0")) as server:
         with pytest.raises(ServiceError):
             await make_client(server.url).get("/x", expect=list[int], deadline=None)
     assert notebook.waits == [SHORTEST_WAIT_SECONDS] * 3
@@ -128,7 +128,7 @@ async def test_a_retry_after_of_0_is_a_short_wait(make_client: MakeClient, noteb
 
 async def test_retry_after_may_be_a_date(make_client: MakeClient, waits: list[float]) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
-    async with serving(answering(503, 200, retry_after=date)) as server:
+    async with serving(responding(503, 200, retry_after=date)) as server:
         await make_client(server.url).get("/x", expect=list[int], deadline=None)
     assert len(waits) == 1
     assert 15 < waits[0] <= 20
@@ -141,13 +141,13 @@ async def test_retry_after_may_be_a_date(make_client: MakeClient, waits: list[fl
 async def test_a_retry_after_that_says_nothing_is_ignored(
     make_client: MakeClient, waits: list[float], nonsense: str
 ) -> None:
-    async with serving(answering(503, 200, retry_after=nonsense)) as server:
+    async with serving(responding(503, 200, retry_after=nonsense)) as server:
         await make_client(server.url).get("/x", expect=list[int], deadline=None)
     assert waits == [1.0]
 
 
 async def test_a_retry_after_beyond_the_deadline_ends_the_call_at_once(make_client: MakeClient) -> None:
-    async with serving(answering(503, retry_after="30")) as server:
+    async with serving(responding(503, retry_after="30")) as server:
         started = time.monotonic()
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=started + 20)
@@ -157,7 +157,7 @@ async def test_a_retry_after_beyond_the_deadline_ends_the_call_at_once(make_clie
 
 
 async def test_without_a_deadline_a_retry_after_of_an_hour_is_not_waited_for(make_client: MakeClient) -> None:
-    async with serving(answering(503, retry_after="3600")) as server:
+    async with serving(responding(503, retry_after="3600")) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=None)
     assert raised.value.retry_after == 3600.0
@@ -169,7 +169,7 @@ async def test_a_busy_service_is_not_waited_for_beyond_the_deadline(
     make_client: MakeClient, status: int, seconds: float
 ) -> None:
     """If the wait of one second would end after the deadline, the error is raised at once."""
-    async with serving(answering(status, 200)) as server:
+    async with serving(responding(status, 200)) as server:
         started = time.monotonic()
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=started + seconds)
@@ -178,8 +178,8 @@ async def test_a_busy_service_is_not_waited_for_beyond_the_deadline(
 
 
 async def test_no_retry_begins_that_cannot_finish_before_the_deadline(make_client: MakeClient) -> None:
-    """Half a second is no time for a wait of one, so the first failure is the answer, and comes at once."""
-    async with serving(answering(503)) as server:
+    """Half a second is no time for a wait of one, so the first failure is the response, and comes at once."""
+    async with serving(responding(503)) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=time.monotonic() + 0.5)
     assert raised.value.cause is Cause.STATUS
@@ -198,17 +198,17 @@ async def test_the_deadline_ends_a_request_that_the_time_out_would_let_go_on(mak
 async def test_a_deadline_in_the_middle_of_a_retry_names_what_failed_before(
     make_client: MakeClient, no_waits: None
 ) -> None:
-    async def answer(request: web.Request) -> web.Response:
+    async def response(request: web.Request) -> web.Response:
         return web.Response(status=502) if len(server.requests) == 1 else await hang(request)
 
-    async with serving(answer) as server:
+    async with serving(response) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=time.monotonic() + 0.3)
     assert raised.value.reason == "no response before the request's deadline; before that: returned 502"
 
 
 async def test_without_time_left_nothing_is_sent(make_client: MakeClient) -> None:
-    async with serving(answering(200)) as server:
+    async with serving(responding(200)) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=time.monotonic())
     assert (raised.value.cause, raised.value.sent) == (Cause.DEADLINE, False)
@@ -218,7 +218,7 @@ async def test_without_time_left_nothing_is_sent(make_client: MakeClient) -> Non
 async def test_a_cancelled_call_ends_its_request_and_gives_its_connection_back(make_client: MakeClient) -> None:
     arrived, gone = asyncio.Event(), asyncio.Event()
 
-    async def answer(request: web.Request) -> web.Response:
+    async def response(request: web.Request) -> web.Response:
         if request.path == "/quick":
             return web.json_response([])
         arrived.set()
@@ -227,7 +227,7 @@ async def test_a_cancelled_call_ends_its_request_and_gives_its_connection_back(m
         finally:
             gone.set()
 
-    async with serving(answer) as server:
+    async with serving(response) as server:
         client = make_client(server.url, connections=1)
         call = asyncio.create_task(client.get("/slow", expect=list[int], deadline=None))
         await arrived.wait()
@@ -253,8 +253,8 @@ def post(make_client: MakeClient, no_waits: None) -> Post:
 
 
 @pytest.mark.parametrize("status", [400, 413, 429, 500, 503])
-async def test_a_post_that_was_answered_is_never_repeated(post: Post, status: int) -> None:
-    async with serving(answering(status, retry_after="1")) as server:
+async def test_a_post_that_was_returned_is_never_repeated(post: Post, status: int) -> None:
+    async with serving(responding(status, retry_after="1")) as server:
         error = await post(server.url)
     assert (error.status, error.sent) == (status, True)
     assert len(server.requests) == 1

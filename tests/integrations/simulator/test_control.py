@@ -137,7 +137,7 @@ async def test_a_brand_new_portfolio_is_known_to_both_services(
         assert response.status == 404
 
 
-async def test_a_spread_of_zero_answers_the_means(simulator: Simulator, control: aiohttp.ClientSession) -> None:
+async def test_a_spread_of_zero_returns_the_means(simulator: Simulator, control: aiohttp.ClientSession) -> None:
     await put(control, "prices", {"spread": "0"})
     means = (await read(control, "prices"))["prices"]
     for ticker in list(means)[:3]:

@@ -66,7 +66,7 @@ async def body(http: aiohttp.ClientSession, url: str, **query: str) -> bytes:
         return await response.read()
 
 
-async def test_a_delay_waits_and_then_answers_rightly(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+async def test_a_delay_waits_and_then_responds_rightly(simulator: Simulator, http: aiohttp.ClientSession) -> None:
     await simulator.inject(Service.PRICING, Delay(seconds=0.05, up_to=0.1))
     began = time.monotonic()
     assert len(msgspec.json.decode(await body(http, simulator.urls.pricing + PRICES))) == 470
@@ -128,7 +128,7 @@ async def test_healing_ends_a_fault(simulator: Simulator, http: aiohttp.ClientSe
     assert await statuses(http, simulator.urls.security + "/api/v1/securities", 1) == [200]
 
 
-async def test_a_hanging_call_is_taken_and_never_answered(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+async def test_a_hanging_call_is_accepted_and_never_ends(simulator: Simulator, http: aiohttp.ClientSession) -> None:
     await simulator.inject(Service.PRICING, Hang())
     with pytest.raises(TimeoutError):
         await http.get(simulator.urls.pricing + PRICES, timeout=SHORT)
@@ -172,7 +172,7 @@ async def test_a_reset_breaks_the_connection(
 
 
 @pytest.mark.parametrize(("mid_body", "kept"), [(False, 0), (True, 1)])
-async def test_only_a_reset_in_the_answer_comes_after_the_work_was_done(
+async def test_only_a_reset_in_the_response_comes_after_the_work_was_done(
     http: aiohttp.ClientSession, *, mid_body: bool, kept: int
 ) -> None:
     order = {
@@ -220,21 +220,21 @@ async def test_html_is_a_page_with_the_status_of_success(simulator: Simulator, h
 
 
 @pytest.mark.parametrize("kind", [GarbageKind.EMPTY, GarbageKind.TRUNCATED_JSON, GarbageKind.NAN])
-async def test_empty_truncated_and_nan_answers_are_complete_http_but_not_json(
+async def test_empty_truncated_and_nan_responses_are_complete_http_but_not_json(
     simulator: Simulator, http: aiohttp.ClientSession, kind: GarbageKind
 ) -> None:
     await simulator.inject(Service.PRICING, garbage(kind))
-    answer = await body(http, simulator.urls.pricing + PRICES)
-    assert (b"NaN" in answer) == (kind is GarbageKind.NAN)
+    response = await body(http, simulator.urls.pricing + PRICES)
+    assert (b"NaN" in response) == (kind is GarbageKind.NAN)
     with pytest.raises(msgspec.DecodeError):
-        msgspec.json.decode(answer)
+        msgspec.json.decode(response)
 
 
-async def test_a_deep_answer_nests_beyond_any_decoder(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+async def test_a_deep_response_nests_beyond_any_decoder(simulator: Simulator, http: aiohttp.ClientSession) -> None:
     await simulator.inject(Service.PRICING, garbage(GarbageKind.DEEP))
-    answer = await body(http, simulator.urls.pricing + PRICES)
+    response = await body(http, simulator.urls.pricing + PRICES)
     with pytest.raises(RecursionError):
-        msgspec.json.decode(answer)
+        msgspec.json.decode(response)
 
 
 async def test_wrong_types_keep_the_keys_and_change_the_values(

@@ -1,4 +1,4 @@
-"""The simulated services answer as the real ones do, over HTTP."""
+"""The simulated services respond as the real ones do, over HTTP."""
 
 import re
 from collections.abc import AsyncIterator
