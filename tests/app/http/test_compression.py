@@ -9,17 +9,17 @@ from app.http.compression import accepted_encodings
 from tests.harness.api import Api
 from tests.harness.bodies import Json, created, path, position
 from tests.harness.raw_http import RawConnection
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 
 @pytest.fixture
-def rebalance_id(standard: Api, neighbours: Neighbours) -> str:
+def rebalance_id(standard: Api, upstreams: Upstreams) -> str:
     """A stored rebalance of a few portfolios."""
-    securities = neighbours.securities(20)
+    securities = upstreams.securities(20)
     made: Json = created(
         standard,
         positions=[position(each, "0.04", "0.02", "0.02") for each in securities],
-        portfolios=[neighbours.portfolio("100000") for _ in range(3)],
+        portfolios=[upstreams.portfolio("100000") for _ in range(3)],
     )
     stored: str = standard.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
     return stored
