@@ -23,7 +23,7 @@ from tests.app.observability.conftest import ALERTS
 from tests.app.observability.prometheus import PATIENCE_SECONDS, Prometheus, await_recovery
 from tests.harness.ordering import FAST
 from tests.harness.service import Service, connecting, optimization
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -44,10 +44,10 @@ def mongod() -> Iterator[EmbeddedMongod]:
 
 
 @pytest.fixture(scope="module")
-def service(mongod: EmbeddedMongod, neighbours: Neighbours, prometheus: Prometheus, logs: Path) -> Iterator[Service]:
+def service(mongod: EmbeddedMongod, upstreams: Upstreams, prometheus: Prometheus, logs: Path) -> Iterator[Service]:
     """A service that sends orders and works on them fifty times faster than by default."""
     settings = (
-        connecting(mongod.url, neighbours) | dict(FAST) | {"DATABASE_NAME": DATABASE, "PRICE_CACHE_TTL_SECONDS": "0"}
+        connecting(mongod.url, upstreams) | dict(FAST) | {"DATABASE_NAME": DATABASE, "PRICE_CACHE_TTL_SECONDS": "0"}
     )
     with Service.running(settings, logs / "alerts") as running:
         prometheus.scrape(running.url)
@@ -55,22 +55,22 @@ def service(mongod: EmbeddedMongod, neighbours: Neighbours, prometheus: Promethe
 
 
 @pytest.fixture
-def model_id(service: Service, neighbours: Neighbours) -> str:
+def model_id(service: Service, upstreams: Upstreams) -> str:
     """A model of ten portfolios."""
-    return service.create_model(neighbours.securities(10), [neighbours.portfolio() for _ in range(10)])
+    return service.create_model(upstreams.securities(10), [upstreams.portfolio() for _ in range(10)])
 
 
 def test_a_row_that_cannot_be_used_is_noticed(
-    service: Service, prometheus: Prometheus, neighbours: Neighbours, model_id: str
+    service: Service, prometheus: Prometheus, upstreams: Upstreams, model_id: str
 ) -> None:
     """The prices of the Pricing Service are 0."""
-    neighbours.inject(Upstream.PRICING, Garbage(kind=GarbageKind.ZERO_PRICES))
+    upstreams.inject(Upstream.PRICING, Garbage(kind=GarbageKind.ZERO_PRICES))
     try:
         prometheus.await_alerts(
             {"OrderGenerationUpstreamRowsRefused"}, PATIENCE_SECONDS, cause=lambda: service.rebalance(model_id)
         )
     finally:
-        neighbours.restore()
+        upstreams.restore()
 
 
 @contextmanager
@@ -108,40 +108,40 @@ def test_a_lack_of_connections_is_noticed(service: Service, prometheus: Promethe
 
 
 @pytest.fixture
-def send_orders(service: Service, neighbours: Neighbours, model_id: str) -> Iterator[Callable[[], httpx.Response]]:
+def send_orders(service: Service, upstreams: Upstreams, model_id: str) -> Iterator[Callable[[], httpx.Response]]:
     """Rebalance the model, and return a call that sends its orders; afterwards the Order Service is healthy again."""
     (rebalance_id, *_) = {each["rebalanceId"] for each in service.rebalance(model_id).raise_for_status().json()}
     path = f"/api/v1/rebalance/{rebalance_id}/orders"
     yield lambda: service.client.post(path).raise_for_status()
-    neighbours.restore()
+    upstreams.restore()
     await_recovery(lambda: not service.client.get(path).json()["unknown"] + service.client.get(path).json()["pending"])
 
 
 def test_orders_that_wait_are_noticed(
-    prometheus: Prometheus, neighbours: Neighbours, send_orders: Callable[[], httpx.Response]
+    prometheus: Prometheus, upstreams: Upstreams, send_orders: Callable[[], httpx.Response]
 ) -> None:
     """The Order Service refuses connections."""
-    neighbours.inject(Upstream.ORDER, Refuse())
+    upstreams.inject(Upstream.ORDER, Refuse())
     send_orders()
     prometheus.await_alerts({"OrderGenerationOrdersPending"}, PATIENCE_SECONDS)
 
 
 def test_orders_without_an_outcome_are_noticed(
-    prometheus: Prometheus, neighbours: Neighbours, send_orders: Callable[[], httpx.Response]
+    prometheus: Prometheus, upstreams: Upstreams, send_orders: Callable[[], httpx.Response]
 ) -> None:
     """The connection breaks during each post, and queries fail."""
     lost = OrderFault(responds=OrderResponse.CUT_BEFORE, creates=Creation.NO)
-    neighbours.inject(Upstream.ORDER, lost, ErrorStatus(status=500, route="GET /api/v1/orders"))
+    upstreams.inject(Upstream.ORDER, lost, ErrorStatus(status=500, route="GET /api/v1/orders"))
     send_orders()
     prometheus.await_alerts({"OrderGenerationOrdersUnknown"}, PATIENCE_SECONDS)
 
 
 def test_orders_that_exist_twice_are_noticed(
-    prometheus: Prometheus, neighbours: Neighbours, send_orders: Callable[[], httpx.Response]
+    prometheus: Prometheus, upstreams: Upstreams, send_orders: Callable[[], httpx.Response]
 ) -> None:
     """The Order Service creates an order after it was proven absent and sent again."""
     late = OrderFault(responds=OrderResponse.CUT_BEFORE, creates=Creation.LATER, later_seconds=3, calls=1)
-    neighbours.inject(Upstream.ORDER, late)
+    upstreams.inject(Upstream.ORDER, late)
     send_orders()
     prometheus.await_alerts({"OrderGenerationOrdersDuplicated"}, PATIENCE_SECONDS)
 

@@ -19,7 +19,7 @@ import pytest
 from pymongo import MongoClient
 
 from integrations.simulator import Delay, ErrorStatus, Fault, Refuse
-from integrations.simulator import Service as Neighbour
+from integrations.simulator import Service as Upstream
 from persistence.embedded import EmbeddedMongod
 from tests.app.observability.prometheus import (
     COMPRESSION,
@@ -30,7 +30,7 @@ from tests.app.observability.prometheus import (
 )
 from tests.app.observability.test_monitoring import ALERTS, dashboard_queries
 from tests.harness.service import Service, connecting, optimization
-from tests.harness.upstreams import Neighbours
+from tests.harness.upstreams import Upstreams
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -39,9 +39,9 @@ FIRST_SECONDS = 5
 
 
 @pytest.fixture(scope="module")
-def settings(own_mongod: EmbeddedMongod, neighbours: Neighbours) -> dict[str, str]:
+def settings(own_mongod: EmbeddedMongod, upstreams: Upstreams) -> dict[str, str]:
     """Settings of the service here: orders are sent, and prices are read every time."""
-    return connecting(own_mongod.url, neighbours) | {
+    return connecting(own_mongod.url, upstreams) | {
         "DATABASE_NAME": "test_prometheus",
         "ORDERS_ENABLED": "true",
         "PRICE_CACHE_TTL_SECONDS": "0",
@@ -58,12 +58,12 @@ def service(settings: dict[str, str], prometheus: Prometheus, logs: Path) -> Ite
 
 
 def test_a_healthy_hour_raises_no_alert_and_shows_on_every_panel(
-    service: Service, prometheus: Prometheus, neighbours: Neighbours
+    service: Service, prometheus: Prometheus, upstreams: Upstreams
 ) -> None:
     """Two minutes of large rebalances, previews and optimisations, small ones, reads and orders stand for an hour."""
     started = time.monotonic()
-    large = service.create_model(neighbours.securities(10), neighbours.world.portfolio_ids(0, 500))
-    small = service.create_model(neighbours.securities(10), neighbours.world.portfolio_ids(500, 3))
+    large = service.create_model(upstreams.securities(10), upstreams.world.portfolio_ids(0, 500))
+    small = service.create_model(upstreams.securities(10), upstreams.world.portfolio_ids(500, 3))
     service.rebalance(small).raise_for_status()
     for round_ in itertools.count():
         match round_ % 4:
@@ -92,26 +92,26 @@ def test_a_healthy_hour_raises_no_alert_and_shows_on_every_panel(
 
 
 @contextmanager
-def fault(neighbours: Neighbours, upstream: Neighbour, *faults: Fault) -> Iterator[None]:
+def fault(upstreams: Upstreams, upstream: Upstream, *faults: Fault) -> Iterator[None]:
     """Have an upstream fail until the block ends."""
-    neighbours.inject(upstream, *faults)
+    upstreams.inject(upstream, *faults)
     try:
         yield
     finally:
-        neighbours.restore()
+        upstreams.restore()
 
 
 @pytest.fixture
-def model_id(service: Service, neighbours: Neighbours) -> str:
+def model_id(service: Service, upstreams: Upstreams) -> str:
     """A model of ten portfolios."""
-    return service.create_model(neighbours.securities(10), [neighbours.portfolio() for _ in range(10)])
+    return service.create_model(upstreams.securities(10), [upstreams.portfolio() for _ in range(10)])
 
 
 def test_an_upstream_that_refuses_is_noticed(
-    service: Service, prometheus: Prometheus, neighbours: Neighbours, model_id: str
+    service: Service, prometheus: Prometheus, upstreams: Upstreams, model_id: str
 ) -> None:
     """By its circuit, and by the requests and portfolios that fail."""
-    with fault(neighbours, Neighbour.PORTFOLIO_ACCOUNTING, Refuse()):
+    with fault(upstreams, Upstream.PORTFOLIO_ACCOUNTING, Refuse()):
         prometheus.await_alerts(
             {
                 "OrderGenerationCircuitOpen",
@@ -125,20 +125,20 @@ def test_an_upstream_that_refuses_is_noticed(
 
 
 def test_an_upstream_that_fails_now_and_then_is_noticed(
-    service: Service, prometheus: Prometheus, neighbours: Neighbours, model_id: str
+    service: Service, prometheus: Prometheus, upstreams: Upstreams, model_id: str
 ) -> None:
     """Every third call, which never opens the circuit: by the retries."""
-    with fault(neighbours, Neighbour.PORTFOLIO_ACCOUNTING, ErrorStatus(status=503, calls=1, pause=2)):
+    with fault(upstreams, Upstream.PORTFOLIO_ACCOUNTING, ErrorStatus(status=503, calls=1, pause=2)):
         prometheus.await_alerts(
             {"OrderGenerationUpstreamRetries"}, PATIENCE_SECONDS, cause=lambda: service.rebalance(model_id)
         )
 
 
 def test_a_slow_upstream_is_noticed(
-    service: Service, prometheus: Prometheus, neighbours: Neighbours, model_id: str
+    service: Service, prometheus: Prometheus, upstreams: Upstreams, model_id: str
 ) -> None:
     """By its own time, and by that of the requests."""
-    with fault(neighbours, Neighbour.PORTFOLIO_ACCOUNTING, Delay(seconds=1.5)):
+    with fault(upstreams, Upstream.PORTFOLIO_ACCOUNTING, Delay(seconds=1.5)):
         prometheus.await_alerts(
             {"OrderGenerationUpstreamSlow", "OrderGenerationRequestsSlow"},
             PATIENCE_SECONDS,
@@ -146,10 +146,10 @@ def test_a_slow_upstream_is_noticed(
         )
 
 
-def test_infeasible_portfolios_are_noticed(service: Service, prometheus: Prometheus, neighbours: Neighbours) -> None:
+def test_infeasible_portfolios_are_noticed(service: Service, prometheus: Prometheus, upstreams: Upstreams) -> None:
     """A model without drift that no whole shares can meet."""
-    portfolios = [neighbours.portfolio() for _ in range(10)]
-    exact = service.create_model(neighbours.securities(10), portfolios, drift="0")
+    portfolios = [upstreams.portfolio() for _ in range(10)]
+    exact = service.create_model(upstreams.securities(10), portfolios, drift="0")
     prometheus.await_alerts({"OrderGenerationInfeasible"}, PATIENCE_SECONDS, cause=lambda: service.rebalance(exact))
 
 
@@ -175,9 +175,9 @@ def test_lost_solver_processes_are_noticed(service: Service, prometheus: Prometh
     await_recovery(lambda: service.rebalance(model_id).status_code == 200)
 
 
-def test_a_queue_that_grows_is_noticed(service: Service, prometheus: Prometheus, neighbours: Neighbours) -> None:
+def test_a_queue_that_grows_is_noticed(service: Service, prometheus: Prometheus, upstreams: Upstreams) -> None:
     """Solver processes that stand still, while ten large rebalances wait."""
-    large = service.create_model(neighbours.securities(10), neighbours.world.portfolio_ids(1000, 100))
+    large = service.create_model(upstreams.securities(10), upstreams.world.portfolio_ids(1000, 100))
 
     def stop() -> None:
         with suppress(psutil.NoSuchProcess):
