@@ -83,12 +83,15 @@ async def open_parts(
         register_figures(metrics, solvers, upstreams)
         metrics.registry.register(ReadinessFigures(readiness))
         stack.enter_context(export_metrics(observability.collector, metrics))
+        # One portfolio for each solver process keeps all of them busy.
+        schedule = Schedule(settings.rebalance_concurrency, beside_smaller=settings.solver_processes)
+        metrics.registry.register(ScheduleFigures(schedule))
         order_submission = None
         if database is not None and upstreams is not None:
             order_submission = await stack.enter_async_context(
-                open_orders(settings, database, upstreams.orders, metrics, tracing)
+                open_orders(settings, database, upstreams.orders, schedule, metrics, tracing)
             )
-        parts = _services(settings, observability, solvers, readiness, database, upstreams, order_submission)
+        parts = _services(settings, observability, solvers, schedule, readiness, database, upstreams, order_submission)
         # What exists by now stays. A collection that visits all of it would delay every request by 0.2 s, and copy the
         # memory that is shared with the server process.
         gc.freeze()
@@ -99,6 +102,7 @@ def _services(
     settings: Settings,
     observability: Observability,
     solvers: SolverPool[Assignment, Calculation],
+    schedule: Schedule,
     readiness: Readiness,
     database: Database | None,
     upstreams: Upstreams | None,
@@ -107,9 +111,6 @@ def _services(
     limits = RebalanceLimits(
         deadline_seconds=settings.rebalance_deadline_seconds, timezone=ZoneInfo(settings.trade_date_timezone)
     )
-    # One portfolio for each solver process keeps all of them busy.
-    schedule = Schedule(settings.rebalance_concurrency, beside_smaller=settings.solver_processes)
-    observability.metrics.registry.register(ScheduleFigures(schedule))
     observer = RebalanceObserver(observability.metrics, observability.tracing)
     portfolios = PortfolioRebalancer(solvers, settings.rebalance_deadline_seconds)
     dialect = settings.api_dialect

@@ -161,8 +161,7 @@ class _Result(Struct, frozen=True, rename="camel"):
     order: _Details | None = None
 
 
-class _Receipt(Struct, frozen=True, rename="camel"):
-    total_received: int
+class _Receipt(Struct, frozen=True):
     orders: tuple[_Result, ...]
 
 

@@ -11,6 +11,7 @@ from app.orders.steps import OrderLimits
 from app.orders.submission import OrderSubmission
 from app.orders.sweep import OrderSweep
 from app.orders.telemetry import OrderObserver
+from app.rebalancing.schedule import Schedule
 from app.settings import Settings
 from integrations import Orders
 from persistence import Database
@@ -18,7 +19,7 @@ from persistence import Database
 
 @asynccontextmanager
 async def open_orders(
-    settings: Settings, database: Database, orders: Orders, metrics: Metrics, tracing: Tracing
+    settings: Settings, database: Database, orders: Orders, schedule: Schedule, metrics: Metrics, tracing: Tracing
 ) -> AsyncIterator[OrderSubmission]:
     """Yield what accepts requests to send orders; what was requested is worked on until the block ends.
 
@@ -34,7 +35,7 @@ async def open_orders(
         concurrency=settings.order_concurrency,
     )
     observer = OrderObserver(metrics, tracing)
-    sender = OrderSender(database.orders, orders, limits, observer, sending=settings.orders_enabled)
+    sender = OrderSender(database.orders, orders, limits, observer, schedule.idle, sending=settings.orders_enabled)
     sweep = OrderSweep(database.orders, orders, sender, limits, observer)
     async with sweep.running(metrics):
         yield OrderSubmission(

@@ -5,7 +5,7 @@ the database leaves a plan that any process continues when the lease has expired
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -41,6 +41,8 @@ from integrations import FoundOrder, OrderOutcome, Orders, PostResult, ServiceEr
 from persistence import DuplicateTimestamp, OrderPost, OrderRepository
 
 _TIMESTAMP_ATTEMPTS: Final = 5
+_COURTESY_SECONDS: Final = 0.2
+"""How long a post waits for running rebalances to end, whose callers wait for responses and need the same cores."""
 _NOT_CREATED: Final = "The Order Service did not create this order in {posts} attempts."
 
 
@@ -52,6 +54,7 @@ class OrderSender:
         orders: the Order Service.
         limits: durations.
         observer: notified of every step.
+        idle: waits until no rebalance is running, for at most as many seconds as it is called with.
         sending: whether orders may be posted and submitted; without it only unknown outcomes are resolved.
     """
 
@@ -61,6 +64,7 @@ class OrderSender:
         orders: Orders,
         limits: OrderLimits,
         observer: OrderObserver,
+        idle: Callable[[float], Awaitable[None]],
         *,
         sending: bool,
     ) -> None:
@@ -68,6 +72,7 @@ class OrderSender:
         self.orders = orders
         self.limits = limits
         self.observer = observer
+        self.idle = idle
         self.sending = sending
 
     async def process(self, plan_id: str) -> None:
@@ -95,6 +100,7 @@ class _Work:
         self._orders = sender.orders
         self._limits = sender.limits
         self._observer = sender.observer
+        self._idle = sender.idle
         self._sending = sender.sending
         self._lease = lease
         self._checked: set[int] = set()
@@ -146,6 +152,7 @@ class _Work:
 
     async def _send(self, indexes: Sequence[int]) -> None:
         """Store the post, send it, and store what is certain about its outcome."""
+        await self._idle(_COURTESY_SECONDS)
         index = len(self._lease.plan.posts)
         timestamp = await self._begin_post(index, indexes)
         batch = [order_to_post(self._lease.plan, self._lease.plan.orders[each], timestamp) for each in indexes]

@@ -34,8 +34,8 @@ from persistence import (
     RebalanceNotFound,
 )
 
-INSERTED_ORDERS: Final = 2000
-"""Orders of one insert: half a megabyte, which the database stores well within its time limit."""
+INSERTED_ORDERS: Final = 500
+"""Orders of one insert: to encode them keeps the event loop from other callers for some ten milliseconds."""
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.02, 0.5
 _ATTEMPTS: Final = 3
 _CONFLICTS: Final = 20
@@ -256,6 +256,7 @@ class OrderSubmission:
             return
         wanted = set(portfolio_ids)
         async for portfolio in self._database.rebalances.portfolios(rebalance):
+            await asyncio.sleep(0)
             if portfolio.portfolio_id in wanted:
                 yield portfolio
 

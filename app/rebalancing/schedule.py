@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -102,6 +102,8 @@ class Schedule:
         self.concurrency = concurrency
         self._beside_smaller = min(beside_smaller, concurrency)
         self._running: list[RunningRebalance] = []
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def in_flight(self) -> int:
@@ -113,12 +115,21 @@ class Schedule:
         """Register a rebalance of this number of portfolios as running for as long as the block lasts."""
         rebalance = RunningRebalance(self, portfolios)
         self._running.append(rebalance)
+        self._idle.clear()
         try:
             yield rebalance
         finally:
             self._running.remove(rebalance)
+            if not self._running:
+                self._idle.set()
             for other in self._running:
                 other.admit_waiting()
+
+    async def idle(self, seconds: float) -> None:
+        """Wait until no rebalance is running, or until this many seconds have passed: for work that may wait."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
 
     def limit(self, rebalance: RunningRebalance) -> int:
         """Return how many portfolios of a rebalance may be computed now."""

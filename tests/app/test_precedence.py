@@ -224,3 +224,17 @@ async def test_portfolios_in_flight_are_a_metric() -> None:
             for each in running:
                 each.cancel()
     assert value() == 0
+
+
+async def test_work_that_may_wait_goes_on_when_no_rebalance_is_running() -> None:
+    """Orders are sent between rebalances, or after a while beside them."""
+    schedule = Schedule(concurrency=4, beside_smaller=2)
+    await schedule.idle(0)
+    with schedule.rebalance(1):
+        waiting = asyncio.create_task(schedule.idle(60))
+        with schedule.rebalance(2):
+            await everything()
+        await everything()
+        assert not waiting.done()
+        await schedule.idle(0.001)
+    await asyncio.wait_for(waiting, 10)
