@@ -10,7 +10,7 @@ from solver.problem import SolutionPath
 from solver.ruled.allowed import Interval, Line
 from solver.ruled.book import Book
 from solver.ruled.certificate import Own, objectives_of
-from solver.ruled.choice import Limits, choose
+from solver.ruled.choice import Limits, choose, relax
 from solver.ruled.levels import Key, best, decisive, levels_of, objective, total
 from solver.ruled.menus import FEW, Corner, corners, fold, menu
 from solver.rules import Bands
@@ -90,6 +90,13 @@ def solve_binding(
     offers = [corners(line, some, levels) for line, some in zip(binding.lines, binding.choices, strict=True)]
     folded = fold(offers, levels, count=decisive(book.rules), quantities=False)
     menus = [menu(i, line, offer, folded) for i, (line, offer) in enumerate(zip(binding.lines, offers, strict=True))]
+    if len(menus) > FEW:
+        # In large portfolios, the search among ties nearly always meets the bound of the optimum as well.
+        found = _tie_broken(binding, offers, None)
+        trades = [int(found.trades[line.index]) for line in binding.lines]
+        cost = sum(folded.cost(i, line, trades[i]) for i, line in enumerate(binding.lines))
+        if cost == relax(menus, binding.capacity).bound:
+            return found
     choice = choose(menus, binding.capacity, Limits(deadline, SEARCH_STATES, persist=True, max_work=UNLIMITED))
     assert choice.trades is not None
     if choice.bound == choice.cost:
@@ -162,23 +169,30 @@ def _bound(binding: Binding, least: Key, trades: list[int]) -> tuple[int, bool]:
     return bound, False
 
 
-def _tie_broken(binding: Binding, offers: Sequence[list[list[Corner]]], trades: list[int]) -> Found:
-    """Return the optimum that is best by all levels; the known one if the search for it is abandoned."""
+def _tie_broken(binding: Binding, offers: Sequence[list[list[Corner]]], trades: list[int] | None) -> Found:
+    """Return the optimum that is best by all levels; the known one if the search for it is abandoned.
+
+    Args:
+        binding: the open securities.
+        offers: their corners.
+        trades: a known optimum; None if any result of the search is wanted.
+    """
     rules = binding.book.rules
-    bound = binding.objective
-    if binding.lines:
-        bound += total(binding.lines, trades, levels_of(rules, ties=False))[-1]
     levels = levels_of(rules, ties=True)
-    count = len(levels(binding.lines[0], trades[0])) if binding.lines else 0
+    count = len(offers[0][0][0][2]) if offers else 0
     folded = fold(offers, levels, count=count, quantities=True)
     menus = [menu(i, line, offer, folded) for i, (line, offer) in enumerate(zip(binding.lines, offers, strict=True))]
-    ceiling = sum(folded.cost(i, line, trades[i]) for i, line in enumerate(binding.lines))
+    ceiling = None if trades is None else sum(folded.cost(i, line, trades[i]) for i, line in enumerate(binding.lines))
     limits = Limits(binding.deadline, TIE_STATES, persist=False, max_work=TIE_WORK)
     if not folded.whole or folded.large:
         limits = Limits(binding.deadline, BRIEF_STATES, False, BRIEF_WORK, thorough=len(menus) <= FEW)
     choice = choose(menus, binding.capacity, limits, ceiling)
+    best = choice.trades or trades or []
+    bound = binding.objective
+    if binding.lines:
+        bound += total(binding.lines, best, levels_of(rules, ties=False))[-1]
     return Found(
-        trades=binding.lots(trades if choice.trades is None else choice.trades),
+        trades=binding.lots(best),
         bound=bound,
         tie_proven=folded.whole and choice.bound == choice.cost,
         path=SolutionPath.KNAPSACK,

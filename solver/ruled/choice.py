@@ -64,7 +64,7 @@ class Limits(Struct, frozen=True):
     thorough: bool = True
 
 
-class _Relaxed(Struct, frozen=True):
+class Relaxation(Struct, frozen=True):
     """The relaxation: whole steps by falling density, and the step that no longer fits.
 
     Attributes:
@@ -91,14 +91,15 @@ def choose(menus: Sequence[Menu], capacity: int, limits: Limits, ceiling: int | 
         limits: when to give up.
         ceiling: only choices that cost less are wanted; None wants any.
     """
-    relaxed = _relax(menus, capacity)
+    relaxed = relax(menus, capacity)
     search = _Search(menus, capacity, limits, relaxed, ceiling)
     complete = search.run()
     assert search.cost is not None
     return Choice(search.trades, search.cost, search.cost if complete else min(search.cost, search.bound))
 
 
-def _relax(menus: Sequence[Menu], capacity: int) -> _Relaxed:
+def relax(menus: Sequence[Menu], capacity: int) -> Relaxation:
+    """Return the choice of least cost if a step may be used in part."""
     starts, edges = [], []
     for owner, menu in enumerate(menus):
         start, steps = hull(owner, menu)
@@ -121,10 +122,10 @@ def _relax(menus: Sequence[Menu], capacity: int) -> _Relaxed:
             chains = [chain for chain, _ in corners]
             beyond = list(chains)
             beyond[edge.owner] = edge.end[0]
-            return _Relaxed(chains, beyond, bound, (edge.gain, edge.cash), waste)
+            return Relaxation(chains, beyond, bound, (edge.gain, edge.cash), waste)
         corners[edge.owner] = edge.end
     chains = [chain for chain, _ in corners]
-    return _Relaxed(chains, chains, cost, (0, 1), 0)
+    return Relaxation(chains, chains, cost, (0, 1), 0)
 
 
 def _divisor(menus: Sequence[Menu]) -> int:
@@ -150,7 +151,7 @@ def _steps(owner: int, chain: Sequence[Point]) -> list[Item]:
 
 class _Search:
     def __init__(
-        self, menus: Sequence[Menu], capacity: int, limits: Limits, relaxed: _Relaxed, ceiling: int | None
+        self, menus: Sequence[Menu], capacity: int, limits: Limits, relaxed: Relaxation, ceiling: int | None
     ) -> None:
         self.trades: list[int] | None = None
         self.cost = ceiling
