@@ -11,10 +11,17 @@ from math import gcd
 
 from msgspec import Struct
 
+from solver.knapsack.abundant import Greedy, coins_of, complete
 from solver.knapsack.exact_fill import fill
 from solver.knapsack.moves import Move, Side
 from solver.knapsack.reduction import Item
 from solver.knapsack.search import UNLIMITED, Core
+
+WITHOUT_SEARCH = 20_000
+"""Copies of coins from which they are tried before any search."""
+
+BEFORE_COINS = 20_000
+"""Partial choices that are examined before fewer coins are tried."""
 
 
 class Packing(Struct, frozen=True):
@@ -89,23 +96,71 @@ def pack(
     if best >= bound:
         return Packing(found, best, best, 0)
 
-    # A better choice cannot take more of an item, or leave more, than its loss against the linear bound allows.
-    spare = (profit - best - 1) * weights[broken] + room * profits[broken]
+    greedy = Greedy(weights, profits, limits, taken, broken, room, profit)
+    known = Packing(found, best, bound, 0)
+    if persist:
+        known = _by_coins(greedy, order, densities, known, deadline, max_states)
+    if known.profit < known.bound:
+        known = _searched(greedy, order, densities, known, deadline, max_states, persist=persist, max_work=max_work)
+    return known
+
+
+def _by_coins(
+    greedy: Greedy, order: Sequence[int], densities: Sequence[int], known: Packing, deadline: float, max_states: int
+) -> Packing:
+    """Return what completing partial choices with coins finds, if there are coins and no search ends soon."""
+    coins = coins_of(greedy, known.profit)
+    if not coins:
+        return known
+    if sum(greedy.limits[index] for index in coins) < WITHOUT_SEARCH:
+        known = _searched(greedy, order, densities, known, deadline, max_states, persist=False, max_work=BEFORE_COINS)
+        if known.profit >= known.bound:
+            return known
+    completed = complete(greedy, coins, known.profit, known.bound, deadline, max_states)
+    if completed is None:
+        return known
+    copies = known.copies if completed.copies is None else tuple(completed.copies)
+    return Packing(copies, completed.profit, completed.bound, known.states + completed.states)
+
+
+def _searched(
+    greedy: Greedy,
+    order: Sequence[int],
+    densities: Sequence[int],
+    known: Packing,
+    deadline: float,
+    max_states: int,
+    *,
+    persist: bool,
+    max_work: int,
+) -> Packing:
+    """Return what the search finds above the best that is known.
+
+    A better choice cannot take more of an item, or leave more, than its loss against the linear bound allows.
+    """
+    spare = greedy.spare(known.profit)
     additions, removals = Side(), Side()
     for index in order:
-        loss = abs(profits[index] * weights[broken] - profits[broken] * weights[index])
-        most = spare // loss if loss else capacity
-        one = Move(index, 1, weights[index], profits[index])
-        additions.offer(one, min(limits[index] - taken[index], most), -densities[index])
-        removals.offer(Move(index, -1, -weights[index], -profits[index]), min(taken[index], most), densities[index])
-    core = Core(additions.sorted(), removals.sorted(), Move(broken, 1, weights[broken], profits[broken]), room)
-    search = core.search(best - profit, bound - profit, deadline, max_states, persist=persist, max_work=max_work)
+        weight, profit, taken = greedy.weights[index], greedy.profits[index], greedy.taken[index]
+        loss = greedy.loss(index)
+        most = spare // loss if loss else greedy.limits[index]
+        additions.offer(Move(index, 1, weight, profit), min(greedy.limits[index] - taken, most), -densities[index])
+        removals.offer(Move(index, -1, -weight, -profit), min(taken, most), densities[index])
+    broken = Move(greedy.broken, 1, greedy.weights[greedy.broken], greedy.profits[greedy.broken])
+    core = Core(additions.sorted(), removals.sorted(), broken, greedy.room)
+    start = greedy.profit
+    search = core.search(
+        known.profit - start, known.bound - start, deadline, max_states, persist=persist, max_work=max_work
+    )
+    copies, best = known.copies, known.profit
     if search.change is not None:
+        changed = list(greedy.taken)
         for move in search.change:
-            taken[move.item] += move.copies
-        found, best = tuple(taken), profit + search.best
+            changed[move.item] += move.copies
+        copies, best = tuple(changed), start + search.best
     # The bound of the search holds for choices better than the best found: their profits differ by multiples of a unit.
-    return Packing(found, best, best if search.complete else max(best, profit + search.bound), search.states)
+    bound = best if search.complete else max(best, min(known.bound, start + search.bound))
+    return Packing(copies, best, bound, known.states + search.states)
 
 
 def _filled(
