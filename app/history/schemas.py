@@ -87,7 +87,7 @@ class PositionResultDTO(Struct, frozen=True, rename="camel"):
             price=_absent(dialect) if position.price is None else position.price,
             original_quantity=position.original_quantity,
             adjusted_quantity=position.adjusted_quantity,
-            original_position_market_value=value_of(position.original_quantity, position.price),
+            original_position_market_value=value_of(position.original_quantity, position.price) if trade else value,
             adjusted_position_market_value=value,
             target=position.target,
             high_drift=position.high_drift,

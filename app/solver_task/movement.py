@@ -35,14 +35,19 @@ def movement(portfolio: Portfolio, solution: Solution) -> Movement:
     bought = sold = 0
     for security, trade, quantity in zip(portfolio.securities, solution.trades, solution.quantities, strict=True):
         wanted = multiply(value, security.target)
-        before = add(before, abs(subtract(wanted, multiply(security.quantity, security.price))))
+        distance = abs(subtract(wanted, multiply(security.quantity, security.price)))
+        before = add(before, distance)
+        if not trade:
+            after = add(after, distance)
+            continue
         after = add(after, abs(subtract(wanted, multiply(quantity, security.price))))
+        traded_value = multiply(Decimal(trade), security.price)
         if trade > 0:
             bought += 1
-            bought_value = add(bought_value, multiply(Decimal(trade), security.price))
-        elif trade < 0:
+            bought_value = add(bought_value, traded_value)
+        else:
             sold += 1
-            sold_value = subtract(sold_value, multiply(Decimal(trade), security.price))
+            sold_value = subtract(sold_value, traded_value)
     traded = add(bought_value, sold_value)
     return Movement(
         share6(before, value), share6(after, value), share6(traded, value), bought, sold, bought_value, sold_value

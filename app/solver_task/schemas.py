@@ -166,21 +166,7 @@ def rebalance_dto(portfolio: RebalancedPortfolio, *, stored: bool = True) -> Reb
         turnover=portfolio.turnover,
         fees=portfolio.fees,
         transactions=sales + purchases,
-        drifts=[
-            DriftDTO(
-                position.security_id,
-                position.ticker,
-                position.original_quantity,
-                position.adjusted_quantity,
-                position.target,
-                position.high_drift,
-                position.low_drift,
-                share(value_of(position.original_quantity, position.price), market_value),
-                share(value_of(position.adjusted_quantity, position.price), market_value),
-                position.restraint,
-            )
-            for position in portfolio.positions
-        ],
+        drifts=[_drift(position, trade, market_value) for position, trade in trades],
         warnings=[WarningDTO.of(warning) for warning in portfolio.warnings],
         error=ErrorDTO.of(portfolio.failure),
     )
@@ -208,6 +194,23 @@ def trade_of(position: RebalancedPosition) -> Decimal:
     trade = difference(position.adjusted_quantity, position.original_quantity)
     whole = int(trade)
     return Decimal(whole) if whole == trade else trade.normalize()
+
+
+def _drift(position: RebalancedPosition, trade: Decimal, market_value: Decimal) -> DriftDTO:
+    before = share(value_of(position.original_quantity, position.price), market_value)
+    after = share(value_of(position.adjusted_quantity, position.price), market_value) if trade else before
+    return DriftDTO(
+        position.security_id,
+        position.ticker,
+        position.original_quantity,
+        position.adjusted_quantity,
+        position.target,
+        position.high_drift,
+        position.low_drift,
+        before,
+        after,
+        position.restraint,
+    )
 
 
 def _transaction(
