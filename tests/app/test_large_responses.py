@@ -46,24 +46,24 @@ class Stored(Struct, rename="camel"):
     positions: list[Line]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def temporary() -> Iterator[Path]:
     """The service's directory for temporary files; its name is short, as that of a socket in it has to be."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         yield Path(directory)
 
 
-@pytest.fixture
-def service(environment: Environment, temporary: Path, tmp_path: Path) -> Iterator[Api]:
+@pytest.fixture(scope="module")
+def service(environment: Environment, temporary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A service that is patient and has its own directory for temporary files."""
     settings = {"TMPDIR": str(temporary), "PORTFOLIO_ACCOUNTING_SERVICE_TIMEOUT_SECONDS": "10"}
-    with running_service(environment, tmp_path / "log", **settings) as api:
+    with running_service(environment, tmp_path_factory.mktemp("large") / "log", **settings) as api:
         yield api
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def large(service: Api) -> Json:
-    """A model whose rebalance responses more than is kept in memory."""
+    """A model whose response to a rebalance is larger than what is kept in memory."""
     positions = [position(each, "0.005", "0.02", "0.02") for each in WORLD.priced_security_ids()[:POSITIONS]]
     return created(service, positions=positions, portfolios=WORLD.portfolio_ids(0, PORTFOLIOS))
 
@@ -82,9 +82,10 @@ def test_without_room_for_a_large_response_nothing_is_stored(service: Api, large
     """The response is 503 OVERLOADED with Retry-After, and small rebalances still complete."""
     shutil.rmtree(temporary)
     before = service.get("/rebalances").expect(200).body
+    last = service.get(path(large)).expect(200).body["lastRebalanceDate"]
     rejected = service.post(path(large, "/rebalance")).expect(503, "OVERLOADED")
     assert rejected.headers["Retry-After"] == str(rejected.error["details"]["retryAfterSeconds"])
     assert service.get("/rebalances").expect(200).body == before
-    assert service.get(path(large)).expect(200).body["lastRebalanceDate"] is None
+    assert service.get(path(large)).expect(200).body["lastRebalanceDate"] == last
     one = service.post(f"/portfolio/{WORLD.portfolio_ids(0, 1)[0]}/rebalance?modelId={large['modelId']}")
     assert one.expect(200).body["status"] == "COMPLETED"

@@ -131,6 +131,34 @@ def test_a_wrong_value_is_refused_in_a_line_that_names_the_variable_and_repeats_
     assert f"`{wrong}`" in message or "MONGODB_URL" in message or "@" in wrong
 
 
+@pytest.mark.parametrize(
+    ("variable", "wrong", "message"),
+    [
+        ("PORT", "70000", "PORT accepts a whole number from 1 to 65535"),
+        ("PORT", "eighty", "PORT accepts a whole number from 1 to 65535"),
+        ("SOLVER_STRATEGY", "guess", "SOLVER_STRATEGY accepts `auto` or `milp`"),
+        ("MONGODB_URL", "postgres://secret@host", "MONGODB_URL accepts a mongodb://"),
+        ("MONGODB_URL", "mongodb://user:se@cret@host/", "MONGODB_URL accepts a mongodb://"),
+        ("HOST", "localhost:8080", "HOST accepts an IP address"),
+        ("PRICING_SERVICE_URL", "pricing:8083", "PRICING_SERVICE_URL accepts a base URL"),
+        (
+            "PRICING_SERVICE_URL",
+            "http://pricing:8083/api/v1",
+            "PRICING_SERVICE_URL accepts a base URL without `/api/v1`",
+        ),
+        ("TRADE_DATE_TIMEZONE", "Mars/Olympus", "TRADE_DATE_TIMEZONE accepts an IANA time zone"),
+        ("EXTERNAL_SERVICE_RETRIES", "-1", "EXTERNAL_SERVICE_RETRIES accepts a whole number from 0 to 10"),
+        ("REBALANCE_DEADLINE_SECONDS", "nan", "REBALANCE_DEADLINE_SECONDS accepts a number above 0, at most 86400"),
+    ],
+)
+def test_a_wrong_value_is_reported_with_what_its_variable_accepts(variable: str, wrong: str, message: str) -> None:
+    """The message names the variable and its form, and repeats no part of a password."""
+    with pytest.raises(InvalidSettings) as rejected:
+        load_settings({variable: wrong})
+    assert message in str(rejected.value)
+    assert "cret" not in str(rejected.value)
+
+
 def test_all_wrong_settings_are_reported_at_once() -> None:
     """Each wrong variable has a line with what it accepts and the value found, on one line whatever the value."""
     wrong = {

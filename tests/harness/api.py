@@ -14,6 +14,9 @@ from app.http.dialect import Dialect
 
 type Json = Any
 
+PATIENCE_SECONDS = 100
+"""Time for a response on a machine that does much else at the same time."""
+
 # What may stand in no response: addresses, file names, stack traces, the query language of the database.
 INTERNAL = re.compile(
     r"https?://|mongodb|Traceback|File \"|site-packages|\.py\b|/api/v1|localhost|127\.0\.0\.1|\$set|E11000"
@@ -105,7 +108,7 @@ class Api:
     def __init__(self, url: str, dialect: Dialect) -> None:
         self.url = url
         self.dialect = dialect
-        self._client = httpx.Client(base_url=url, timeout=30)
+        self._client = httpx.Client(base_url=url, timeout=PATIENCE_SECONDS)
 
     def __enter__(self) -> Self:
         return self

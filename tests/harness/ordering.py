@@ -17,6 +17,7 @@ import psutil
 
 from app.commands.stack import running_service_process
 from integrations.simulator import Fault, Service, SimulatorSettings, SimulatorUrls, World
+from tests.harness.api import PATIENCE_SECONDS
 
 type Json = Any
 
@@ -111,7 +112,7 @@ class OrderingService:
         self.url = url
         self.process = process
         self.log = log
-        self._client = httpx.Client(base_url=f"{url}/api/v1", timeout=30)
+        self._client = httpx.Client(base_url=f"{url}/api/v1", timeout=PATIENCE_SECONDS)
 
     def __enter__(self) -> Self:
         return self

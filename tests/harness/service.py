@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.commands.stack import running_service_process
+from tests.harness.api import PATIENCE_SECONDS
 from tests.harness.upstreams import Upstreams
 
 TARGETS = ("0.15", "0.125", "0.12", "0.105", "0.1", "0.095", "0.08", "0.075", "0.06", "0.04")
@@ -59,7 +60,7 @@ class Service:
         self.url = url
         self.log = log
         self.process = process
-        self.client = httpx.Client(base_url=url, timeout=30)
+        self.client = httpx.Client(base_url=url, timeout=PATIENCE_SECONDS)
 
     @classmethod
     @contextmanager

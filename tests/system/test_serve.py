@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -91,9 +91,17 @@ def stop_after_start(mongodb_url: str, seconds: float) -> int:
         return command.finish(20)
 
 
-def test_a_request_to_stop_is_heard_whenever_the_worker_has_just_started(mongodb_url: str) -> None:
+@pytest.mark.parametrize(
+    "moments",
+    [
+        pytest.param((0, 0.0003), id="two"),
+        pytest.param((0, 0.0001, 0.0002, 0.0003, 0.001, 0.003), id="six", marks=pytest.mark.slow),
+    ],
+)
+def test_a_request_to_stop_is_heard_whenever_the_worker_has_just_started(
+    mongodb_url: str, moments: Sequence[float]
+) -> None:
     """The worker's loop is between two runs when it says so, and hears no signal for about a millisecond."""
-    moments = [0, 0.0001, 0.0002, 0.0003, 0.001, 0.003]
     with ThreadPoolExecutor(2) as two:
         assert set(two.map(lambda moment: stop_after_start(mongodb_url, moment), moments)) == {0}
 
@@ -112,30 +120,11 @@ def _is_worker(process: psutil.Process, server: Command) -> bool:
     return process.ppid() == server.process.pid and "mongod" not in " ".join(process.cmdline())
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "said"),
-    [
-        ("PORT", "70000", "PORT accepts a whole number from 1 to 65535"),
-        ("PORT", "eighty", "PORT accepts a whole number from 1 to 65535"),
-        ("SOLVER_STRATEGY", "guess", "SOLVER_STRATEGY accepts `auto` or `milp`"),
-        ("MONGODB_URL", "postgres://secret@host", "MONGODB_URL accepts a mongodb://"),
-        ("MONGODB_URL", "mongodb://user:se@cret@host/", "MONGODB_URL accepts a mongodb://"),
-        ("HOST", "localhost:8080", "HOST accepts an IP address"),
-        ("PRICING_SERVICE_URL", "pricing:8083", "PRICING_SERVICE_URL accepts a base URL"),
-        (
-            "PRICING_SERVICE_URL",
-            "http://pricing:8083/api/v1",
-            "PRICING_SERVICE_URL accepts a base URL without `/api/v1`",
-        ),
-        ("TRADE_DATE_TIMEZONE", "Mars/Olympus", "TRADE_DATE_TIMEZONE accepts an IANA time zone"),
-        ("EXTERNAL_SERVICE_RETRIES", "-1", "EXTERNAL_SERVICE_RETRIES accepts a whole number from 0 to 10"),
-        ("REBALANCE_DEADLINE_SECONDS", "nan", "REBALANCE_DEADLINE_SECONDS accepts a number above 0, at most 86400"),
-    ],
-)
-def test_a_wrong_setting_stops_it_with_one_line_that_names_it(variable: str, value: str, said: str) -> None:
-    with running("serve", environment={variable: value}) as command:
+def test_a_wrong_setting_stops_it_with_one_line_that_names_it() -> None:
+    """The exit code is 2, the line says what the variable accepts, and no secret is shown."""
+    with running("serve", environment={"MONGODB_URL": "mongodb://user:se@cret@host/"}) as command:
         assert command.finish() == 2
-    assert said in command.output
+    assert "MONGODB_URL accepts a mongodb://" in command.output
     assert len(command.output.splitlines()) == 1
     assert "cret" not in command.output
 
