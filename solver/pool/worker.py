@@ -12,6 +12,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -52,6 +53,9 @@ EXAMPLE = Portfolio(
 )
 """A portfolio that takes every strategy some work."""
 
+
+_FIRST_VICTIM = "1000"
+"""The highest score; a process without privileges may raise its own."""
 
 _DATA_PAGES = 5
 """The field of /proc/self/statm that RLIMIT_DATA limits."""
@@ -101,6 +105,7 @@ def serve[Problem, Result](
     # The first integer program of a process is slower by far, and shows that the solver works here at all.
     work.run(work.example, strategy=SolverStrategy.MILP, time_limit_seconds=WARM_UP_SECONDS)
     _limit_memory(work.memory_bytes)
+    _end_first_without_memory()
     decode = msgpack.Decoder(work.problem).decode
 
     def respond(entry: ChunkEntry) -> Message:
@@ -155,6 +160,12 @@ def _limit_memory(more_bytes: int | None) -> None:
         return
     limit = pages * os.sysconf("SC_PAGE_SIZE") + more_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _end_first_without_memory() -> None:
+    """Have the kernel kill this process before the server if the container's memory is exhausted; Linux only."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_VICTIM)
 
 
 def _end_with_parent() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from multiprocessing import forkserver
@@ -94,6 +95,17 @@ async def test_a_process_ends_before_it_takes_more_memory_than_it_may() -> None:
         assert isinstance(hoarder.outcome, Crashed)
         assert "ran out of memory" in hoarder.outcome.message
         assert [type(other.outcome) for other in others] == [Solution, Solution]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has scores")
+async def test_the_kernel_kills_solver_processes_first(pool: PortfolioPool) -> None:
+    """If memory is exhausted nevertheless, it takes a process whose portfolio is solved by another one."""
+    await ask_all(pool, misbehaviour.behave, misbehaviour.behave)
+    assert [_score(pid) for pid in pool.figures().pids] == [1000, 1000]
+
+
+def _score(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
 
 
 async def test_the_others_of_a_killers_chunk_are_solved(single: PortfolioPool) -> None:
