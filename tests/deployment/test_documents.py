@@ -1,6 +1,7 @@
 """What the documents for operators name exists: files, metrics, settings."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,25 @@ def test_each_alert_it_names_exists(document: Path) -> None:
 def test_each_setting_it_names_is_one(document: Path) -> None:
     named = {name for name in re.findall(r"`([A-Z_]+)(?:=\w+)?`", document.read_text()) if name.endswith(ENDINGS)}
     assert {name for name in named if not name.startswith("OTEL_")} <= SETTINGS
+
+
+PRUNING_KUBECTL = """#!/bin/sh
+case "$*" in
+  *" get replicasets "*) printf 'settings-in-use settings-before' ;;
+  *" get configmaps "*) printf 'configmap/%s\\n' settings-in-use settings-before settings-in settings-old ;;
+  *" delete "*) echo "$*" >> "$CALLS" ;;
+esac
+"""
+"""A cluster with two ReplicaSets and four ConfigMaps."""
+
+
+def test_only_settings_that_no_replica_set_names_are_deleted(tmp_path: Path) -> None:
+    """The commands of the document, run against a `kubectl` that records what is deleted."""
+    (tmp_path / "kubectl").write_text(PRUNING_KUBECTL)
+    (tmp_path / "kubectl").chmod(0o755)
+    text = (REPOSITORY / "docs/deployment.md").read_text()
+    (script,) = [each for each in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if "get replicasets" in each]
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls")}
+    subprocess.run(["sh", "-euc", script], env=environment, check=True)
+    deleted = (tmp_path / "calls").read_text().splitlines()
+    assert [call.rpartition(" ")[2] for call in deleted] == ["configmap/settings-in", "configmap/settings-old"]
