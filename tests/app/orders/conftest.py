@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
@@ -12,7 +11,7 @@ from tests.harness.ordering import FAST, OrderingService, OrderServiceControl, o
 
 
 @pytest.fixture(scope="package")
-def _simulator() -> Iterator[OrderServiceControl]:
+def _order_simulator() -> Iterator[OrderServiceControl]:
     with running_simulator_process("--price-spread", "0") as urls:
         control = OrderServiceControl(urls)
         yield control
@@ -20,18 +19,18 @@ def _simulator() -> Iterator[OrderServiceControl]:
 
 
 @pytest.fixture
-def order_service(_simulator: OrderServiceControl) -> Iterator[OrderServiceControl]:
+def order_service(_order_simulator: OrderServiceControl) -> Iterator[OrderServiceControl]:
     """The simulated Order Service; its faults are removed after the test."""
-    _simulator.forget_calls()
-    yield _simulator
-    _simulator.heal()
+    _order_simulator.forget_calls()
+    yield _order_simulator
+    _order_simulator.heal()
 
 
 @pytest.fixture(scope="package")
-def environment(mongodb_url: str, _simulator: OrderServiceControl) -> Iterator[Mapping[str, str]]:
+def ordering(mongodb_url: str, _order_simulator: OrderServiceControl) -> Iterator[Mapping[str, str]]:
     """Settings that connect a service to a database of these tests and to the simulator."""
     name = f"test_orders_{uuid.uuid4().hex}"
-    urls = _simulator.urls
+    urls = _order_simulator.urls
     yield {
         "MONGODB_URL": mongodb_url,
         "DATABASE_NAME": name,
@@ -47,21 +46,15 @@ def environment(mongodb_url: str, _simulator: OrderServiceControl) -> Iterator[M
 
 
 @pytest.fixture(scope="package")
-def service(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrderingService]:
+def service(ordering: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrderingService]:
     """A service that sends orders."""
-    with ordering_service(environment, tmp_path_factory.mktemp("service")) as running:
+    with ordering_service(ordering, tmp_path_factory.mktemp("service")) as running:
         yield running
 
 
 @pytest.fixture(scope="package")
-def portal(environment: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrderingService]:
+def portal(ordering: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrderingService]:
     """A second service on the same database, in the suite's dialect, which lists one origin by name."""
     settings = {"API_DIALECT": "globeco", "CORS_ALLOW_ORIGINS": "https://desk.example"}
-    with ordering_service(environment, tmp_path_factory.mktemp("portal"), **settings) as running:
+    with ordering_service(ordering, tmp_path_factory.mktemp("portal"), **settings) as running:
         yield running
-
-
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """A directory for logs."""
-    return tmp_path

@@ -4,18 +4,17 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 from bson import ObjectId
 from pymongo import MongoClient
 
 from integrations.simulator import Creation, OrderFault, OrderResponse, Refuse
+from tests.harness.api import Api
 from tests.harness.ordering import (
     BOUGHT,
     OrderingService,
     OrderServiceControl,
     check_created,
-    ordering_service,
     statuses,
 )
 
@@ -131,16 +130,27 @@ def test_wrong_requests_are_rejected_before_anything_is_planned(
 
 
 def test_orders_are_disabled_by_default(
-    environment: Mapping[str, str], directory: Path, service: OrderingService, order_service: OrderServiceControl
+    standard: Api,
+    shared_database_name: str,
+    ordering: Mapping[str, str],
+    service: OrderingService,
+    order_service: OrderServiceControl,
 ) -> None:
     """Without ORDERS_ENABLED the call is 403 before anything else is checked, and the state can still be read."""
-    portfolio = order_service.portfolio()
-    rebalance_id = service.rebalance([portfolio], order_service.world)
-    service.send(rebalance_id)
-    with ordering_service({**environment, "ORDERS_ENABLED": ""}, directory) as disabled:
-        response = disabled.send(rebalance_id, {"portfolios": []})
-        assert (response.status_code, response.json()["error"]["code"]) == (403, "ORDERS_DISABLED")
-        assert statuses(disabled.state(rebalance_id)) == {"CREATED": BOUGHT}
+    response = standard.post(f"/rebalance/{ObjectId()}/orders", {"portfolios": []})
+    response.expect(403, "ORDERS_DISABLED")
+    rebalance_id = service.rebalance([order_service.portfolio()], order_service.world)
+    sent = service.send(rebalance_id).json()
+    wanted = {"rebalanceId": ObjectId(rebalance_id)}
+    with MongoClient[dict[str, object]](ordering["MONGODB_URL"]) as client:
+        plan = client[ordering["DATABASE_NAME"]]["order_plans"].find_one(wanted)
+        assert plan is not None
+        disabled = client[shared_database_name]["order_plans"]
+        disabled.insert_one(plan)
+        try:
+            assert standard.get(f"/rebalance/{rebalance_id}/orders").expect(200).body == sent
+        finally:
+            disabled.delete_one(wanted)
 
 
 def test_a_browser_on_another_site_cannot_send_orders(
@@ -159,14 +169,14 @@ def test_a_browser_on_another_site_cannot_send_orders(
 
 
 def test_an_old_rebalance_is_rejected_unless_its_orders_were_requested_before(
-    environment: Mapping[str, str], service: OrderingService, order_service: OrderServiceControl
+    ordering: Mapping[str, str], service: OrderingService, order_service: OrderServiceControl
 ) -> None:
     """The age counts when a portfolio is requested for the first time."""
     sent, unsent = order_service.portfolio(), order_service.portfolio()
     rebalance_id = service.rebalance([sent, unsent], order_service.world)
     service.send(rebalance_id, {"portfolios": [sent]})
-    with MongoClient[dict[str, object]](environment["MONGODB_URL"]) as client:
-        rebalances = client[environment["DATABASE_NAME"]]["rebalances"]
+    with MongoClient[dict[str, object]](ordering["MONGODB_URL"]) as client:
+        rebalances = client[ordering["DATABASE_NAME"]]["rebalances"]
         stored = {"createdAt": datetime.now(UTC) - timedelta(hours=25)}
         rebalances.update_one({"_id": ObjectId(rebalance_id)}, {"$set": stored})
     response = service.send(rebalance_id)
@@ -291,14 +301,14 @@ def test_refused_sells_hold_back_the_buys_that_nothing_pays_for(
 
 
 def test_who_requested_orders_is_recorded(
-    service: OrderingService, order_service: OrderServiceControl, environment: Mapping[str, str]
+    service: OrderingService, order_service: OrderServiceControl, ordering: Mapping[str, str]
 ) -> None:
     """The plan has the correlation id and the user, and the Order Service gets the correlation id."""
     portfolio = order_service.portfolio()
     rebalance_id = service.rebalance([portfolio], order_service.world)
     service.send(rebalance_id, X_Correlation_ID="audit-1", X_Forwarded_User="jane")
-    with MongoClient[dict[str, object]](environment["MONGODB_URL"]) as client:
-        plan = client[environment["DATABASE_NAME"]]["order_plans"].find_one({"portfolioId": portfolio})
+    with MongoClient[dict[str, object]](ordering["MONGODB_URL"]) as client:
+        plan = client[ordering["DATABASE_NAME"]]["order_plans"].find_one({"portfolioId": portfolio})
     assert plan is not None
     assert (plan["correlationId"], plan["user"]) == ("audit-1", "jane")
     assert '"user":"jane"' in service.log.read_text()

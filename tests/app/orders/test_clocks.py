@@ -22,9 +22,9 @@ MINUTES = 300.0
 
 
 @pytest.fixture(params=[MINUTES, -MINUTES], ids=["ahead", "behind"])
-def skewed(request: pytest.FixtureRequest, environment: Mapping[str, str], tmp_path: Path) -> Iterator[OrderingService]:
+def skewed(request: pytest.FixtureRequest, ordering: Mapping[str, str], tmp_path: Path) -> Iterator[OrderingService]:
     """A service whose clock is five minutes ahead or behind."""
-    with skewed_service({**os.environ, **environment}, tmp_path, request.param) as service:
+    with skewed_service({**os.environ, **ordering}, tmp_path, request.param) as service:
         yield service
 
 
@@ -60,13 +60,13 @@ def test_orders_of_a_wrong_clock_are_resolved_and_sent_once(
 
 
 def test_orders_are_sent_on_a_server_that_is_no_replica_set(
-    environment: Mapping[str, str],
+    ordering: Mapping[str, str],
     standalone_mongodb_url: str,
     tmp_path: Path,
     order_service: OrderServiceControl,
 ) -> None:
     """Claims, leases and timestamps need no transactions."""
-    with ordering_service({**environment, "MONGODB_URL": standalone_mongodb_url}, tmp_path) as service:
+    with ordering_service({**ordering, "MONGODB_URL": standalone_mongodb_url}, tmp_path) as service:
         portfolios = [order_service.portfolio(sells=2) for _ in range(3)]
         rebalance_id = service.rebalance(portfolios, order_service.world)
         order_service.inject(OrderFault(responds=OrderResponse.CUT_BEFORE, creates=Creation.NO, calls=2))

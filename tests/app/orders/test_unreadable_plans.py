@@ -46,10 +46,10 @@ FAULTS: dict[str, Document] = {
 
 
 @pytest.fixture
-def plans(environment: Mapping[str, str]) -> Iterator[Collection[Document]]:
+def plans(ordering: Mapping[str, str]) -> Iterator[Collection[Document]]:
     """The collection of the service, without what a test has added to it."""
-    with MongoClient[Document](environment["MONGODB_URL"]) as client:
-        plans = client[environment["DATABASE_NAME"]]["order_plans"]
+    with MongoClient[Document](ordering["MONGODB_URL"]) as client:
+        plans = client[ordering["DATABASE_NAME"]]["order_plans"]
         before = [each["_id"] for each in plans.find({}, {"_id": True})]
         yield plans
         plans.delete_many({"_id": {"$nin": before}})
