@@ -1,5 +1,8 @@
 """The orders of the demo: sent, sent again, and counted in the simulated Order Service itself."""
 
+import asyncio
+from typing import Final
+
 import aiohttp
 import msgspec
 from msgspec import Struct
@@ -11,9 +14,11 @@ from app.commands.stack import Stack, StackFailed
 from app.http.dialect import Dialect
 from app.orders.schemas import OrderSubmissionDTO
 
+_POLL_SECONDS: Final = 0.5
+
 
 class Sending(Struct, frozen=True):
-    """The result of one call, and how many orders the Order Service has afterwards."""
+    """The result of one call once every order has an outcome, and how many orders the Order Service has then."""
 
     result: OrderSubmissionDTO
     in_order_service: int
@@ -25,18 +30,25 @@ async def send_twice(stack: Stack, rebalance_id: str, dialect: Dialect) -> tuple
     Raises:
         StackFailed: the service rejected a call.
     """
+    url = f"{stack.service_url}/api/v1/rebalance/{rebalance_id}/orders"
     async with aiohttp.ClientSession() as client:
 
-        async def send() -> Sending:
-            url = f"{stack.service_url}/api/v1/rebalance/{rebalance_id}/orders"
-            async with client.post(url) as response:
+        async def call(method: str) -> OrderSubmissionDTO:
+            async with client.request(method, url) as response:
                 body = await response.read()
                 if not response.ok:
                     raise StackFailed(f"The service returned {response.status}: {body.decode()}")
+            spelled = msgspec.json.decode(body, type=dialect.type_of(OrderSubmissionDTO))
+            return dialect.understand(spelled, OrderSubmissionDTO)
+
+        async def send() -> Sending:
+            result = await call("POST")
+            while result.status == "PENDING":
+                await asyncio.sleep(_POLL_SECONDS)
+                result = await call("GET")
             async with client.get(f"{stack.simulator.control}/control/orders") as response:
                 created = msgspec.json.decode(await response.read(), type=list[dict[str, object]])
-            spelled = msgspec.json.decode(body, type=dialect.type_of(OrderSubmissionDTO))
-            return Sending(dialect.understand(spelled, OrderSubmissionDTO), len(created))
+            return Sending(result, len(created))
 
         return await send(), await send()
 
