@@ -43,6 +43,7 @@ from persistence.errors import (
     VersionConflict,
 )
 from persistence.order_plan import (
+    ORDER_DRAFT,
     UNFINISHED_ORDER_STATES,
     Backlog,
     Claim,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from persistence.orders import OrderRepository
 
 __all__ = [
+    "ORDER_DRAFT",
     "UNFINISHED_ORDER_STATES",
     "AlreadyStored",
     "AuditNote",

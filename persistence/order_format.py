@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from bson import ObjectId
 from msgspec.structs import fields as fields_of
 from msgspec.structs import replace
 
@@ -86,6 +87,16 @@ def plan_document(plan: OrderPlan) -> Document:
     document["_id"] = document.pop("id")
     # A field that is missing takes no part in an index, and can be asked for by its existence.
     return {name: value for name, value in document.items() if value is not None and not (name == "open" and not value)}
+
+
+def is_claim(document: Document) -> bool:
+    """Return whether the fields of a plan that decide about its portfolio's other rebalances have their types."""
+    return (
+        isinstance(document.get("portfolioId"), str)
+        and isinstance(document.get("sequence"), int)
+        and isinstance(document.get("rebalanceId"), ObjectId)
+        and isinstance(document.get("lastSentAt"), datetime | None)
+    )
 
 
 def read_plan(document: Document) -> OrderPlan:

@@ -1,6 +1,6 @@
 """Order plans as MongoDB holds them, collection `order_plans`: one document for one portfolio of one rebalance."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -11,6 +11,8 @@ type OrderState = Literal["PENDING", "CREATED", "SUBMITTED", "REFUSED", "UNKNOWN
 type PostState = Literal["SENDING", "UNKNOWN", "ABANDONED", "CLOSED"]
 
 UNFINISHED_ORDER_STATES: Final = ("PENDING", "UNKNOWN")
+ORDER_DRAFT: Final = timedelta(seconds=60)
+"""How long a draft is kept for the call that inserted it, or for another call that accepts it."""
 
 
 class PlannedOrder(Struct, frozen=True, rename="camel"):

@@ -29,11 +29,12 @@ from persistence.order_format import (
     NO_DRAFT,
     REVISION_READABLE,
     changed_orders,
+    is_claim,
     plan_document,
     read_plan,
     read_valid_plan,
 )
-from persistence.order_plan import UNFINISHED_ORDER_STATES, Backlog, Claim, OrderPlan
+from persistence.order_plan import ORDER_DRAFT, UNFINISHED_ORDER_STATES, Backlog, Claim, OrderPlan
 from persistence.unreadable import UnreadableDocuments
 
 _READ_AHEAD_PLANS: Final = 4
@@ -90,7 +91,8 @@ class OrderRepository:
                 ]
             )
             async for each in found:
-                self._check_claim(each)
+                if not is_claim(each):
+                    raise self._unreadable_plan(each, "does not show whether its orders are finished")
                 before = claims.get(each["portfolioId"], Claim())
                 other = each["rebalanceId"] != rebalance_id
                 sent = each.get("lastSentAt") if other else None
@@ -138,6 +140,13 @@ class OrderRepository:
             await self._plans.update_many(
                 {"rebalanceId": rebalance_id, "portfolioId": {"$in": list(portfolio_ids)}, "draft": {"$exists": True}},
                 {"$unset": {"draft": ""}, "$currentDate": {"due": True}},
+            )
+
+    async def prolong(self, rebalance_id: ObjectId, call: ObjectId) -> None:
+        """Have the drafts of a call that is still inserting expire no sooner than one that it inserts now."""
+        async with self._access():
+            await self._plans.update_many(
+                {"rebalanceId": rebalance_id, "draft": call}, {"$set": {"due": await self._now() + ORDER_DRAFT}}
             )
 
     async def discard(self, rebalance_id: ObjectId, call: ObjectId) -> None:
@@ -323,17 +332,6 @@ class OrderRepository:
             return read(document)
         except ValueError as error:
             raise self._unreadable_plan(document, error) from error
-
-    def _check_claim(self, document: Document) -> None:
-        """Raise DocumentUnreadable unless the fields of a plan that decide about a claim have their types."""
-        is_readable = (
-            isinstance(document.get("portfolioId"), str)
-            and isinstance(document.get("sequence"), int)
-            and isinstance(document.get("rebalanceId"), ObjectId)
-            and isinstance(document.get("lastSentAt"), datetime | None)
-        )
-        if not is_readable:
-            raise self._unreadable_plan(document, "does not show whether its orders are finished")
 
     def _unreadable_plan(self, document: Document, reason: object) -> DocumentUnreadable:
         plan_id = str(document["_id"])

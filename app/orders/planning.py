@@ -1,8 +1,8 @@
 """The plan of one portfolio, and what keeps a rebalance from being planned: claims of other rebalances, and its age."""
 
+import time
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
 
 from bson import ObjectId
 from msgspec import Struct
@@ -10,13 +10,16 @@ from msgspec.structs import replace
 
 from app.errors.codes import ErrorCode, OrderGenerationError
 from app.orders.trades import Costs, planned_orders
-from persistence import Claim, DocumentUnreadable, OrderPlan, Rebalance, RebalancedPortfolio
-
-_DRAFT: Final = timedelta(seconds=60)
+from persistence import ORDER_DRAFT, Claim, DocumentUnreadable, OrderPlan, Rebalance, RebalancedPortfolio
 
 
 class PlanTemplate(Struct, frozen=True):
-    """What the plans of one call have in common."""
+    """What the plans of one call have in common.
+
+    Attributes:
+        now: the database's time when planning began.
+        started: the same moment of `time.monotonic()`.
+    """
 
     rebalance: Rebalance
     costs: Costs
@@ -24,10 +27,12 @@ class PlanTemplate(Struct, frozen=True):
     correlation_id: str
     user: str | None
     now: datetime
+    started: float
     submit: bool
 
     def plan(self, portfolio: RebalancedPortfolio, sequence: int) -> OrderPlan:
-        """Return the plan of a portfolio."""
+        """Return the plan of a portfolio, a draft."""
+        elapsed = timedelta(seconds=time.monotonic() - self.started)
         return OrderPlan(
             id=f"{self.rebalance.id}/{portfolio.portfolio_id}",
             rebalance_id=self.rebalance.id,
@@ -46,7 +51,7 @@ class PlanTemplate(Struct, frozen=True):
             updated_at=self.now,
             open=True,
             # The draft of a call that died before it was accepted is removed then.
-            due=self.now + _DRAFT,
+            due=self.now + elapsed + ORDER_DRAFT,
             draft=self.call,
         )
 

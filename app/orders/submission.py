@@ -37,6 +37,8 @@ from persistence import (
 INSERTED_ORDERS: Final = 500
 """Orders of one insert: to encode them keeps the event loop from other callers for some ten milliseconds."""
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.02, 0.5
+_PROLONG_SECONDS: Final = 15.0
+"""Thousands of plans can take longer to insert than a draft is kept."""
 _ATTEMPTS: Final = 3
 _CONFLICTS: Final = 20
 """Failed inserts of one plan, after which its id must be that of a document that does not name its rebalance."""
@@ -220,7 +222,7 @@ class OrderSubmission:
     ) -> set[str]:
         """Insert a draft for each of these portfolios that trades, or for none of them, and return those that trade."""
         call = ObjectId()
-        now = await self._database.orders.now()
+        now, started = await self._database.orders.now(), time.monotonic()
         await self._database.order_requests.hold(rebalance.id, call)
         try:
             claims = await self._database.orders.claims(rebalance.id, portfolio_ids)
@@ -232,7 +234,7 @@ class OrderSubmission:
             if traded and now - rebalance.created_at > self._max_age:
                 raise too_old(rebalance, self._max_age)
             check_claims(rebalance, {each: claims[each] for each in traded if each in claims})
-            template = PlanTemplate(rebalance, costs_of(rebalance), call, correlation_id(), user, now, submit)
+            template = PlanTemplate(rebalance, costs_of(rebalance), call, correlation_id(), user, now, started, submit)
             await self._insert(template, traded, claims)
             if without := set(portfolio_ids).difference(traded):
                 await self._database.order_requests.record_without_orders(rebalance.id, without)
@@ -262,12 +264,16 @@ class OrderSubmission:
 
     async def _insert(self, template: PlanTemplate, portfolio_ids: Collection[str], claims: dict[str, Claim]) -> None:
         batch: list[OrderPlan] = []
+        prolonged = time.monotonic()
         async for portfolio in self._portfolios(template.rebalance, portfolio_ids):
             sequence = claims.get(portfolio.portfolio_id, Claim()).sequence + 1
             batch.append(template.plan(portfolio, sequence))
             if sum(len(plan.orders) for plan in batch) >= INSERTED_ORDERS:
                 await self._insert_batch(template, batch)
                 batch = []
+                if time.monotonic() > prolonged + _PROLONG_SECONDS:
+                    await self._database.orders.prolong(template.rebalance.id, template.call)
+                    prolonged = time.monotonic()
         await self._insert_batch(template, batch)
 
     async def _insert_batch(self, template: PlanTemplate, batch: list[OrderPlan]) -> None:
