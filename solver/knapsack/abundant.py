@@ -26,8 +26,8 @@ MANY = 64
 ABUNDANT = 2_000
 """Copies that coins have together."""
 
-MOST_COINS = 8
-"""Items that are used as coins, those with the most copies."""
+TABLE_WORK = 4_000_000
+"""Least sums of coins that are compared to list them, divided by the doublings that each coin needs."""
 
 EXAMINED = 300_000
 """Sums of coins that one completion examines."""
@@ -97,7 +97,9 @@ def coins_of(greedy: Greedy, best: int) -> list[int]:
     most = max(groups.values(), key=lambda group: sum(useful for useful, _ in group), default=[])
     if sum(useful for useful, _ in most) < ABUNDANT:
         return []
-    return [index for _, index in sorted(most, reverse=True)[:MOST_COINS]]
+    indices = [index for _, index in sorted(most, reverse=True)]
+    smallest = min(greedy.weights[index] for index in indices) // gcd(*(greedy.weights[index] for index in indices))
+    return indices[: max(2, TABLE_WORK // smallest)]
 
 
 def complete(
@@ -149,6 +151,8 @@ class _Search:
             self._looked_at += len(states)
             if len(states) > max_states or perf_counter() > deadline:
                 return self._found(None)
+            if len(self._indices) == 1:
+                self._complete_all(states)
             hopes = self._hopes(states.rows, additions, removals)
             self._complete(states, hopes.index(max(hopes)))
             if self._best >= self._bound:
@@ -223,6 +227,16 @@ class _Search:
             return own
         first = -removals.first.weight, -removals.first.profit
         return first if own is None or first[1] * own[0] < own[1] * first[0] else own
+
+    def _complete_all(self, states: FewStates) -> None:
+        """Complete every partial choice by the only coin."""
+        coin, full, room = self._greedy.weights[self._indices[0]], self._coins.full, self._room
+        profit = self._greedy.profits[self._indices[0]]
+        totals = [
+            row[1] + min(room - row[0], full) // coin * profit if row[0] <= room else -self._bound
+            for row in states.rows
+        ]
+        self._complete(states, totals.index(max(totals)))
 
     def _complete(self, states: FewStates, index: int) -> int:
         """Use coins for the room of a partial choice, and return a bound of what that choice can reach by coins."""

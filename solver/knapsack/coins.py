@@ -14,7 +14,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST_TABLE = 1_000_000
+LARGEST_TABLE = 2_000_000
 """Greatest modulus whose least sums are listed; two weights need no list."""
 
 LARGEST_MODULUS = 2**31

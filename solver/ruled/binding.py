@@ -25,7 +25,7 @@ TIE_STATES, TIE_WORK = 20_000, 200_000
 BRIEF_STATES, BRIEF_WORK = 2_000, 20_000
 """The same if quantities are too many to compare, or need numbers beyond machine integers."""
 
-SMALL, SMALL_FACTOR = 16, 20
+SMALL, SMALL_FACTOR = 16, 5
 """Open securities up to which the brief limits are multiplied by a factor: a proof is then likely."""
 
 
