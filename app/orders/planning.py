@@ -3,6 +3,7 @@
 import time
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Final
 
 from bson import ObjectId
 from msgspec import Struct
@@ -11,6 +12,8 @@ from msgspec.structs import replace
 from app.errors.codes import ErrorCode, OrderGenerationError
 from app.orders.trades import Costs, planned_orders
 from persistence import ORDER_DRAFT, Claim, DocumentUnreadable, OrderPlan, Rebalance, RebalancedPortfolio
+
+_NAMED: Final = 5
 
 
 class PlanTemplate(Struct, frozen=True):
@@ -73,11 +76,13 @@ def check_claims(rebalance: Rebalance, claims: dict[str, Claim]) -> None:
         if claim.open_for or (claim.last_sent_at is not None and claim.last_sent_at > calculated_at)
     ]
     if conflicts:
+        names = ", ".join(each["portfolioId"] for each in conflicts[:_NAMED])
+        more = f" and {len(conflicts) - _NAMED} more" if len(conflicts) > _NAMED else ""
         raise OrderGenerationError(
             ErrorCode.SUPERSEDED,
-            f"{len(conflicts)} of the requested portfolios have orders of another rebalance that are unfinished, or "
-            "that were sent after this rebalance was calculated. Nothing was planned; the other portfolios can be "
-            "requested by name.",
+            "Another rebalance has orders that are unfinished, or that were sent after this rebalance was calculated, "
+            f"of {'portfolio' if len(conflicts) == 1 else 'portfolios'} {names}{more}. Nothing was planned; the other "
+            "portfolios can be requested by name.",
             {"portfolios": conflicts},
         )
 

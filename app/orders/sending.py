@@ -43,6 +43,7 @@ from persistence import DuplicateTimestamp, OrderPost, OrderRepository
 _TIMESTAMP_ATTEMPTS: Final = 5
 _COURTESY_SECONDS: Final = 0.2
 """How long a post waits for running rebalances to end, whose callers wait for responses and need the same cores."""
+_SENT_AGAIN: Final = "The Order Service did not create this order by the last post; it is sent again."
 _NOT_CREATED: Final = "The Order Service did not create this order in {posts} attempts."
 
 
@@ -240,6 +241,7 @@ class _Work:
                 )
             else:
                 fields[f"orders.{each}.state"] = "PENDING"
+                fields[f"orders.{each}.message"] = _SENT_AGAIN
         return fields
 
     async def _watch(self, index: int) -> bool:

@@ -198,6 +198,7 @@ def test_a_rebalance_is_superseded_by_later_or_unfinished_orders_of_its_portfoli
     assert response.json()["error"]["details"]["portfolios"] == [
         {"portfolioId": shared, "rebalanceId": newer, "reason": "SENT_LATER"}
     ]
+    assert shared in response.json()["error"]["message"]
     assert order_service.orders(other) == []
     assert service.send(older, {"portfolios": [other]}).status_code == 200
     latest = service.rebalance([shared], order_service.world)
