@@ -11,7 +11,8 @@ import msgspec
 
 from app.errors.codes import InvalidField, all_invalid, invalid
 from app.http.dialect import Dialect
-from app.http.faults import NotJson, find_faults, has_repeated_keys
+from app.http.faults import find_faults
+from app.http.json_text import NotJson, has_repeated_keys, has_too_many_values
 
 # Not structlog, which solver processes would load; the service writes the lines of both in the same form.
 log = logging.getLogger(__name__)
@@ -106,12 +107,14 @@ def decode(body: bytes, kind: Any, dialect: Dialect) -> Any:
     Raises:
         OrderGenerationError: `VALIDATION_ERROR`, with the path of each field that is wrong and its rule.
     """
-    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    if has_too_many_values(body):
+        raise invalid("body", "has more values than any valid body of its length")
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError, NotJson):
         decoded = dialect.understand(_decoder(dialect.type_of(kind)).decode(body), kind)
         if not has_repeated_keys(body):
             return decoded
     try:
-        faults = find_faults(body, kind, dialect, decode_hook)
+        faults = find_faults(body, kind, dialect, decode_hook, lambda part, of: _decoder(of).decode(part))
     except NotJson as error:
         raise invalid("body", str(error)) from None
     except Exception:

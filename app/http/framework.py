@@ -1,8 +1,8 @@
 """Requests and responses as the framework sees them: bodies decoded and encoded by `exact_json`."""
 
-import asyncio
-from typing import Any, ClassVar, override
+from typing import Any, ClassVar, Final, override
 
+from anyio import CapacityLimiter, to_thread
 from litestar import Request, Response
 from litestar.types import Empty, Serializer
 
@@ -12,6 +12,9 @@ from app.http.exact_json import decode, encode, encode_hook
 
 LARGE_BODY_BYTES = 256 * 1024
 """What takes longer to decode than other requests should wait."""
+HUGE_BODY_BYTES = 1_000_000
+"""What takes so much memory to decode that it is done one at a time."""
+_ONE_AT_A_TIME: Final = CapacityLimiter(1)
 
 
 class ExactRequest(Request[Any, Any, Any]):
@@ -34,7 +37,8 @@ class ExactRequest(Request[Any, Any, Any]):
         dialect: Dialect = self.app.state.dialect
         body = await self.body()
         if len(body) > LARGE_BODY_BYTES:
-            return await asyncio.to_thread(decode, body, definition.annotation, dialect)
+            limiter = _ONE_AT_A_TIME if len(body) > HUGE_BODY_BYTES else None
+            return await to_thread.run_sync(decode, body, definition.annotation, dialect, limiter=limiter)
         return decode(body, definition.annotation, dialect)
 
 
