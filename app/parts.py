@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from app.background import running
 from app.clock import today
 from app.commands.parent_watch import end_with_server
+from app.history.readable import check_readable
 from app.http.connections import Connections
 from app.observability.collector import Collector, export_metrics
 from app.observability.database import CommandObserver, ConnectionObserver
@@ -133,6 +134,7 @@ async def _database(settings: Settings, metrics: Metrics) -> AsyncIterator[Datab
         lease=lease,
         listeners=listeners,
         on_unreadable=lambda collection: metrics.unreadable_documents.labels(collection).inc(),
+        check_portfolio=check_readable,
     ) as database:
         yield database
 

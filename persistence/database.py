@@ -22,7 +22,7 @@ from persistence.idempotency import IdempotencyRepository
 from persistence.models import ModelRepository
 from persistence.orders import OrderRepository
 from persistence.rebalances.order_requests import OrderRequests
-from persistence.rebalances.repository import RebalanceRepository
+from persistence.rebalances.repository import PortfolioCheck, RebalanceRepository
 from persistence.server_clock import ServerClock
 from persistence.unreadable import Observer, UnreadableDocuments
 
@@ -48,7 +48,12 @@ class Database:
     """
 
     def __init__(
-        self, client: AsyncMongoClient[Document], name: str, lease: timedelta, unreadable: UnreadableDocuments
+        self,
+        client: AsyncMongoClient[Document],
+        name: str,
+        lease: timedelta,
+        unreadable: UnreadableDocuments,
+        check_portfolio: PortfolioCheck | None,
     ) -> None:
         self._client = client
         self.clock = ServerClock()
@@ -63,7 +68,7 @@ class Database:
         )
         self._access = Access(database, _PATIENCE_MILLISECONDS / 1000)
         self.models = ModelRepository(self._access, unreadable)
-        self.rebalances = RebalanceRepository(self._access, unreadable)
+        self.rebalances = RebalanceRepository(self._access, unreadable, check_portfolio)
         self.orders = OrderRepository(self._access, unreadable)
         self.order_requests = OrderRequests(self._access, unreadable)
         self.idempotency = IdempotencyRepository(self._access, self.rebalances, unreadable, lease)
@@ -110,6 +115,7 @@ async def open_database(
     lease: timedelta = timedelta(seconds=90),
     listeners: Sequence[CommandListener | ConnectionPoolListener] = (),
     on_unreadable: Observer | None = None,
+    check_portfolio: PortfolioCheck | None = None,
 ) -> AsyncIterator[Database]:
     """Open the database until the block ends.
 
@@ -124,6 +130,7 @@ async def open_database(
             longer than a request may take.
         listeners: notified of every command and connection.
         on_unreadable: called with the collection of each document that is found not to be in this service's format.
+        check_portfolio: raises ValueError for a stored portfolio that the caller cannot show, which is unreadable then.
 
     Raises:
         ValueError, pymongo.errors.ConfigurationError: the URL is not a MongoDB connection string.
@@ -139,7 +146,7 @@ async def open_database(
         waitQueueTimeoutMS=_PATIENCE_MILLISECONDS,
     )
     async with client:
-        database = Database(client, name, lease, UnreadableDocuments(on_unreadable))
+        database = Database(client, name, lease, UnreadableDocuments(on_unreadable), check_portfolio)
         try:
             yield database
         finally:

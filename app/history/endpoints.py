@@ -1,14 +1,18 @@
-"""The endpoints that read and delete stored rebalances; responses of any size are streamed portfolio by portfolio."""
+"""The endpoints that read and delete stored rebalances, portfolio by portfolio: memory does not grow with their size.
+
+A response about one rebalance is complete or an error; lists, which can be of any size, are streamed.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Literal
 
-from litestar import Controller, Request, delete, get, post
+from litestar import Controller, Request, Response, delete, get, post
 from litestar.params import PathParameter, QueryParameter
 from litestar.response import Stream
 from msgspec import Struct
 
 from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError
+from app.history.complete import complete
 from app.history.csv import trades_as_csv
 from app.history.schemas import PortfolioProofDTO, PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO, TradeDTO
 from app.http.compression import compressed
@@ -112,10 +116,12 @@ class RebalanceHistoryController(Controller):
         summary="Get a rebalance",
         responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE) | documented(RebalanceResultDTO),
     )
-    async def get_rebalance(self, rebalance_id: RebalanceId, database: Database, dialect: Dialect) -> Stream:
+    async def get_rebalance(
+        self, rebalance_id: RebalanceId, database: Database, dialect: Dialect
+    ) -> Response[bytes] | Stream:
         """Return a rebalance with all its portfolios and positions."""
         rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
-        return await streamed(as_object(rebalance, database, dialect))
+        return await complete(as_object(rebalance, database, dialect))
 
     @get(
         "/rebalance/{rebalance_id:str}/portfolios",
@@ -124,10 +130,12 @@ class RebalanceHistoryController(Controller):
         responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE)
         | documented(list[PortfolioResultDTO]),
     )
-    async def get_portfolios(self, rebalance_id: RebalanceId, database: Database, dialect: Dialect) -> Stream:
+    async def get_portfolios(
+        self, rebalance_id: RebalanceId, database: Database, dialect: Dialect
+    ) -> Response[bytes] | Stream:
         """Return the portfolios with their positions."""
         rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
-        return await streamed(portfolios_as_array(rebalance, database, dialect))
+        return await complete(portfolios_as_array(rebalance, database, dialect))
 
     @get(
         "/rebalance/{rebalance_id:str}/portfolio/{portfolio_id:str}/positions",
@@ -172,7 +180,7 @@ class RebalanceHistoryController(Controller):
                 schema_extra={"enum": list(FORMATS)},
             ),
         ] = None,
-    ) -> Stream:
+    ) -> Response[bytes] | Stream:
         """Return the trades of all portfolios in one flat array, or as a CSV file with one header row.
 
         Within a portfolio, sales come before purchases. No orders are sent.
@@ -182,11 +190,9 @@ class RebalanceHistoryController(Controller):
         rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
         trades = _trades(rebalance, database)
         if format == "csv" or (format is None and _prefers_csv(request)):
-            response = await streamed(trades_as_csv(trades, dialect))
-            response.media_type = "text/csv"
-            response.headers["Content-Disposition"] = f'attachment; filename="trades-{rebalance.id}.csv"'
-            return response
-        return await streamed(array(encode(dialect.spell(trade)) async for block in trades for trade in block))
+            named = {"Content-Disposition": f'attachment; filename="trades-{rebalance.id}.csv"'}
+            return await complete(trades_as_csv(trades, dialect), "text/csv", named)
+        return await complete(array(encode(dialect.spell(trade)) async for block in trades for trade in block))
 
     @delete(
         "/rebalance/{rebalance_id:str}",

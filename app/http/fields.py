@@ -119,7 +119,8 @@ RestraintName = Annotated[
         enum=[*Restraint, None],
     ),
 ]
-WarningCode = Annotated[str, _meta("Which warning it is.", enum=["NO_BALANCES", "OUTSIDE_BAND", "NOT_PRICED"])]
+WARNING_CODES = ("NO_BALANCES", "OUTSIDE_BAND", "NOT_PRICED")
+WarningCode = Annotated[str, _meta("Which warning it is.", enum=list(WARNING_CODES))]
 WarningMessage = Annotated[str, _meta("The warning as a sentence.")]
 WarningSecurities = Annotated[list[SecurityReference], _meta("The securities that the warning concerns.")]
 

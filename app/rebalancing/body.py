@@ -1,4 +1,7 @@
-"""The parts of a large response body, collected in any order and returned in the right one, in bounded memory."""
+"""The parts of a large response body, collected in any order and returned in the right one, in bounded memory.
+
+A response that is collected before it is sent is complete or an error, whatever fails while it is computed.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
@@ -22,7 +25,7 @@ RETRY_AFTER_SECONDS = 5
 
 
 class ResponseBody:
-    """The JSON of each portfolio of a rebalance, until it is closed or no longer used."""
+    """The JSON of each portfolio of a rebalance, or blocks of any text, until it is closed or no longer used."""
 
     memory: ClassVar[int] = 0
     disk: ClassVar[int] = 0
@@ -100,11 +103,22 @@ class ResponseBody:
                 opening = b","
             yield b"]" if self._length else b"[]"
         finally:
-            if self._on_disk:
-                # Releasing a large file takes milliseconds, for which other requests need not wait.
-                await asyncio.to_thread(self.close)
-            else:
-                self.close()
+            await self._release()
+
+    async def joined(self) -> AsyncGenerator[bytes]:
+        """Yield the parts as they are, once: the collection is closed afterwards."""
+        try:
+            for part in self.parts():
+                yield part
+        finally:
+            await self._release()
+
+    async def _release(self) -> None:
+        if self._on_disk:
+            # Releasing a large file takes milliseconds, for which other requests need not wait.
+            await asyncio.to_thread(self.close)
+        else:
+            self.close()
 
     def close(self) -> None:
         """Release what was collected."""

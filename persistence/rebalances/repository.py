@@ -9,7 +9,7 @@ request lasts. Before it removes portfolios it inserts a mark with the `_id` tha
 and the header of a slow writer only one can be inserted, so no rebalance is both removed and stored.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -50,6 +50,9 @@ _READ_AHEAD_PORTFOLIOS: Final = 10
 _CLEANING_SECONDS: Final = 5
 _PAGE_ATTEMPTS: Final = 10
 
+type PortfolioCheck = Callable[[RebalancedPortfolio], None]
+"""Raises ValueError for a stored portfolio that has the right types but cannot be shown."""
+
 
 class RebalanceRepository:
     """Collection `rebalances`.
@@ -57,8 +60,11 @@ class RebalanceRepository:
     Every method raises DatabaseUnavailable if the database fails.
     """
 
-    def __init__(self, access: Access, unreadable: UnreadableDocuments) -> None:
+    def __init__(
+        self, access: Access, unreadable: UnreadableDocuments, check_portfolio: PortfolioCheck | None = None
+    ) -> None:
         self._access = access
+        self._check_portfolio = check_portfolio
         self._rebalances = access.database[REBALANCES]
         self._portfolios = self._rebalances.with_options(RAW_OPTIONS)
         self._plans = access.database[ORDER_PLANS]
@@ -274,11 +280,14 @@ class RebalanceRepository:
     def _portfolio(self, document: Document) -> RebalancedPortfolio | None:
         """Return the portfolio, or report the document and return None if it is unreadable."""
         try:
-            return portfolio_of(document)
+            portfolio = portfolio_of(document)
+            if self._check_portfolio is not None:
+                self._check_portfolio(portfolio)
         except ValueError as error:
             key = document["_id"]
             self._unreadable.report(REBALANCES, f"{key['rebalanceId']}/{key['place']}", error)
             return None
+        return portfolio
 
     async def abandon(self, rebalance_id: ObjectId) -> None:
         """Permanently abandon a rebalance that is not stored; its writer, if still alive, can no longer store it.

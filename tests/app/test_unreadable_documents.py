@@ -16,7 +16,7 @@ from pymongo.database import Database
 
 from tests.app.conftest import Environment, running_service
 from tests.harness.api import Api
-from tests.harness.bodies import created, path
+from tests.harness.bodies import created, path, position
 from tests.harness.upstreams import Upstreams, fresh_id
 
 type Document = dict[str, Any]
@@ -40,7 +40,7 @@ def stored(mongodb_url: str) -> Iterator[Database[Document]]:
 @pytest.fixture(scope="module")
 def service(environment: Environment, stored: Database[Document], log: Path) -> Iterator[Api]:
     """A service on that database."""
-    with running_service(environment, log, DATABASE_NAME=stored.name) as api:
+    with running_service(environment, log, DATABASE_NAME=stored.name, ORDERS_ENABLED="true") as api:
         yield api
 
 
@@ -155,8 +155,8 @@ HEADERS: dict[str, Document] = {
 }
 
 
-def _rebalanced(service: Api, upstreams: Upstreams, portfolios: int = 1) -> str:
-    model = created(service, portfolios=[upstreams.portfolio("100000.00") for _ in range(portfolios)])
+def _rebalanced(service: Api, upstreams: Upstreams, portfolios: int = 1, **fields: Any) -> str:
+    model = created(service, portfolios=[upstreams.portfolio("100000.00") for _ in range(portfolios)], **fields)
     return str(service.post(f"{path(model)}/rebalance").expect(200).body[0]["rebalanceId"])
 
 
@@ -202,6 +202,21 @@ PORTFOLIOS: dict[str, Document] = {
     "status unknown": {"status": "MAYBE"},
     "day not a date": {"tradeDate": "yesterday"},
     "market value as text": {"marketValue": "1"},
+    "way of solving unknown": {"solve.path": "QUANTUM"},
+    "failure unknown": {
+        "failure": {
+            "code": "MARKET_CLOSED",
+            "message": "m",
+            "details": {},
+            "timestamp": datetime.now(UTC),
+            "traceId": "t",
+        }
+    },
+    "warning unknown": {"warnings": [{"code": "MARKET_CLOSED", "message": "m", "securityIds": []}]},
+    "restraint unknown": {"positions.0.restraint": "MARKET_CLOSED"},
+    "traded without a price": {"positions.0.price": None},
+    "price beyond every limit": {"positions.0.price": Decimal128("1E+6000")},
+    "market value too small to be divided by": {"marketValue": Decimal128("1E-6000")},
 }
 
 
@@ -210,18 +225,38 @@ def test_an_unreadable_portfolio_affects_only_itself_and_its_rebalance_can_be_re
     service: Api, stored: Database[Document], log: Path, upstreams: Upstreams, faults: Document
 ) -> None:
     """Lists show the rebalance without the portfolio; the rebalance as a whole is an error that names it."""
-    bad = _rebalanced(service, upstreams, portfolios=3)
+    security_id = upstreams.securities(1)[0]
+    bad = _rebalanced(service, upstreams, portfolios=3, positions=[position(security_id, "0.5")])
     ids = [each["portfolioId"] for each in service.get(f"/rebalance/{bad}/portfolios").expect(200).body]
     stored["rebalances"].update_one({"_id": {"rebalanceId": ObjectId(bad), "place": 1}}, {"$set": faults})
     [listed] = [each for each in service.get("/rebalances").expect(200).body if each["rebalanceId"] == bad]
     assert [each["portfolioId"] for each in listed["portfolios"]] == [ids[0], ids[2]]
-    service.get(f"/rebalance/{bad}").expect(409, "DOCUMENT_UNREADABLE")
-    service.get(f"/rebalance/{bad}/portfolio/{ids[1]}/positions").expect(409, "DOCUMENT_UNREADABLE")
+    for whole in ("", "/portfolios", "/trades", "/trades?format=csv", f"/portfolio/{ids[1]}/positions"):
+        service.get(f"/rebalance/{bad}{whole}").expect(409, "DOCUMENT_UNREADABLE")
     service.get(f"/rebalance/{bad}/portfolio/{ids[1]}/proof").expect(409, "DOCUMENT_UNREADABLE")
+    service.post(f"/rebalance/{bad}/orders").expect(409, "DOCUMENT_UNREADABLE")
     service.get(f"/rebalance/{bad}/portfolio/{ids[0]}/positions").expect(200)
     assert len(re.findall(f"Unreadable document.*rebalances.*{bad}/1", log.read_text())) == 1
     service.delete(f"/rebalance/{bad}", version=99).expect(200)
     service.get(f"/rebalance/{bad}").expect(404, "REBALANCE_NOT_FOUND")
+
+
+def test_an_unreadable_portfolio_far_into_a_large_rebalance_is_still_a_complete_response(
+    service: Api, stored: Database[Document], upstreams: Upstreams
+) -> None:
+    """The error comes in place of the response, not in the middle of it; lists omit only that portfolio."""
+    positions = [position(each, "0.015") for each in upstreams.securities(60)]
+    bad = _rebalanced(service, upstreams, portfolios=30, positions=positions)
+    whole = service.get(f"/rebalance/{bad}").expect(200)
+    assert len(whole.text) > 500_000
+    assert len(service.get(f"/rebalance/{bad}/trades").expect(200).text) > 300_000
+    key = {"rebalanceId": ObjectId(bad), "place": 29}
+    stored["rebalances"].update_one({"_id": key}, {"$set": {"positions.59.price": None}})
+    for route in ("", "/portfolios", "/trades", "/trades?format=csv"):
+        service.get(f"/rebalance/{bad}{route}").expect(409, "DOCUMENT_UNREADABLE")
+    [listed] = [each for each in service.get("/rebalances").expect(200).body if each["rebalanceId"] == bad]
+    assert listed["portfolios"] == whole.body["portfolios"][:29]
+    service.delete(f"/rebalance/{bad}", version=1).expect(200)
 
 
 def test_unreadable_documents_are_counted(service: Api, stored: Database[Document]) -> None:
