@@ -19,7 +19,7 @@ def rebalance_id(standard: Api, upstreams: Upstreams) -> str:
     made: Json = created(
         standard,
         positions=[position(each, "0.04", "0.02", "0.02") for each in securities],
-        portfolios=[upstreams.portfolio("100000") for _ in range(3)],
+        portfolios=[upstreams.portfolio("100000") for _ in range(6)],
     )
     stored: str = standard.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
     return stored
