@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 from bson import ObjectId
@@ -15,6 +16,7 @@ from app.rebalancing.body import ResponseBody
 from app.rebalancing.context import RebalanceContext
 from app.rebalancing.portfolio import PortfolioRebalancer
 from app.rebalancing.rebalance import RebalanceLimits
+from app.rebalancing.results import Results
 from app.rebalancing.schedule import Schedule
 from app.rebalancing.telemetry import RebalanceObserver
 from app.solver_task.assignment import Assignment, HeldSecurity, Terms
@@ -114,13 +116,10 @@ class OptimizationService:
                 running=running,
                 observed=observed,
                 source=_source(request, rules, trade_date.isoformat(), self._dialect),
+                results=Results(body),
             )
-
-            async def optimize_portfolio(index: int, portfolio_id: str) -> None:
-                result = await self._portfolios.rebalance(context, index, portfolio_id)
-                body.add(index, result.body)
-
-            await running.each(optimize_portfolio, [portfolio.portfolio_id for portfolio in request.portfolios])
+            portfolio_ids = [portfolio.portfolio_id for portfolio in request.portfolios]
+            await running.each(partial(self._portfolios.rebalance, context), portfolio_ids)
         return body
 
 

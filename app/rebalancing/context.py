@@ -7,6 +7,7 @@ from bson import ObjectId
 from msgspec import Struct
 
 from app.http.dialect import Dialect
+from app.rebalancing.results import Results
 from app.rebalancing.schedule import RunningRebalance
 from app.rebalancing.telemetry import ObservedRebalance
 from app.solver_task.assignment import Assignment
@@ -48,3 +49,4 @@ class RebalanceContext(Struct, frozen=True):
     running: RunningRebalance
     observed: ObservedRebalance
     source: PortfolioSource
+    results: Results

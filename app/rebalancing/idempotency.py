@@ -1,11 +1,12 @@
 """Idempotency keys: a repeated request receives the stored response, and nothing is rebalanced twice."""
 
 import re
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
 from bson import ObjectId
+from msgspec import Struct
 
 from app.errors import translation
 from app.errors.codes import InvalidField
@@ -19,12 +20,24 @@ from persistence import AlreadyStored, Claimed, Database, DatabaseUnavailable, R
 KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 _WELL_FORMED = re.compile(KEY_PATTERN[1:-1])
 
-type Work = Callable[[ObjectId], Awaitable[Rebalanced | None]]
-"""Rebalances under the given id; returns None if there was nothing to do and nothing was stored."""
+
+class Attempt(Struct):
+    """One attempt at a rebalance that is to be done once.
+
+    Attributes:
+        rebalance_id: the id to store it under.
+        replayed: what an earlier request under the same key stored; then there is nothing to do.
+        rebalanced: set by the attempt; None if there was nothing to do and nothing was stored.
+    """
+
+    rebalance_id: ObjectId
+    replayed: Rebalanced | None = None
+    rebalanced: Rebalanced | None = None
 
 
-async def once(database: Database, key: str | None, target: str, dialect: Dialect, work: Work) -> Rebalanced | None:
-    """Do the work, or return what it stored when it was done under the same key.
+@asynccontextmanager
+async def attempt(database: Database, key: str | None, target: str, dialect: Dialect) -> AsyncIterator[Attempt]:
+    """Protect the block by a key: yield what is stored under it, or an attempt whose result is stored under it.
 
     A rebalance that failed because of a dependency does not use up its key, so that the caller can retry under it.
 
@@ -33,7 +46,6 @@ async def once(database: Database, key: str | None, target: str, dialect: Dialec
         key: the caller's, None for no protection.
         target: what is rebalanced, and by which rules; a key serves one target.
         dialect: of a replayed response.
-        work: rebalances.
 
     Raises:
         InvalidField: the key is malformed.
@@ -41,20 +53,23 @@ async def once(database: Database, key: str | None, target: str, dialect: Dialec
         persistence.KeyReused: the key was used on another target.
     """
     if key is None:
-        return await work(ObjectId())
+        yield Attempt(ObjectId())
+        return
     if not _WELL_FORMED.fullmatch(key):
         raise InvalidField(IDEMPOTENCY_KEY, "must be 1 to 255 visible ASCII characters")
     claim = await database.idempotency.claim(key, target, ObjectId())
-    if isinstance(claim, AlreadyStored):
+    while isinstance(claim, AlreadyStored):
         stored = await _stored(database, claim.rebalance_id, dialect)
         if not _retryable(stored):
-            return stored
+            yield Attempt(claim.rebalance_id, replayed=stored)
+            return
         # Its server died before it could release the key.
         stored.body.close()
         await database.idempotency.release(Claimed(key, claim.rebalance_id))
-        return await once(database, key, target, dialect, work)
+        claim = await database.idempotency.claim(key, target, ObjectId())
+    this = Attempt(claim.rebalance_id)
     try:
-        rebalanced = await work(claim.rebalance_id)
+        yield this
     except DatabaseUnavailable:
         await _settle(database, claim, may_still_be_stored=True)
         raise
@@ -63,11 +78,10 @@ async def once(database: Database, key: str | None, target: str, dialect: Dialec
         raise
     # If the key cannot be settled now, the next request under it after its lease decides by what is stored.
     with suppress(DatabaseUnavailable):
-        if rebalanced is None or _retryable(rebalanced):
+        if this.rebalanced is None or _retryable(this.rebalanced):
             await database.idempotency.release(claim)
         else:
             await database.idempotency.complete(claim)
-    return rebalanced
 
 
 async def _stored(database: Database, rebalance_id: ObjectId, dialect: Dialect) -> Rebalanced:

@@ -4,19 +4,19 @@ import asyncio
 import time
 
 import structlog
-from msgspec import Struct
 
 from app.clock import now
 from app.errors import translation
 from app.errors.codes import OrderGenerationError, with_decimals
 from app.http.correlation import trace_id
 from app.rebalancing.context import RebalanceContext
+from app.rebalancing.results import Done, Failed
 from app.solver_task.assignment import Assignment
 from app.solver_task.calculate import Calculated, Calculation, Unstorable
 from app.solver_task.rounding import storable
 from app.solver_task.schemas import portfolio_json
 from integrations import BooksInvalid, Cause, ServiceError
-from persistence import Failure, PortfolioRecord, RebalancedPortfolio, record_of
+from persistence import Failure, RebalancedPortfolio, record_of
 from solver import Crashed, Infeasible, TimeLimit
 from solver.pool import Overloaded, Solved, SolverPool
 
@@ -26,21 +26,6 @@ CLOCK_TOLERANCE_SECONDS = 0.05
 """A solver that ran out of time within this of the deadline had only the time until then."""
 
 
-class Done(Struct, frozen=True):
-    """A portfolio that was rebalanced: its document, None if it is not stored, and its part of the response as JSON."""
-
-    record: PortfolioRecord | None
-    body: bytes
-
-
-class Failed(Struct, frozen=True):
-    """A portfolio that was not rebalanced, and why."""
-
-    record: PortfolioRecord | None
-    body: bytes
-    failure: Failure
-
-
 class PortfolioRebalancer:
     """Rebalances single portfolios."""
 
@@ -48,14 +33,19 @@ class PortfolioRebalancer:
         self._solvers = solvers
         self._deadline_seconds = deadline_seconds
 
-    async def rebalance(self, context: RebalanceContext, index: int, portfolio_id: str) -> Done | Failed:
-        """Rebalance one portfolio; whatever goes wrong becomes a `Failed`.
+    async def rebalance(self, context: RebalanceContext, index: int, portfolio_id: str) -> None:
+        """Rebalance one portfolio, and add its result to the context's; whatever goes wrong with it is a `Failed`.
 
         Args:
             context: of its rebalance.
             index: 0-based index in the rebalance.
             portfolio_id: 24 letters or digits.
+
+        Raises:
+            DatabaseUnavailable: the result cannot be stored.
+            OrderGenerationError: `OVERLOADED`, there is no room for the response.
         """
+        result: Done | Failed
         with context.observed.portfolio(portfolio_id) as observed:
             outcome: Calculation | Exception
             try:
@@ -66,11 +56,12 @@ class PortfolioRebalancer:
                 outcome = caught
             if isinstance(outcome, Calculated):
                 observed.completed(outcome)
-                return Done(outcome.record, outcome.body)
-            error = self._error(context, portfolio_id, outcome)
-            failed = await _failed(context, index, portfolio_id, error)
-            observed.failed(failed.failure)
-            return failed
+                result = Done(outcome.record, outcome.body)
+            else:
+                error = self._error(context, portfolio_id, outcome)
+                result = await _failed(context, index, portfolio_id, error)
+                observed.failed(result.failure)
+        await context.results.add(index, portfolio_id, result)
 
     async def _solve(self, context: RebalanceContext, index: int, portfolio_id: str) -> Solved[Calculation]:
         async with asyncio.timeout_at(_on_loop_clock(context.deadline)):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,8 @@ from app.http.dialect import Dialect
 from app.rebalancing.body import ResponseBody
 from app.rebalancing.books import Books, open_books
 from app.rebalancing.context import RebalanceContext
-from app.rebalancing.portfolio import Failed, PortfolioRebalancer
+from app.rebalancing.portfolio import PortfolioRebalancer
+from app.rebalancing.results import Results
 from app.rebalancing.schedule import Schedule
 from app.rebalancing.schemas import RebalanceRequest
 from app.rebalancing.telemetry import RebalanceObserver
@@ -130,23 +132,25 @@ class Rebalancer:
         rules, stored = request.solver_rules(), not request.preview
         requested_at, trade_date = now(), today(self._limits.timezone)
         deadline = deadline_in(self._limits.deadline_seconds)
-        failures: dict[int, tuple[str, Failure]] = {}
         with (
             self.schedule.rebalance(len(portfolio_ids)) as running,
             ResponseBody() as body,
             self._observer.rebalance(rebalance_id, model.id, rules=rules, stored=stored) as observed,
         ):
-            async with open_books(
-                self._upstreams,
-                model,
-                portfolio_ids,
-                rules=rules,
-                rebalance_id=rebalance_id if stored else None,
-                trade_date=trade_date,
-                dialect=self._dialect,
-                deadline=deadline,
-                with_proof=with_proof,
-            ) as books:
+            async with (
+                open_books(
+                    self._upstreams,
+                    model,
+                    portfolio_ids,
+                    rules=rules,
+                    rebalance_id=rebalance_id if stored else None,
+                    trade_date=trade_date,
+                    dialect=self._dialect,
+                    deadline=deadline,
+                    with_proof=with_proof,
+                ) as books,
+                self._storage(rebalance_id, stored=stored) as storage,
+            ):
                 context = RebalanceContext(
                     id=rebalance_id,
                     stored=stored,
@@ -158,29 +162,19 @@ class Rebalancer:
                     running=running,
                     observed=observed,
                     source=books,
+                    results=Results(body, storage.add, on_result),
                 )
-                async with self._storage(context) as storage:
+                await running.each(partial(self._portfolios.rebalance, context), portfolio_ids)
+                calculated_at = requested_at + self._database.clock.offset
+                header = _header(context, books, model, len(portfolio_ids), request, calculated_at)
+                await storage.finish(header)
+            rebalanced = Rebalanced(header, context.results.failures, body, stored)
+            if stored and not rebalanced.all_failed:
+                await self._set_last_rebalance_date(model, context)
+        return rebalanced
 
-                    async def rebalance_portfolio(index: int, portfolio_id: str) -> None:
-                        result = await self._portfolios.rebalance(context, index, portfolio_id)
-                        if isinstance(result, Failed):
-                            failures[index] = portfolio_id, result.failure
-                        body.add(index, result.body)
-                        if on_result is not None:
-                            on_result()
-                        if result.record is not None:
-                            await storage.add(result.record)
-
-                    await running.each(rebalance_portfolio, portfolio_ids)
-                    calculated_at = context.requested_at + self._database.clock.offset
-                    header = _header(context, books, model, len(portfolio_ids), request, calculated_at)
-                    await storage.finish(header)
-                if stored and len(failures) < len(portfolio_ids):
-                    await self._set_last_rebalance_date(model, context)
-        return Rebalanced(header, [failure for _, failure in sorted(failures.items())], body, stored)
-
-    def _storage(self, context: RebalanceContext) -> AbstractAsyncContextManager[Storage]:
-        return self._database.rebalances.storing(context.id) if context.stored else nullcontext(NoStorage())
+    def _storage(self, rebalance_id: ObjectId, *, stored: bool) -> AbstractAsyncContextManager[Storage]:
+        return self._database.rebalances.storing(rebalance_id) if stored else nullcontext(NoStorage())
 
     async def _set_last_rebalance_date(self, model: Model, context: RebalanceContext) -> None:
         """Date the model. The rebalance is stored by now, so a database failure here must not fail it."""

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -25,20 +26,12 @@ class RunningRebalance:
         """Portfolios that are begun and not yet finished."""
         return self._in_flight
 
-    async def each(self, work: Callable[[int, str], Awaitable[None]], portfolio_ids: Sequence[str]) -> None:
+    async def each(self, work: Callable[[int, str], Coroutine[Any, Any, None]], portfolio_ids: Sequence[str]) -> None:
         """Run the work for each portfolio, by index and id, as many at once as may be in flight.
 
         Raises:
             Exception: what the first failing call raised; the others are cancelled.
         """
-
-        async def run(index: int, portfolio_id: str) -> None:
-            try:
-                await work(index, portfolio_id)
-            finally:
-                self._in_flight -= 1
-                self._changed.set()
-
         try:
             async with asyncio.TaskGroup() as tasks:
                 for index, portfolio_id in enumerate(portfolio_ids):
@@ -47,10 +40,14 @@ class RunningRebalance:
                         self._changed.clear()
                         await self._changed.wait()
                     self._in_flight += 1
-                    tasks.create_task(run(index, portfolio_id))
+                    tasks.create_task(work(index, portfolio_id)).add_done_callback(self._finished)
         except BaseExceptionGroup as failed:
             # Only what ends the whole rebalance arrives here, and its first exception is the reason.
             raise failed.exceptions[0] from None
+
+    def _finished(self, _: asyncio.Task[None]) -> None:
+        self._in_flight -= 1
+        self._changed.set()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

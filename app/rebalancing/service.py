@@ -36,15 +36,15 @@ class RebalanceService:
             OrderGenerationError: every portfolio failed.
             persistence.PersistenceError: there is no such model, the key cannot be used, or nothing was stored.
         """
-
-        async def work(rebalance_id: ObjectId) -> Rebalanced | None:
-            model = await self._database.models.get(model_id)
-            if not model.portfolios:
-                return None
-            return await self._rebalancer.rebalance(model, model.portfolios, request, rebalance_id)
-
         target = _target(f"model/{model_id}", request, key)
-        rebalanced = await idempotency.once(self._database, key, target, self._dialect, work)
+        async with idempotency.attempt(self._database, key, target, self._dialect) as attempt:
+            if attempt.replayed is None:
+                model = await self._database.models.get(model_id)
+                if model.portfolios:
+                    attempt.rebalanced = await self._rebalancer.rebalance(
+                        model, model.portfolios, request, attempt.rebalance_id
+                    )
+        rebalanced = attempt.replayed or attempt.rebalanced
         return _body(rebalanced) if rebalanced else ResponseBody()
 
     async def rebalance_portfolio(
@@ -56,16 +56,17 @@ class RebalanceService:
             OrderGenerationError: no model contains the portfolio, or several do, or it failed.
             persistence.PersistenceError: as for a model.
         """
-
-        async def work(rebalance_id: ObjectId) -> Rebalanced:
-            model = await self._model_with(portfolio_id, model_id)
-            return await self._rebalancer.rebalance(model, [portfolio_id], request, rebalance_id)
-
         target = f"portfolio/{portfolio_id}" + (f"/model/{model_id}" if model_id else "")
         target = _target(target, request, key)
         # Registered before its model has been read, so that a large rebalance makes room for it at once.
         with self._rebalancer.schedule.rebalance(1):
-            rebalanced = await idempotency.once(self._database, key, target, self._dialect, work)
+            async with idempotency.attempt(self._database, key, target, self._dialect) as attempt:
+                if attempt.replayed is None:
+                    model = await self._model_with(portfolio_id, model_id)
+                    attempt.rebalanced = await self._rebalancer.rebalance(
+                        model, [portfolio_id], request, attempt.rebalance_id
+                    )
+        rebalanced = attempt.replayed or attempt.rebalanced
         assert rebalanced is not None, "there is always one portfolio to rebalance"
         return _body(rebalanced)
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from bson import ObjectId
 from msgspec.structs import replace
 from pymongo import MongoClient
 
@@ -31,15 +30,14 @@ def database_name(mongodb_url: str) -> Iterator[str]:
 
 async def once(database: Database) -> Rebalanced | None:
     """Store a rebalance under a key, unless that has been done."""
-
-    async def work(rebalance_id: ObjectId) -> Rebalanced:
-        header = replace(rebalance(1), id=rebalance_id)
-        async with database.rebalances.storing(rebalance_id) as storage:
-            await storage.add(record_of(portfolio(rebalance_id, 0)))
-            await storage.finish(header)
-        return Rebalanced(header, [], ResponseBody())
-
-    return await idempotency.once(database, "key", "model/1", Dialect.STANDARD, work)
+    async with idempotency.attempt(database, "key", "model/1", Dialect.STANDARD) as attempt:
+        if attempt.replayed is None:
+            header = replace(rebalance(1), id=attempt.rebalance_id)
+            async with database.rebalances.storing(attempt.rebalance_id) as storage:
+                await storage.add(record_of(portfolio(attempt.rebalance_id, 0)))
+                await storage.finish(header)
+            attempt.rebalanced = Rebalanced(header, [], ResponseBody())
+    return attempt.replayed or attempt.rebalanced
 
 
 @pytest.mark.parametrize("arrives", ["before", "after"])
