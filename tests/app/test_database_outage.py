@@ -128,8 +128,9 @@ async def test_a_rebalance_whose_database_goes_away_stores_nothing_and_a_retry_w
     def rebalance() -> ApiResponse:
         return api.call("POST", path(made, "/rebalance"), headers={"Idempotency-Key": key})
 
+    upstreams.forget_calls()
     running = asyncio.create_task(asyncio.to_thread(rebalance))
-    await asyncio.sleep(0.25)
+    await asyncio.to_thread(upstreams.await_call, Service.PORTFOLIO_ACCOUNTING)
     await proxy.refuse()
     try:
         (await running).expect(503, "DATABASE_UNAVAILABLE")

@@ -1,5 +1,6 @@
 """The simulated upstreams of the running services, changed and watched through their control API."""
 
+import time
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -62,6 +63,13 @@ class Upstreams:
     def calls(self) -> list[dict[str, Any]]:
         """The last calls that arrived."""
         return list(self._client.get("/calls").raise_for_status().json()["last"])
+
+    def await_call(self, service: Service, seconds: float = 20) -> None:
+        """Wait until a service has received a call since the last `forget_calls`."""
+        until = time.monotonic() + seconds
+        while not any(call["service"] == service for call in self.calls()):
+            assert time.monotonic() < until, f"{service} has received no call"
+            time.sleep(0.01)
 
     def forget_calls(self) -> None:
         self._change("DELETE", "/calls")
