@@ -1,5 +1,6 @@
 """The way into the solver: from a portfolio to a verified result, or to the reason why none exists."""
 
+from functools import lru_cache
 from time import perf_counter
 
 from msgspec.structs import replace
@@ -66,6 +67,12 @@ def solve(
         ) from None
 
 
+@lru_cache(maxsize=64)
+def _matter(rules: Rules) -> bool:
+    """Return whether rules change anything; `unpriced` is applied by callers."""
+    return replace(rules, unpriced=Unpriced.FAIL) != _NO_RULES
+
+
 def _strategy(value: str) -> SolverStrategy:
     if value not in SolverStrategy:
         raise InvalidPortfolio(f"strategy: must be auto or milp, is {value!r}")
@@ -75,7 +82,7 @@ def _strategy(value: str) -> SolverStrategy:
 def _solve(
     portfolio: Portfolio, rules: Rules | None, strategy: SolverStrategy, started: float, time_limit_seconds: float
 ) -> Outcome:
-    if rules is not None and replace(rules, unpriced=Unpriced.FAIL) != _NO_RULES:
+    if rules is not None and _matter(rules):
         from solver.ruled.stages import solve_with_rules_in_stages  # noqa: PLC0415
 
         return solve_with_rules_in_stages(portfolio, rules, strategy, started, time_limit_seconds)
