@@ -37,7 +37,7 @@ from persistence.order_format import (
 from persistence.order_plan import ORDER_DRAFT, UNFINISHED_ORDER_STATES, Backlog, Claim, OrderPlan
 from persistence.unreadable import UnreadableDocuments
 
-_READ_AHEAD_PLANS: Final = 4
+_READ_AHEAD_PLANS: Final = 8
 _KIND: Final = "order plan"
 _NEXT_DAY: Final = timedelta(days=1)
 

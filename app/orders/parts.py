@@ -42,6 +42,7 @@ async def open_orders(
             database,
             sweep,
             observer,
+            schedule.idle,
             settings.api_dialect,
             max_age=timedelta(hours=settings.order_max_age_hours),
             response_seconds=settings.order_response_seconds,

@@ -37,6 +37,8 @@ from persistence import (
 INSERTED_ORDERS: Final = 500
 """Orders of one insert: to encode them keeps the event loop from other callers for some ten milliseconds."""
 _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.02, 0.5
+_COURTESY_SECONDS: Final = 0.2
+"""How long a call that plans many orders waits for running rebalances to end, after each insert."""
 _PROLONG_SECONDS: Final = 15.0
 """Thousands of plans can take longer to insert than a draft is kept."""
 _ATTEMPTS: Final = 3
@@ -63,6 +65,7 @@ class OrderSubmission:
         database: rebalances and plans.
         sweep: works on the plans.
         observer: notified of requests.
+        idle: waits until no rebalance is running, for at most as many seconds as it is called with.
         dialect: of the responses.
         max_age: how old a rebalance may be when its orders are requested.
         response_seconds: how long a request waits for outcomes before it returns what is known.
@@ -73,6 +76,7 @@ class OrderSubmission:
         database: Database,
         sweep: OrderSweep,
         observer: OrderObserver,
+        idle: Callable[[float], Awaitable[None]],
         dialect: Dialect,
         *,
         max_age: timedelta,
@@ -81,6 +85,7 @@ class OrderSubmission:
         self._database = database
         self._sweep = sweep
         self._observer = observer
+        self._idle = idle
         self._dialect = dialect
         self._max_age = max_age
         self._response_seconds = response_seconds
@@ -271,6 +276,7 @@ class OrderSubmission:
             if sum(len(plan.orders) for plan in batch) >= INSERTED_ORDERS:
                 await self._insert_batch(template, batch)
                 batch = []
+                await self._idle(_COURTESY_SECONDS)
                 if time.monotonic() > prolonged + _PROLONG_SECONDS:
                     await self._database.orders.prolong(template.rebalance.id, template.call)
                     prolonged = time.monotonic()
