@@ -159,7 +159,7 @@ class _Work:
         batch = [order_to_post(self._lease.plan, self._lease.plan.orders[each], timestamp) for each in indexes]
         result = await self._orders.post(batch, before_body=self._lease.check)
         if result.nothing_created:
-            await self._record_nothing(result)
+            await self._record_nothing(indexes, result)
         else:
             await self._record(index, indexes, result)
 
@@ -182,13 +182,20 @@ class _Work:
             return timestamp
         raise LeaseLost("no timestamp that is not in use was found")
 
-    async def _record_nothing(self, result: PostResult) -> None:
+    async def _record_nothing(self, indexes: Sequence[int], result: PostResult) -> None:
         """Remove a post that clearly created nothing, and wait before the next one."""
         failures = self._lease.plan.failures
         wait = FIRST_RETRIES[failures] if failures < len(FIRST_RETRIES) else self._limits.sweep
         self._observer.problem("orders not sent", reason=result.message, wait_seconds=wait.total_seconds())
         await self._lease.store(
-            {"failures": failures + 1, "retryAt": self._lease.plan.updated_at + wait},
+            {
+                "failures": failures + 1,
+                "retryAt": self._lease.plan.updated_at + wait,
+                **{
+                    f"orders.{each}.message": f"Not created yet; the last attempt failed: {result.message}."
+                    for each in indexes
+                },
+            },
             drop_last_post=True,
             until=self._lease.ends,
         )

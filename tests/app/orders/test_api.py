@@ -249,6 +249,9 @@ def test_a_rebalance_whose_orders_were_sent_cannot_be_deleted(
     order_service.inject(Refuse())
     pending = service.send(rebalance_id)
     assert (pending.status_code, statuses(pending.json())) == (202, {"PENDING": BOUGHT})
+    assert {each["message"] for each in pending.json()["portfolios"][0]["orders"]} == {
+        "Not created yet; the last attempt failed: connection refused."
+    }
     for _ in range(2):
         response = service.call("DELETE", f"/rebalance/{rebalance_id}?version=1")
         assert (response.status_code, response.json()["error"]["code"]) == (409, "ORDERS_SENT")
