@@ -26,6 +26,7 @@ def at_once(api: Api, method: str, route: str, bodies: list[object]) -> list[htt
 
 
 def test_of_fifty_writers_of_one_version_one_succeeds(standard: Api) -> None:
+    """The others get VERSION_CONFLICT, and the model and its history show only the winner's change."""
     before = created(standard)
     names = [f"{before['name']} {number}" for number in range(CALLERS)]
     responses = at_once(standard, "PUT", path(before), [content(before, name=name) for name in names])
@@ -37,6 +38,7 @@ def test_of_fifty_writers_of_one_version_one_succeeds(standard: Api) -> None:
 
 
 def test_fifty_positions_added_at_once_are_all_there(standard: Api) -> None:
+    """Position changes need no version, so all succeed, each as a version and an audit entry of its own."""
     before = created(standard)
     responses = at_once(standard, "POST", path(before, "/position"), [position(target="0.005") for _ in range(CALLERS)])
     assert [each.status_code for each in responses] == [200] * CALLERS
@@ -48,6 +50,7 @@ def test_fifty_positions_added_at_once_are_all_there(standard: Api) -> None:
 
 
 def test_of_fifty_models_with_one_name_one_is_created(standard: Api) -> None:
+    """All others get 409, however close together the requests arrive."""
     name = created(standard)["name"] + " again"
     body = {"name": name, "positions": [], "portfolios": []}
     responses = at_once(standard, "POST", "/models", [body] * CALLERS)

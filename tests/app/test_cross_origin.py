@@ -12,6 +12,7 @@ STRANGER = {"Origin": "https://stranger.example"}
     ("method", "route"), [("GET", "/api/v1/models"), ("GET", "/nothing"), ("PATCH", "/health/live")]
 )
 def test_every_origin_may_read_every_response_unless_origins_are_named(standard: Api, method: str, route: str) -> None:
+    """By default the wildcard is sent, without credentials, on errors as on success."""
     headers = standard.raw(method, route, headers={**STRANGER, "Cookie": "a=b"}).headers
     assert headers["Access-Control-Allow-Origin"] == "*"
     assert "X-Correlation-ID" in headers["Access-Control-Expose-Headers"]
@@ -22,6 +23,7 @@ def test_every_origin_may_read_every_response_unless_origins_are_named(standard:
     ("method", "route"), [("GET", "/api/v1/models"), ("GET", "/nothing"), ("PATCH", "/health/live")]
 )
 def test_only_the_named_origins_may_read(hurried: Api, method: str, route: str) -> None:
+    """A configured origin is echoed with Vary; a lookalike, `null` and an empty origin get no permission."""
     for origin in ("https://desk.example", "https://other.example"):
         headers = hurried.raw(method, route, headers={"Origin": origin}).headers
         assert headers["Access-Control-Allow-Origin"] == origin
@@ -34,6 +36,7 @@ def test_only_the_named_origins_may_read(hurried: Api, method: str, route: str) 
 
 @pytest.mark.parametrize("route", ["/api/v1/models", "/api/v1/model/x/position", "/nothing"])
 def test_a_preflight_names_what_is_allowed(standard: Api, hurried: Api, route: str) -> None:
+    """Methods and requested headers are allowed in a 204 without a body, for the configured origins only."""
     asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type, idempotency-key"}
     for api, origin, allowed in (
         (standard, STRANGER, "*"),
@@ -49,6 +52,7 @@ def test_a_preflight_names_what_is_allowed(standard: Api, hurried: Api, route: s
 
 
 def test_a_page_that_is_no_other_origin_gets_no_permission(standard: Api) -> None:
+    """A request without an Origin header gets no CORS headers."""
     assert "Access-Control-Allow-Origin" not in standard.raw("GET", "/api/v1/models").headers
 
 

@@ -48,11 +48,13 @@ takes_a_body = pytest.mark.parametrize(("method", "route"), BODIES)
     ],
 )
 def test_an_unknown_route_is_not_found(api: Api, route: str) -> None:
+    """The envelope of 404 is the same for unknown paths, other versions, other cases and paths too deep."""
     assert api.raw("GET", route).expect(404, "NOT_FOUND").error["details"] == {}
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_an_unknown_route_is_not_found_by_any_method(api: Api, method: str) -> None:
+    """No method turns an unknown path into 405."""
     api.raw(method, "/api/v1/nothing").expect(404, "NOT_FOUND")
 
 
@@ -78,6 +80,7 @@ def test_an_unknown_route_is_not_found_by_any_method(api: Api, method: str) -> N
     ],
 )
 def test_a_method_that_a_route_does_not_take_is_told_the_ones_it_does(api: Api, route: str, allowed: set[str]) -> None:
+    """405 and OPTIONS list exactly the methods of the route in Allow."""
     if "GET" in allowed:
         allowed = allowed | {"HEAD"}
     for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} - allowed:
@@ -105,6 +108,7 @@ def test_a_method_that_a_route_does_not_take_is_told_the_ones_it_does(api: Api, 
 def test_a_body_that_is_not_sent_as_json_is_not_read(
     standard: Api, method: str, route: str, content_type: str | None
 ) -> None:
+    """Any other content type, or none, is 415 with the accepted one in the details."""
     headers = {} if content_type is None else {"Content-Type": content_type}
     refused = standard.raw(method, f"/api/v1{route}", content=b"{}", headers=headers).expect(
         415, "UNSUPPORTED_MEDIA_TYPE"
@@ -114,6 +118,7 @@ def test_a_body_that_is_not_sent_as_json_is_not_read(
 
 @pytest.mark.parametrize("content_type", ["application/json", "APPLICATION/JSON", "application/json; charset=utf-8"])
 def test_json_may_be_announced_in_any_of_its_spellings(api: Api, content_type: str) -> None:
+    """Case and a charset parameter make no difference."""
     refused = api.raw("POST", "/api/v1/models", content=b"{}", headers={"Content-Type": content_type}).expect(400)
     assert refused.rules == dict.fromkeys(("name", "positions", "portfolios"), "is required")
 
@@ -148,6 +153,7 @@ def test_json_may_be_announced_in_any_of_its_spellings(api: Api, content_type: s
 def test_a_body_that_makes_no_sense_is_a_validation_error(
     standard: Api, method: str, route: str, body: bytes, field: str | None
 ) -> None:
+    """Empty, truncated, deep, non-UTF-8 and wrongly typed bodies are 400 with a short message."""
     refused = standard.call(method, route, body).expect(400, "VALIDATION_ERROR")
     if method == "POST" and route == "/models":
         assert field is None or list(refused.rules) == [field]
@@ -177,6 +183,7 @@ def test_a_repeated_key_is_named(api: Api, again: str) -> None:
 
 @pytest.mark.parametrize("text", ["$where", "a.b", "'; sleep(9)//", "{'$gt': ''}", "../../etc", "%s%n", "<script>"])
 def test_text_is_only_text_in_every_field(api: Api, text: str) -> None:
+    """Text that looks like an operator, a path or markup is stored as it is, or rejected by the field's rule."""
     made = created(api, name=f"{text} {fresh_id()}")
     assert api.get(path(made)).body == made
     wrong = position(security_id=text)
@@ -191,6 +198,7 @@ def test_text_is_only_text_in_every_field(api: Api, text: str) -> None:
 
 @pytest.mark.parametrize("value", [{"$gt": ""}, {"$where": "1"}, ["a"], None, True, 1])
 def test_operators_of_the_database_are_no_text(api: Api, value: Any) -> None:
+    """An object, a list, null, a boolean or a number in place of a text is rejected."""
     for body in (
         model(name=value),
         model(portfolios=[value]),
@@ -200,6 +208,7 @@ def test_operators_of_the_database_are_no_text(api: Api, value: Any) -> None:
 
 
 def test_many_bad_requests_on_one_connection_leave_it_in_order(standard: Api) -> None:
+    """A connection that carried twenty oversized bodies still serves the next request."""
     with httpx.Client(base_url=standard.url, limits=httpx.Limits(max_connections=1)) as client:
         for _ in range(20):
             large = client.post(

@@ -66,6 +66,7 @@ def test_the_same_key_replays_the_stored_response_on_any_server(
 
 
 def test_a_portfolio_has_keys_of_its_own(api: Api, upstreams: Upstreams) -> None:
+    """The key of a single portfolio's rebalance replays it, and it is stored once."""
     key, portfolio = uuid4().hex, upstreams.portfolio()
     model = created(api, portfolios=[portfolio])
     first = rebalance(api, f"/portfolio/{portfolio}", key).expect(200)
@@ -74,11 +75,13 @@ def test_a_portfolio_has_keys_of_its_own(api: Api, upstreams: Upstreams) -> None
 
 
 def test_without_a_key_every_request_rebalances(standard: Api, made: Any) -> None:
+    """Two requests without a key store two rebalances."""
     ids = [standard.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"] for _ in range(2)]
     assert stored(standard, made) == ids[::-1]
 
 
 def test_a_key_on_another_target_is_refused(api: Api, upstreams: Upstreams) -> None:
+    """Another model or portfolio under the same key is 422, reveals nothing of the first, and stores nothing."""
     key, portfolio = uuid4().hex, upstreams.portfolio()
     first, second = created(api, portfolios=[portfolio]), created(api, portfolios=[upstreams.portfolio()])
     rebalance(api, path(first), key).expect(200)
@@ -90,6 +93,7 @@ def test_a_key_on_another_target_is_refused(api: Api, upstreams: Upstreams) -> N
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\N{LATIN SMALL LETTER E WITH ACUTE}"])
 def test_a_key_is_visible_ascii(standard: Api, made: Any, key: str) -> None:
+    """A key that is empty, too long or not visible ASCII is 400, and nothing is rebalanced."""
     headers = {"Idempotency-Key": key.encode()}
     refused = standard.call("POST", path(made, "/rebalance"), headers=headers).expect(400)  # type: ignore[arg-type]
     assert refused.rules == {"Idempotency-Key": "must be 1 to 255 visible ASCII characters"}
@@ -98,12 +102,14 @@ def test_a_key_is_visible_ascii(standard: Api, made: Any, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["a", "$where", "a.b", "~" * 255])
 def test_any_visible_ascii_is_a_key(standard: Api, made: Any, keys: Documents, key: str) -> None:
+    """A key that looks like an operator or a path of the database is stored as plain text."""
     first = rebalance(standard, path(made), key).expect(200)
     assert rebalance(standard, path(made), key).text == first.text
     assert keys.delete_one({"_id": key}).deleted_count == 1
 
 
 def test_what_fails_before_anything_is_stored_leaves_the_key_free(standard: Api, upstreams: Upstreams) -> None:
+    """The same key can be sent again after a 404 and after a rebalance without portfolios."""
     key = uuid4().hex
     rebalance(standard, f"/model/{'f' * 24}", key).expect(404, "MODEL_NOT_FOUND")
     empty = created(standard)
@@ -115,6 +121,7 @@ def test_what_fails_before_anything_is_stored_leaves_the_key_free(standard: Api,
 def test_a_response_that_no_retry_can_mend_is_replayed_and_one_that_a_retry_may_mend_is_not(
     standard: Api, upstreams: Upstreams
 ) -> None:
+    """A missing price is final under its key; an upstream's outage leaves the key free for a success."""
     unpriced = position(upstreams.world.unpriced_security_ids()[0])
     hopeless = created(standard, positions=[unpriced], portfolios=[upstreams.portfolio()])
     key = uuid4().hex
@@ -132,6 +139,7 @@ def test_a_response_that_no_retry_can_mend_is_replayed_and_one_that_a_retry_may_
 
 
 def test_the_key_of_a_rebalance_that_was_deleted_serves_nothing_else(standard: Api, made: Any) -> None:
+    """The key neither replays the deleted rebalance nor starts a new one."""
     key = uuid4().hex
     done = rebalance(standard, path(made), key).expect(200).body[0]["rebalanceId"]
     standard.delete(f"/rebalance/{done}", version=1).expect(200)
@@ -141,6 +149,7 @@ def test_the_key_of_a_rebalance_that_was_deleted_serves_nothing_else(standard: A
 def test_twenty_requests_at_once_on_two_servers_make_one_rebalance(
     standard: Api, hurried: Api, upstreams: Upstreams, made: Any
 ) -> None:
+    """Each gets the one stored result or 409 while it runs, whichever server it reaches."""
     upstreams.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.2))
     key = uuid4().hex
     with ThreadPoolExecutor(20) as pool:
@@ -229,6 +238,7 @@ def test_a_key_whose_server_died_before_it_could_release_it_is_released(
 
 
 def test_keys_are_forgotten_after_a_day(keys: Documents, standard: Api, made: Any) -> None:
+    """The database removes a key 24 hours after its creation by an index."""
     rebalance(standard, path(made), uuid4().hex).expect(200)
     index = keys.index_information()["createdAt_1"]
     assert index["expireAfterSeconds"] == 24 * 60 * 60

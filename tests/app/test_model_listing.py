@@ -35,6 +35,7 @@ def among(listed: list[str], few: list[str]) -> list[str]:
 
 
 def test_without_parameters_all_models_are_listed_as_they_read_one_by_one(api: Api, three: list[str]) -> None:
+    """An element of the list equals the body of the single read."""
     everything = api.get("/models").expect(200).body
     assert isinstance(everything, list)
     assert [each for each in everything if each["modelId"] in three] == [
@@ -64,16 +65,19 @@ def test_without_parameters_all_models_are_listed_as_they_read_one_by_one(api: A
 def test_listings_are_sorted_by_any_field_in_either_spelling_and_direction(
     api: Api, three: list[str], sort_by: str, reverse: bool
 ) -> None:
+    """snake_case and camelCase name the same field, and a minus reverses the order."""
     expected = list(reversed(three)) if reverse else three
     assert among(ids_of(api.get("/models", sort_by=sort_by)), three) == expected
 
 
 def test_a_plus_arrives_as_a_space_where_it_is_not_encoded(api: Api, three: list[str]) -> None:
+    """A literal plus in the query string is accepted as ascending."""
     assert among(ids_of(api.call("GET", "/models?sort_by=+name,+model_id")), three) == three
     assert among(ids_of(api.call("GET", "/models?sort_by=-name,+model_id")), three) == three[::-1]
 
 
 def test_pages_are_cut_out_of_the_whole(api: Api, three: list[str]) -> None:
+    """Offset and limit select a slice of the sorted list, and any offset past the end is an empty page."""
     everything = ids_of(api.get("/models", sort_by="name"))
     assert len(everything) >= 3
     assert ids_of(api.get("/models", sort_by="name", limit=2)) == everything[:2]
@@ -91,6 +95,7 @@ def test_pages_are_cut_out_of_the_whole(api: Api, three: list[str]) -> None:
     "value", ["-1", "", "1.0", "1e1", "one", "null", "true", " 1", "+1", "0x1", "1_0", "٣", "1" * 9 + "x"]
 )
 def test_pages_are_asked_for_in_whole_numbers(standard: Api, listing: str, parameter: str, value: str) -> None:
+    """Anything else is 400 that names the parameter and its rule."""
     (refused,) = standard.get(listing, **{parameter: value}).expect(400).rules.items()
     assert refused[0] == parameter
     assert refused[1].startswith("must be a whole number of at least 0")
@@ -114,10 +119,12 @@ def test_pages_are_asked_for_in_whole_numbers(standard: Api, listing: str, param
     ],
 )
 def test_only_known_fields_can_be_sorted_by(api: Api, sort_by: str) -> None:
+    """An unknown, empty or decorated field is 400 with the accepted ones."""
     assert api.get("/models", sort_by=sort_by).expect(400).rules == {"sort_by": ACCEPTED}
 
 
 def test_every_change_is_in_the_audit_trail_with_who_when_and_what(api: Api) -> None:
+    """Each kind of edit adds an entry with action, version, user, time and the changed fields."""
     who = uuid4().hex
     first, second, portfolio = position(), position(), fresh_id()
     made = created(api, positions=[first])
@@ -159,6 +166,7 @@ def test_every_change_is_in_the_audit_trail_with_who_when_and_what(api: Api) -> 
 
 
 def test_ten_entries_are_shown_unless_more_are_asked_for_and_a_hundred_at_most(api: Api) -> None:
+    """The default page has ten entries, and a limit above a hundred is rejected."""
     made = created(api)
     for _ in range(10):
         made = api.put(path(made), content(made)).expect(200).body

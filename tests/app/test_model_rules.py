@@ -50,6 +50,7 @@ def test_a_position_is_accepted_exactly_when_its_numbers_satisfy_the_rules(
 def test_positions_are_accepted_exactly_when_they_sum_to_95_percent_at_most_and_are_a_hundred_at_most(
     steps: list[int], names: st.DataObject
 ) -> None:
+    """Any other list is rejected, and an accepted one loses its positions with target 0."""
     keys = names.draw(st.lists(ids, min_size=len(steps), max_size=len(steps)))
     zero = Decimal(0)
     positions = [
@@ -94,6 +95,7 @@ WRONG_ALONE = [
 
 @pytest.mark.parametrize(("field", "value", "rule"), WRONG_ALONE)
 def test_a_wrong_position_is_refused_on_every_write_path(api: Api, field: str, value: Any, rule: str | None) -> None:
+    """Creating, replacing and editing report the same rule for the same field, and change nothing."""
     rule = rule or "must be a number of at most 34 digits and 34 decimals"
     before = created(api, positions=[position()])
     wrong = position() | {field: value}
@@ -124,6 +126,7 @@ def test_targets_sum_to_95_percent_at_most_on_every_write_path(api: Api) -> None
 
 
 def test_a_hundred_positions_have_a_target_at_most_on_every_write_path(api: Api) -> None:
+    """Positions with target 0 do not count towards the hundred."""
     hundred = [position(target="0.005") for _ in range(100)]
     nothing = [position(target=0) for _ in range(20)]
     before = created(api, positions=[*hundred, *nothing])

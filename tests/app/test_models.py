@@ -14,6 +14,7 @@ KEYS = ["modelId", "name", "positions", "portfolios", "lastRebalanceDate", "vers
 
 
 def test_a_created_model_is_returned_whole_and_reads_back_the_same(api: Api) -> None:
+    """The response has every key in order, exact numbers, version 1 and the location of the model."""
     positions = [position(target="0.6"), position(target=Decimal("0.350"), high=1, low=0)]
     wanted = model(positions=positions, portfolios=[fresh_id(), fresh_id()])
     response = api.post("/models", wanted).expect(201)
@@ -32,10 +33,12 @@ def test_a_created_model_is_returned_whole_and_reads_back_the_same(api: Api) -> 
 
 
 def test_a_model_may_hold_nothing_and_belong_to_nobody(api: Api) -> None:
+    """Empty lists of positions and portfolios are valid."""
     assert created(api)["positions"] == created(api)["portfolios"] == []
 
 
 def test_names_are_trimmed_and_portfolios_that_repeat_count_once(api: Api) -> None:
+    """The name is stored without surrounding whitespace, and the portfolios in their first order."""
     name, portfolio = model()["name"], fresh_id()
     response = created(api, name=f"  {name}\n", portfolios=[portfolio, fresh_id(), portfolio])
     assert response["name"] == name
@@ -44,11 +47,13 @@ def test_names_are_trimmed_and_portfolios_that_repeat_count_once(api: Api) -> No
 
 
 def test_positions_with_target_zero_are_not_kept(api: Api) -> None:
+    """Creating a model drops them, however the zero is written."""
     response = created(api, positions=[position(target=0), position(target="0.005"), position(target="0.00")])
     assert [each["target"] for each in response["positions"]] == [Decimal("0.005")]
 
 
 def test_a_name_that_is_taken_cannot_be_given_again(api: Api) -> None:
+    """Creating and renaming are 409 until the model that has the name is deleted."""
     first, second = created(api), created(api)
     refused = api.post("/models", model(name=f" {first['name']} ")).expect(409, "DUPLICATE_NAME")
     assert refused.error["details"] == {"name": first["name"]}
@@ -58,6 +63,7 @@ def test_a_name_that_is_taken_cannot_be_given_again(api: Api) -> None:
 
 
 def test_a_replacement_takes_the_place_of_everything_and_makes_a_version(api: Api) -> None:
+    """PUT returns and stores exactly what was sent, as version 2."""
     before = created(api, positions=[position()], portfolios=[fresh_id()])
     wanted = model(positions=[position(target=Decimal("0.2"))], portfolios=[fresh_id()], version=1)
     response = api.put(path(before), wanted).expect(200)
@@ -70,12 +76,14 @@ def test_a_replacement_takes_the_place_of_everything_and_makes_a_version(api: Ap
 
 
 def test_a_replacement_that_changes_nothing_is_a_version_all_the_same(api: Api) -> None:
+    """A PUT with equal content still increments the version."""
     before = created(api)
     assert api.put(path(before), content(before)).expect(200).body["version"] == 2
 
 
 @pytest.mark.parametrize("version", [1, 3, 2**31, 10**30])
 def test_only_the_present_version_can_be_replaced_or_deleted(api: Api, version: int) -> None:
+    """An older or a later version is 409 that states the current one, and changes nothing."""
     before = created(api)
     now = api.put(path(before), content(before)).expect(200).body
     for refused in (
@@ -87,6 +95,7 @@ def test_only_the_present_version_can_be_replaced_or_deleted(api: Api, version: 
 
 
 def test_the_date_of_the_last_rebalance_moves_forward_only(api: Api) -> None:
+    """An earlier, missing or null date keeps the stored one, which is returned in UTC."""
     before = created(api)
 
     def replaced(version: int, **date: Any) -> Any:
@@ -102,6 +111,7 @@ def test_the_date_of_the_last_rebalance_moves_forward_only(api: Api) -> None:
 
 
 def test_deleting_takes_the_version_and_leaves_nothing_but_the_audit_trail(api: Api) -> None:
+    """Without the version it is 400; afterwards only the history is found."""
     gone = created(api)
     api.delete(path(gone)).expect(400)
     response = api.delete(path(gone), version=1).expect(204)
@@ -129,6 +139,7 @@ def test_deleting_takes_the_version_and_leaves_nothing_but_the_audit_trail(api: 
 def test_every_path_of_a_model_knows_malformed_ids_from_unknown_ones(
     api: Api, method: str, rest: str, body: Any
 ) -> None:
+    """A malformed id is 400 with its rule, an unknown one 404 with the id."""
     for malformed in ("1", "z" * 24, "f" * 23, "f" * 25, "%24where", "a.b", "%00" * 24, "\N{FULLWIDTH DIGIT ONE}" * 24):
         refused = api.call(method, f"/model/{malformed}{rest}", body).expect(400)
         assert refused.rules == {api.name("modelId"): "must be 24 hexadecimal characters"}
@@ -144,6 +155,7 @@ def test_every_path_of_a_model_knows_malformed_ids_from_unknown_ones(
     ],
 )
 def test_a_deletion_names_a_version(api: Api, version: str | None, rule: str) -> None:
+    """A missing or malformed version is 400, and the model stays."""
     kept = created(api)
     query = {} if version is None else {"version": version}
     assert api.delete(path(kept), **query).expect(400).rules == {"version": rule}
@@ -152,6 +164,7 @@ def test_a_deletion_names_a_version(api: Api, version: str | None, rule: str) ->
 
 @pytest.mark.parametrize("missing", ["name", "positions", "portfolios", "version"])
 def test_a_field_that_is_missing_is_named(api: Api, missing: str) -> None:
+    """Each required field is reported by its name in the dialect of the service."""
     before = created(api)
     body = content(before)
     del body[missing]
@@ -190,6 +203,7 @@ MOMENT = "must be an ISO 8601 date-time with its offset, such as 2026-11-27T12:0
     ],
 )
 def test_a_field_of_a_wrong_kind_is_named_with_its_rule(api: Api, field: str, value: Any, rule: str) -> None:
+    """The rule says what the field must be and what was sent, and nothing is stored."""
     before = created(api)
     assert api.put(path(before), content(before) | {field: value}).expect(400).rules == {api.name(field): rule}
     if field in {"name", "positions", "portfolios"}:
@@ -198,6 +212,7 @@ def test_a_field_of_a_wrong_kind_is_named_with_its_rule(api: Api, field: str, va
 
 
 def test_a_name_may_have_255_characters_of_any_kind(api: Api) -> None:
+    """Characters are counted, not bytes, and signs that databases reserve are plain text."""
     name = model()["name"].ljust(252, "\N{PILE OF POO}") + "a$."
     assert len(name) == 255
     before = created(api, name=name)
@@ -205,6 +220,7 @@ def test_a_name_may_have_255_characters_of_any_kind(api: Api) -> None:
 
 
 def test_the_other_dialects_spelling_is_an_unknown_field(api: Api) -> None:
+    """The error suggests the spelling of the dialect in force."""
     other = {"standard": "low_drift", "globeco": "lowDrift"}[api.dialect]
     body = model(positions=[api.spell(position()) | {other: 1}])
     sent = api.call("POST", "/models", json_bytes(body))
@@ -215,6 +231,7 @@ def test_the_other_dialects_spelling_is_an_unknown_field(api: Api) -> None:
 
 @pytest.mark.parametrize("unknown", ["modelId", "_id", "$where", "a.b", "", "\x00", "x" * 100])
 def test_a_field_that_is_unknown_is_named(api: Api, unknown: str) -> None:
+    """Every body, nested ones included, rejects fields that it does not have."""
     before = created(api)
     rule = "is not a field of this request"
     for refused in (

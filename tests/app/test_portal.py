@@ -113,12 +113,14 @@ def test_one_round_of_the_load_generator(portal: httpx.Client, upstreams: Upstre
 def test_ids_that_the_load_generators_queue_did_not_have_are_refused_at_once(
     portal: httpx.Client, upstreams: Upstreams
 ) -> None:
+    """Null ids are 400, and `detail` sums up all of them."""
     refused = portal.post("/models", json=load_model(upstreams, portfolios=[None, None, None]))
     assert refused.status_code == 400
     assert refused.json()["detail"] == "portfolios[0]: must be a string, not null (2 more in the details)"
 
 
 def test_ten_models_with_one_name_make_one(portal: httpx.Client, upstreams: Upstreams) -> None:
+    """The first request creates the model, and repetitions are conflicts."""
     sent = load_model(upstreams)
     assert [portal.post("/models", json=sent).status_code for _ in range(3)] == [201, 409, 409]
 
@@ -129,6 +131,7 @@ def test_ten_models_with_one_name_make_one(portal: httpx.Client, upstreams: Upst
 def test_the_list_of_models_pages_until_fewer_come_than_were_asked_for(
     portal: httpx.Client, upstreams: Upstreams, sort_by: str
 ) -> None:
+    """The portal's way of paging reaches every model once, in each order."""
     for _ in range(3):
         portal.post("/models", json=load_model(upstreams)).raise_for_status()
     everything = portal.get("/models", params={"sort_by": sort_by}).json()
@@ -164,6 +167,7 @@ def test_a_model_is_edited_as_it_was_read(portal: httpx.Client, upstreams: Upstr
 
 
 def test_the_portal_is_told_in_detail_why_a_deletion_is_refused(portal: httpx.Client, upstreams: Upstreams) -> None:
+    """`detail` is the text of the error, for a missing, wrong or old version and for a wrong id."""
     made = portal.post("/models", json=load_model(upstreams)).json()
     route = f"/model/{made['model_id']}"
     for refused, status in (
@@ -180,6 +184,7 @@ def test_the_portal_is_told_in_detail_why_a_deletion_is_refused(portal: httpx.Cl
 
 
 def test_a_rebalance_that_fails_tells_why_in_detail_too(portal: httpx.Client, upstreams: Upstreams) -> None:
+    """`detail` names the security without a price, and the details list every portfolio in snake_case."""
     unpriced = upstreams.world.unpriced_security_ids()[0]
     model = load_model(upstreams)
     model["positions"][0]["security_id"] = unpriced
@@ -195,6 +200,7 @@ def test_a_rebalance_that_fails_tells_why_in_detail_too(portal: httpx.Client, up
 def test_the_list_of_rebalances_can_be_drawn_and_one_of_them_deleted(
     portal: httpx.Client, upstreams: Upstreams
 ) -> None:
+    """The page has the fields that the portal reads, and a deletion returns the confirmation that it expects."""
     made = portal.post("/models", json=load_model(upstreams)).json()
     mine = portal.post(f"/model/{made['model_id']}/rebalance").json()[0]["rebalance_id"]
     page = portal.get("/rebalances", params={"offset": 0, "limit": 10, "sort_by": "-rebalance_date"}).json()

@@ -16,6 +16,7 @@ def held(of: Any) -> dict[str, tuple[Decimal, Decimal, Decimal]]:
 
 
 def test_a_position_is_added_at_the_end_and_makes_a_version(api: Api) -> None:
+    """The response and a later read agree on order, numbers and version."""
     before = created(api, positions=[position()])
     added = position(target="0.2", low="0.01", high="0.02")
     after = api.post(path(before, "/position"), added).expect(200).body
@@ -26,6 +27,7 @@ def test_a_position_is_added_at_the_end_and_makes_a_version(api: Api) -> None:
 
 
 def test_a_security_is_added_once(api: Api) -> None:
+    """A second position of the security is 409 and changes nothing."""
     there = position()
     before = created(api, positions=[there])
     refused = api.post(path(before, "/position"), there | {"target": "0.2"}).expect(409, "DUPLICATE_POSITION")
@@ -34,6 +36,7 @@ def test_a_security_is_added_once(api: Api) -> None:
 
 
 def test_a_position_changes_in_its_place(api: Api) -> None:
+    """PUT replaces the numbers and keeps the order."""
     first, second = position(), position()
     before = created(api, positions=[first, second])
     after = api.put(path(before, "/position"), first | {"target": "0.3"}).expect(200).body
@@ -43,6 +46,7 @@ def test_a_position_changes_in_its_place(api: Api) -> None:
 
 
 def test_a_position_that_is_set_to_zero_goes(api: Api) -> None:
+    """A target of 0 removes the position."""
     first, second = position(), position()
     before = created(api, positions=[first, second])
     after = api.put(path(before, "/position"), first | {"target": 0}).expect(200).body
@@ -50,6 +54,7 @@ def test_a_position_that_is_set_to_zero_goes(api: Api) -> None:
 
 
 def test_a_position_is_removed_when_it_is_the_one_the_caller_knows(api: Api) -> None:
+    """Numbers are compared by value, not by spelling."""
     there = position(target="0.10", low="0.010", high="0.05")
     before = created(api, positions=[there, position()])
     same = there | {"target": Decimal("0.1"), "lowDrift": "1e-2", "highDrift": Decimal("0.0500")}
@@ -60,6 +65,7 @@ def test_a_position_is_removed_when_it_is_the_one_the_caller_knows(api: Api) -> 
 
 @pytest.mark.parametrize("changed", [{"target": "0.2"}, {"lowDrift": "0.04"}, {"highDrift": "0.06"}])
 def test_another_position_in_the_same_security_is_not_removed(api: Api, changed: dict[str, str]) -> None:
+    """A differing target or drift is 409 with the stored position."""
     there = position()
     before = created(api, positions=[there])
     refused = api.delete(path(before, "/position"), there | changed).expect(409, "POSITION_MISMATCH")
@@ -69,6 +75,7 @@ def test_another_position_in_the_same_security_is_not_removed(api: Api, changed:
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_a_position_that_is_not_there_is_not_found(api: Api, method: str) -> None:
+    """Changing or removing it is 404 and changes nothing."""
     before = created(api, positions=[position()])
     missing = position()
     refused = api.call(method, path(before, "/position"), missing).expect(404, "POSITION_NOT_FOUND")
@@ -79,6 +86,7 @@ def test_a_position_that_is_not_there_is_not_found(api: Api, method: str) -> Non
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 @pytest.mark.parametrize("missing", ["securityId", "target", "highDrift", "lowDrift"])
 def test_a_position_says_everything(api: Api, method: str, missing: str) -> None:
+    """Each of the four fields is required by every operation on positions."""
     before = created(api)
     body = position()
     del body[missing]
@@ -87,6 +95,7 @@ def test_a_position_says_everything(api: Api, method: str, missing: str) -> None
 
 
 def test_a_portfolio_list_grows_and_shrinks_by_what_is_new_and_what_is_there(api: Api) -> None:
+    """Known portfolios are not added again, and unknown ones not removed."""
     first, second, third, never = (fresh_id() for _ in range(4))
     before = created(api, portfolios=[first])
     after = api.post(path(before, "/portfolio"), {"portfolios": [second, first, third, second]}).expect(200).body
@@ -97,6 +106,7 @@ def test_a_portfolio_list_grows_and_shrinks_by_what_is_new_and_what_is_there(api
 
 
 def test_a_call_that_leaves_the_portfolios_as_they_are_is_no_change(api: Api) -> None:
+    """It returns the model as it is, without a version and an audit entry."""
     there = fresh_id()
     before = created(api, portfolios=[there])
     assert api.post(path(before, "/portfolio"), {"portfolios": [there]}).expect(200).body == before
@@ -118,6 +128,7 @@ def test_a_call_that_leaves_the_portfolios_as_they_are_is_no_change(api: Api) ->
     ],
 )
 def test_ids_of_portfolios_are_checked(api: Api, method: str, portfolios: Any, field: str, rule: str) -> None:
+    """A malformed id is 400 with its place in the list, and nothing changes."""
     before = created(api, portfolios=[fresh_id()])
     refused = api.call(method, path(before, "/portfolio"), {"portfolios": portfolios}).expect(400)
     assert refused.rules == {field: rule}
@@ -125,6 +136,7 @@ def test_ids_of_portfolios_are_checked(api: Api, method: str, portfolios: Any, f
 
 
 def test_a_model_has_at_most_ten_thousand_portfolios(standard: Api) -> None:
+    """The list can be filled to the limit and not beyond."""
     before = created(standard, portfolios=[f"{number:024d}" for number in range(9_999)])
     more = {"portfolios": [f"{number:024d}" for number in range(9_998, 10_001)]}
     refused = standard.post(path(before, "/portfolio"), more).expect(400)

@@ -67,6 +67,7 @@ async def everything() -> None:
 
 
 async def test_as_many_as_allowed_are_in_flight_and_they_take_off_in_order() -> None:
+    """A portfolio that ends makes room for the next one, and never for more."""
     flights, schedule = Flights(), Schedule(8, 2)
     with schedule.rebalance(20) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 20))
@@ -81,6 +82,7 @@ async def test_as_many_as_allowed_are_in_flight_and_they_take_off_in_order() -> 
 
 
 async def test_beside_a_smaller_one_fewer_are_at_work_until_that_has_ended() -> None:
+    """A large rebalance uses its small share while a smaller one runs, and its whole share afterwards."""
     flights, schedule = Flights(), Schedule(8, 2)
     with schedule.rebalance(30) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 30))
@@ -97,6 +99,7 @@ async def test_beside_a_smaller_one_fewer_are_at_work_until_that_has_ended() -> 
 
 
 async def test_beside_a_smaller_one_as_many_as_ever_wait_for_slow_upstreams() -> None:
+    """The small share limits computing, not waiting for upstreams."""
     flights, schedule = Flights(upstreams_respond=False), Schedule(8, 2)
     with schedule.rebalance(1), schedule.rebalance(30) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 30))
@@ -134,6 +137,7 @@ async def test_whoever_is_cancelled_leaves_the_turn_to_others() -> None:
 
 
 async def test_the_smallest_and_its_like_are_not_held_up() -> None:
+    """Rebalances of the smallest size that runs keep their whole share."""
     flights, schedule = Flights(), Schedule(8, 2)
     with schedule.rebalance(10) as one, schedule.rebalance(10) as other, schedule.rebalance(500):
         rebalancing = [asyncio.create_task(each.each(flights.of(each), ["P"] * 10)) for each in (one, other)]
@@ -145,6 +149,7 @@ async def test_the_smallest_and_its_like_are_not_held_up() -> None:
 
 
 async def test_one_portfolio_may_always_be_at_work() -> None:
+    """A concurrency of 1 still lets a large rebalance advance beside a smaller one."""
     flights, schedule = Flights(), Schedule(1, 2)
     with schedule.rebalance(1), schedule.rebalance(3) as large:
         rebalancing = asyncio.create_task(large.each(flights.of(large), ["P"] * 3))
@@ -156,6 +161,7 @@ async def test_one_portfolio_may_always_be_at_work() -> None:
 
 
 async def test_the_first_failure_ends_the_others_and_is_raised_as_it_is() -> None:
+    """The exception keeps its type, what runs is cancelled, and nothing more starts."""
     flights, schedule = Flights(), Schedule(4, 1)
     with schedule.rebalance(9) as large:
 

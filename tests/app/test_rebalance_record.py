@@ -239,6 +239,7 @@ def test_rebalances_are_listed_newest_first_or_as_asked(
 
 @pytest.mark.parametrize("sort_by", ["", "name", "portfolios", "-", "rebalance_date,,", "$natural"])
 def test_only_known_fields_can_be_sorted_by(api: Api, sort_by: str) -> None:
+    """An unknown, empty or decorated field is 400 with the accepted ones."""
     assert api.get("/rebalances", sort_by=sort_by).expect(400).rules == {"sort_by": ACCEPTED}
 
 

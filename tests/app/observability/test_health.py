@@ -48,6 +48,7 @@ def mongod_of(mongod: EmbeddedMongod) -> psutil.Process:
 
 
 def test_live_never_changes(untraced: Service) -> None:
+    """Liveness depends on no database and no upstream: it always reports UP."""
     response = untraced.client.get("/health/live")
     assert (response.status_code, response.json()) == (200, {"status": "UP"})
 
@@ -119,6 +120,7 @@ def test_probes_succeed_while_every_core_solves(untraced: Service, upstreams: Up
 
 
 def test_a_killed_database_is_noticed_in_time(upstreams: Upstreams, tmp_path: Path) -> None:
+    """Readiness turns unready within the documented time after mongod is killed."""
     with EmbeddedMongod.start() as mongod:
         environment = connecting(mongod.url, upstreams) | {"SOLVER_PROCESSES": "1"}
         with Service.running(environment, tmp_path / "log") as service:

@@ -55,6 +55,7 @@ def test_each_line_is_an_object_with_the_same_leading_keys(traced: Service) -> N
     ],
 )
 def test_each_request_is_one_line(traced: Service, method: str, path: str, template: str, status: int) -> None:
+    """The line has the method, the route's template instead of the path, the status and the duration."""
     response = traced.client.request(method, path, json={} if method == "POST" else None)
     line = traced.line(event="request", correlation_id=response.headers["X-Correlation-ID"])
     assert (line["method"], line["path"], line["status"]) == (method.replace("BREW", "OTHER"), template, status)
@@ -86,6 +87,7 @@ def test_a_rebalance_can_be_followed_by_its_id(traced: Service, model_id: str) -
 
 
 def test_a_failed_portfolio_says_why_without_its_money(traced: Service, model_id: str, upstreams: Upstreams) -> None:
+    """The warning names code and security; amounts appear in the response and in no line above debug."""
     portfolio = traced.rebalance(model_id, X_Correlation_ID="failing").json()[2]
     line = traced.line(event="portfolio failed", correlation_id="failing")
     expensive = upstreams.world.expensive_security.security_id

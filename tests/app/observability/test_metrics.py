@@ -58,6 +58,7 @@ def test_the_suites_three_metrics_are_exact(traced: Service) -> None:
     ],
 )
 def test_every_request_is_counted(traced: Service, method: str, path: str, labels: dict[str, str]) -> None:
+    """The counter of its method, template and status grows by one, for probes, unknown routes and bad bodies alike."""
     labels = labels | {"method": method.replace("BREW", "OTHER")}
     before = traced.scrape().value("http_requests_total", **labels)
     traced.client.request(method, path, content="text" if method == "POST" else None)
@@ -66,6 +67,7 @@ def test_every_request_is_counted(traced: Service, method: str, path: str, label
 
 
 def test_a_preflight_request_is_counted_under_its_route(traced: Service) -> None:
+    """The label is the template of the route, not the path with its id."""
     headers = {"Origin": "http://portal", "Access-Control-Request-Method": "GET"}
     traced.client.options("/api/v1/model/0123456789abcdef01234567", headers=headers)
     labels = {"method": "OPTIONS", "path": "/api/v1/model/{model_id}", "status": "204"}
@@ -89,6 +91,7 @@ def test_no_caller_can_make_the_metrics_grow(traced: Service) -> None:
 
 
 def test_a_rebalance_shows_in_the_business_metrics(traced: Service, model_id: str) -> None:
+    """One partial rebalance adds its portfolios, failures, durations, trades and traded value."""
     before, response, after = traced.scrape(), traced.rebalance(model_id).json(), traced.scrape()
 
     def grown(name: str, **labels: str) -> float:
@@ -142,6 +145,7 @@ def test_each_process_has_its_figures(traced: Service) -> None:
 
 
 def test_a_lost_solver_process_is_counted_and_replaced_in_its_place(traced: Service) -> None:
+    """The successor has the same name in the metrics, and the log says which signal ended the process."""
     before = traced.scrape().value("order_generation_solver_restarts_total")
     lost = traced.solvers()[0]
     lost.kill()
@@ -187,6 +191,7 @@ def test_the_collector_gets_what_prometheus_reads(traced: Service, received: Rec
 
 
 def test_openmetrics_is_given_to_who_asks_for_it(traced: Service) -> None:
+    """The Accept header selects the OpenMetrics text format, which ends with its own marker."""
     response = traced.client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert response.headers["Content-Type"].startswith("application/openmetrics-text")
     assert response.text.endswith("# EOF\n")

@@ -169,16 +169,19 @@ def own_metrics(scrape: Scrape) -> set[str]:
 
 
 def test_each_metric_is_documented_and_each_documented_one_exists(scrape: Scrape) -> None:
+    """The table of the documentation and the scraped service have the same names."""
     documented = set(re.findall(r"^\| `((?:order_generation_|http_)\w+)`", DOCUMENT.read_text(), re.MULTILINE))
     assert documented == own_metrics(scrape)
 
 
 def test_each_metric_is_on_the_dashboard(scrape: Scrape) -> None:
+    """Each metric of the service is read by at least one query of a panel."""
     read = {selector.metric for query in dashboard_queries() for selector in selectors(promql.parse(query.text))}
     assert own_metrics(scrape) <= {re.sub(r"_(bucket|sum|count)$", "", metric) for metric in read}
 
 
 def test_each_alert_has_its_section_with_what_to_do() -> None:
+    """Every rule has a section of the documentation, of more than a line."""
     sections = dict(
         re.findall(r"^### (OrderGeneration\w+)\n\n(.*?)(?=\n#|\Z)", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
     )
@@ -187,6 +190,7 @@ def test_each_alert_has_its_section_with_what_to_do() -> None:
 
 
 def test_rules_are_whole() -> None:
+    """A rule has only known keys, one of three severities, and a duration that Prometheus can parse."""
     for rule in alert_rules():
         assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
         assert rule["labels"] in [{"severity": severity} for severity in ("critical", "warning", "info")]
@@ -194,6 +198,7 @@ def test_rules_are_whole() -> None:
 
 
 def test_panels_have_ids_and_places_of_their_own() -> None:
+    """Ids are unique, no two panels overlap, and none exceeds the 24 columns of the grid."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()

@@ -52,6 +52,7 @@ def test_movement_adds_up() -> None:
 
 
 def test_a_portfolio_worth_nothing_has_moved_nothing() -> None:
+    """Without market value, drift and turnover are 0 instead of a division by zero."""
     held = (security("10", "0", "0.3"),)
     moved = movement(Portfolio(held, Decimal(0)), solution((0,), (0,), 0, 0))
     assert {moved.drift_before, moved.drift_after, moved.turnover} == {Decimal(0)}

@@ -90,12 +90,14 @@ def test_spans_lie_within_their_parents(trace: list[Span]) -> None:
 
 
 def test_solves_carry_the_number_of_their_process(trace: list[Span], traced: Service) -> None:
+    """A span of a solve has the pid of one of the service's solver processes and the path of the solution."""
     pids = {span.attributes["process.pid"] for span in named(trace, "solve")}
     assert pids <= {process.pid for process in traced.solvers()}
     assert all(span.attributes["solver.path"] == "ROUNDING" for span in named(trace, "solve"))
 
 
 def test_spans_say_whose_they_are(trace: list[Span]) -> None:
+    """Every span carries name, version and instance of the service."""
     for span in trace:
         assert span.resource["service.name"] == "globeco-order-generation-service"
         assert span.resource["service.version"]
@@ -113,6 +115,7 @@ def test_upstreams_are_called_within_the_trace(traced: Service, upstreams: Upstr
 
 
 def test_errors_log_lines_and_failures_name_the_trace(traced: Service, model_id: str) -> None:
+    """The caller's trace id is in the error envelope, in the log line and in a failed portfolio."""
     trace_id = "c3" * 16
     response = traced.client.get("/nowhere", headers={"traceparent": traceparent(trace_id), "X-Correlation-ID": "lost"})
     assert response.json()["error"]["traceId"] == trace_id
@@ -122,6 +125,7 @@ def test_errors_log_lines_and_failures_name_the_trace(traced: Service, model_id:
 
 
 def test_a_request_of_no_trace_begins_one(traced: Service, received: Received) -> None:
+    """Without a traceparent, the request's span is a root, and an unknown route has no template."""
     trace_id = traced.client.get("/nowhere").json()["error"]["traceId"]
     (span,) = received.trace(trace_id, until="GET")
     assert span.parent_id == ""
@@ -216,6 +220,7 @@ with export_metrics(load_collector(), Metrics()):
 
 
 def test_while_it_is_off_its_libraries_are_not_even_imported() -> None:
+    """A service without a collector loads no module of OpenTelemetry's SDK."""
     ended = subprocess.run([sys.executable, "-c", OFF], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
 
@@ -270,6 +275,7 @@ GRPC, HTTP = Destination("grpc", None), Destination("http/protobuf", None)
     ],
 )
 def test_where_traces_and_metrics_go(variables: Mapping[str, str], collector: Collector) -> None:
+    """The standard's variables take precedence over the suite's own, and an empty one counts as unset."""
     assert load_collector(variables) == collector
 
 
@@ -277,12 +283,14 @@ def test_where_traces_and_metrics_go(variables: Mapping[str, str], collector: Co
     ("variable", "value"), [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"), ("OTEL_TRACES_EXPORTER", "zipkin")]
 )
 def test_a_wrong_variable_is_refused_by_its_name(variable: str, value: str) -> None:
+    """An unsupported protocol or exporter is an invalid setting that names its variable."""
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", variable: value}
     with pytest.raises(InvalidSettings, match=f"{variable} accepts"):
         load_collector(variables)
 
 
 def test_a_wrong_variable_stops_the_service_with_one_line() -> None:
+    """The exit code is 2, and the line says what the variable accepts."""
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "carrier pigeon"}
     with running("serve", environment=environment) as command:
         assert command.finish() == 2
