@@ -57,6 +57,7 @@ def test_a_page_that_is_no_other_origin_gets_no_permission(standard: Api) -> Non
 
 
 def test_responses_of_the_api_are_neither_cached_nor_guessed_at(standard: Api) -> None:
+    """The API sends no-store and nosniff; scripts of the documentation may be cached."""
     for route in ("/api/v1/models", "/api/v1/model/x"):
         headers = standard.raw("GET", route).headers
         assert headers["Cache-Control"] == "no-store"

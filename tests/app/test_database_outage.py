@@ -77,6 +77,7 @@ async def recovered(call: Callable[[], ApiResponse], status: int) -> ApiResponse
 async def test_every_endpoint_says_so_in_time_and_works_again_when_the_database_is_back(
     proxy: Proxy, served_by_proxy: Api, upstreams: Upstreams, outage: str
 ) -> None:
+    """All endpoints get 503 with Retry-After in two seconds; probes and invalid requests are served as before."""
     api = served_by_proxy
     made = await asyncio.to_thread(created, api, portfolios=[upstreams.portfolio()])
     calls: list[Callable[[], ApiResponse]] = [
@@ -121,6 +122,7 @@ async def test_every_endpoint_says_so_in_time_and_works_again_when_the_database_
 async def test_a_rebalance_whose_database_goes_away_stores_nothing_and_a_retry_with_its_key_succeeds(
     proxy: Proxy, served_by_proxy: Api, upstreams: Upstreams
 ) -> None:
+    """The rebalance ends with 503 in mid-way; the same key works after the database has returned."""
     api, key = served_by_proxy, uuid4().hex
     made = await asyncio.to_thread(created, api, portfolios=[upstreams.portfolio()])
     upstreams.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.5))

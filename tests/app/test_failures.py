@@ -36,6 +36,7 @@ def test_every_code_has_an_error_status_and_a_meaning() -> None:
 
 
 def test_a_full_queue_is_told_with_the_time_after_which_to_come_back() -> None:
+    """The error is 503 with Retry-After and the depth of the queue."""
     error = translation.from_overload(Overloaded(10_000, 17))
     told_of_all = translation.from_failures([failed(error.code, error.details)], "id")
     assert told_of_all is not None
@@ -57,6 +58,7 @@ def test_a_full_queue_is_told_with_the_time_after_which_to_come_back() -> None:
 def test_of_several_failures_the_one_that_a_retry_may_mend_speaks_then_the_one_that_names_what_is_wrong(
     codes: list[ErrorCode], speaks: ErrorCode
 ) -> None:
+    """The whole rebalance's error has the code that helps a caller most."""
     portfolios = [failed(code, {"retryAfterSeconds": 1}, place) for place, code in enumerate(codes)]
     error = translation.from_failures(portfolios, "id")
     assert error is not None
@@ -64,6 +66,7 @@ def test_of_several_failures_the_one_that_a_retry_may_mend_speaks_then_the_one_t
 
 
 def test_a_solver_that_dies_twice_under_a_portfolio_is_an_internal_error() -> None:
+    """The response names the portfolio and reveals no signal."""
     error = translation.from_refusal("p", Crashed("killed by signal 9"))
     assert (error.status, error.details) == (500, {"portfolioId": "p"})
     assert "signal" not in error.message
@@ -98,6 +101,7 @@ def test_numbers_longer_than_the_database_holds_are_not_stored() -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
 def test_whatever_goes_wrong_has_a_code_and_a_message_with_nothing_internal(error: Exception, code: ErrorCode) -> None:
+    """No message has a path, an address or a term of the database."""
     told_error = as_api_error(error, Dialect.STANDARD)
     assert told_error.code == code
     for internal in ("secret", "/api", "/etc", "E11000", "model/"):

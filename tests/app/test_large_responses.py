@@ -69,6 +69,7 @@ def large(service: Api) -> Json:
 
 
 def test_a_large_response_is_whole_and_says_what_is_stored(service: Api, large: Json) -> None:
+    """A response that goes through a file on disk has every portfolio, equal to the stored ones."""
     text = service.post(path(large, "/rebalance")).expect(200).text
     assert len(text) > MEMORY_BYTES
     returned = json.decode(text, type=list[Rebalanced])

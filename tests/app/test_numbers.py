@@ -41,6 +41,7 @@ def test_every_digit_of_a_number_is_kept_in_bson_and_on_the_wire(text: str) -> N
 
 @given(numbers)
 def test_a_number_has_one_value_however_it_is_written_and_never_an_exponent_in_a_response(text: str) -> None:
+    """Any JSON spelling of a number is read exactly and written as plain digits."""
     literal = msgspec.json.Decoder(Number, dec_hook=lambda _, value: Number.read(value), float_hook=str)
     assert literal.decode(text) == Number.read(text) == Decimal(text)
     written = encode(Decimal(Number.read(text))).decode()
@@ -50,6 +51,7 @@ def test_a_number_has_one_value_however_it_is_written_and_never_an_exponent_in_a
 
 @given(st.text('0123456789.E+-",:{}[]\\\n ', max_size=80))
 def test_a_text_that_looks_like_a_number_with_an_exponent_is_returned_as_it_is(text: str) -> None:
+    """Removing exponents from numbers changes no text, whatever signs it has."""
     content = {"before": Decimal("1E-7"), text: [text, Decimal("-2.5E+8")], "after": Decimal("0E-8")}
     returned = encode(content)
     assert json.loads(returned, parse_float=Decimal, parse_int=Decimal) == content
@@ -60,6 +62,7 @@ def test_a_text_that_looks_like_a_number_with_an_exponent_is_returned_as_it_is(t
 
 @given(st.text(max_size=80) | st.text("0123456789.eE+-_ ", max_size=80))
 def test_a_text_is_read_exactly_when_json_would_read_it_as_a_number_that_can_be_stored(text: str) -> None:
+    """The reader of numbers in text accepts JSON's grammar, up to the limit of digits."""
     try:
         value = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=lambda _: None)
     except (ValueError, ArithmeticError):
@@ -144,6 +147,7 @@ def test_a_number_is_returned_as_it_was_sent(api: Api, written: str, returned: s
 )
 @pytest.mark.parametrize("field", ["target", "lowDrift"])
 def test_what_is_no_number_is_refused(api: Api, field: str, written: str, rule: str) -> None:
+    """Special values, separators and too many digits are 400 with the field's rule."""
     wrong = position() | {field: Literal(written)}
     refused = api.post("/models", model(positions=[wrong])).expect(400)
     assert refused.rules == {f"positions[0].{api.name(field)}": rule}
@@ -151,6 +155,7 @@ def test_what_is_no_number_is_refused(api: Api, field: str, written: str, rule: 
 
 @pytest.mark.parametrize("written", ["NaN", "Infinity", "-Infinity", "01", ".5", "5.", "+1", "0x1", "1e", "--1", "1_0"])
 def test_what_json_does_not_know_is_no_json(api: Api, written: str) -> None:
+    """Spellings outside JSON's grammar make the whole body invalid."""
     refused = api.post("/models", model(positions=[position(target=Literal(written))])).expect(400)
     assert list(refused.rules) == ["body"]
     assert refused.rules["body"].startswith("must be JSON; ")
@@ -158,6 +163,7 @@ def test_what_json_does_not_know_is_no_json(api: Api, written: str) -> None:
 
 @pytest.mark.parametrize("version", ["1.0", "1e0", "1" * 5000])
 def test_a_version_is_an_integer(api: Api, version: str) -> None:
+    """A fraction, an exponent or thousands of digits is 400 for the field `version`."""
     before = created(api)
     body: Any = {**model(), "version": Literal(version)}
     assert list(api.put(path(before), body).expect(400).rules) == [api.name("version")]

@@ -104,6 +104,7 @@ def named(part: Json) -> Iterator[str]:
 
 
 def test_the_document_is_valid_and_has_every_operation_once(document: Json) -> None:
+    """It satisfies the OpenAPI schema, and each operation has summary, description and tag."""
     validate(document)
     found = [each["operationId"] for each in operations(document)]
     assert sorted(found) == sorted(OPERATIONS)
@@ -114,6 +115,7 @@ def test_the_document_is_valid_and_has_every_operation_once(document: Json) -> N
 
 
 def test_names_are_spelled_in_the_dialect_in_force(api: Api, document: Json) -> None:
+    """No schema, path or query name uses the other dialect's spelling."""
     foreign = re.compile("_" if api.dialect is Dialect.STANDARD else "[A-Z]")
     assert [each for each in named(document["components"]) if foreign.search(each)] == []
     parameters = re.findall(r"\{(\w+)\}", " ".join(document["paths"]))
@@ -127,6 +129,7 @@ def test_names_are_spelled_in_the_dialect_in_force(api: Api, document: Json) -> 
 
 
 def test_a_listing_says_what_it_can_be_sorted_by_in_either_spelling_and_which_views_there_are(document: Json) -> None:
+    """Description and pattern agree with what the service accepts."""
     parameters = {
         one["name"]: one for one in document["paths"]["/api/v1/rebalances"]["get"]["parameters"] if "in" in one
     }
@@ -139,6 +142,7 @@ def test_a_listing_says_what_it_can_be_sorted_by_in_either_spelling_and_which_vi
 
 
 def test_responses_have_every_key_and_requests_no_other(document: Json) -> None:
+    """Response schemas require all properties; request schemas forbid others."""
     schemas = document["components"]["schemas"]
     requests = {name for name in schemas if name.endswith("Request") or name.startswith("Optimization")}
     requests |= {"ModelPostDTO", "ModelPutDTO", "ModelPortfolioDTO"}
@@ -160,6 +164,7 @@ def test_responses_have_every_key_and_requests_no_other(document: Json) -> None:
 
 
 def test_decimals_are_numbers_with_their_limits(api: Api, document: Json) -> None:
+    """Limits and precision are exact, and a nullable decimal says so."""
     schemas = document["components"]["schemas"]
     target = schemas["ModelPositionRequest"]["properties"]["target"]
     assert target["type"] == ["number", "string"]
@@ -189,6 +194,7 @@ def test_every_field_is_described_and_every_parameter_has_an_example(document: J
 
 
 def test_every_error_is_documented_with_the_envelope_under_the_status_of_its_code(document: Json) -> None:
+    """Every code of the service appears under some operation."""
     told: set[str] = set()
     for operation in operations(document):
         for status, response in operation["responses"].items():
@@ -218,6 +224,7 @@ def test_an_example_is_a_response_of_today_to_the_last_key(name: str, response: 
 
 
 def test_every_operation_shows_a_request_and_a_response_and_every_code_a_response(document: Json) -> None:
+    """Each body, success and error code has an example."""
     for operation in operations(document):
         if "requestBody" in operation:
             optional = operation["operationId"] in {"rebalanceModel", "rebalancePortfolio", "sendOrders"}
@@ -235,6 +242,7 @@ def _content(response: Json) -> Json:
 
 
 def test_every_example_satisfies_its_schema(document: Json) -> None:
+    """All examples of bodies validate against the schemas beside them."""
     registry: Registry[Json] = Registry().with_resource("urn:api", DRAFT202012.create_resource(document))
 
     checked = 0
@@ -255,6 +263,7 @@ def test_every_example_satisfies_its_schema(document: Json) -> None:
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
 def test_a_documentation_page_needs_nothing_from_elsewhere(api: Api, page: str) -> None:
+    """Scripts and styles come from the service, and the policy allows no other source."""
     html = api.raw("GET", page).expect(200)
     assert html.headers["Content-Type"].startswith("text/html")
     assert not re.search(r"https?://|//\w+\.", html.text)

@@ -81,6 +81,7 @@ def assert_adds_up(response: Any, upstreams: Upstreams) -> None:
 def test_trades_bring_any_portfolio_into_its_bands_and_every_number_adds_up(
     api: Api, upstreams: Upstreams, case: SpecialCase
 ) -> None:
+    """Weights, trades, cash and market value of every kind of portfolio agree exactly."""
     positions = [position(each, target="0.09", high="0.02", low="0.02") for each in upstreams.securities(10)]
     made = created(api, positions=positions, portfolios=[upstreams.world.case_id(case)])
     (response,) = api.post(path(made, "/rebalance")).expect(200).body
@@ -88,6 +89,7 @@ def test_trades_bring_any_portfolio_into_its_bands_and_every_number_adds_up(
 
 
 def test_every_portfolio_is_returned_in_the_models_order_under_one_id(api: Api, upstreams: Upstreams) -> None:
+    """Twelve portfolios share a rebalance id, each with numbers of its own."""
     portfolios = [upstreams.portfolio(str(100_000 + number)) for number in range(12)]
     positions = [position(each, target="0.19") for each in upstreams.securities(5)]
     made = created(api, positions=positions, portfolios=portfolios)
@@ -100,6 +102,7 @@ def test_every_portfolio_is_returned_in_the_models_order_under_one_id(api: Api, 
 
 
 def test_sells_come_before_buys_and_securities_outside_the_model_last_by_id(api: Api, upstreams: Upstreams) -> None:
+    """Drifts follow the model's order, trades the order of sending."""
     wanted, outside = upstreams.securities(6), sorted(upstreams.securities(12)[6:], reverse=True)
     held = {**dict.fromkeys(outside, "10"), wanted[4]: "900", wanted[1]: "900"}
     model = [position(each, target="0.15", high="0.15", low="0.15") for each in wanted]
@@ -131,6 +134,7 @@ def test_shares_of_the_market_value_are_rounded_half_up(api: Api, upstreams: Ups
 
 
 def test_a_fraction_of_a_share_stays_and_is_reported(api: Api, upstreams: Upstreams) -> None:
+    """Whole shares are traded, and the fraction remains in the quantity."""
     inside, outside = upstreams.securities(2)
     held = {inside: "10.12345678", outside: "3.25"}
     made = created(api, positions=[position(inside, target="0.5")], portfolios=[upstreams.portfolio("100000.00", held)])
@@ -142,6 +146,7 @@ def test_a_fraction_of_a_share_stays_and_is_reported(api: Api, upstreams: Upstre
 
 
 def test_the_largest_and_finest_numbers_are_kept_to_the_last_digit(api: Api, upstreams: Upstreams) -> None:
+    """Twelve digits before and eight after the point survive calculation and storage."""
     security, held = upstreams.securities(1)[0], "999999999999.12345678"
     made = created(api, portfolios=[upstreams.portfolio("-999999999999.00000001", {security: held})])
     (response,) = api.post(path(made, "/rebalance")).expect(200).body
@@ -154,6 +159,7 @@ def test_the_largest_and_finest_numbers_are_kept_to_the_last_digit(api: Api, ups
 
 @pytest.mark.parametrize("cash", [None, "0", "0.00", "0.00000000"])
 def test_a_portfolio_worth_nothing_has_nothing_to_do(api: Api, upstreams: Upstreams, cash: str | None) -> None:
+    """Without cash and holdings it completes without trades, unknown portfolios included."""
     made = created(
         api, positions=[position(upstreams.securities(1)[0])], portfolios=[upstreams.portfolio(cash), fresh_id()]
     )
@@ -164,6 +170,7 @@ def test_a_portfolio_worth_nothing_has_nothing_to_do(api: Api, upstreams: Upstre
 
 
 def test_a_model_without_positions_sells_everything(api: Api, upstreams: Upstreams) -> None:
+    """All value becomes cash."""
     held = dict.fromkeys(upstreams.securities(3), "7")
     made = created(api, portfolios=[upstreams.portfolio("1", held)])
     (response,) = api.post(path(made, "/rebalance")).expect(200).body
@@ -173,6 +180,7 @@ def test_a_model_without_positions_sells_everything(api: Api, upstreams: Upstrea
 
 
 def test_a_model_without_portfolios_returns_nothing_and_stores_nothing(api: Api) -> None:
+    """The response is an empty list, and neither model nor list of rebalances changes."""
     made = created(api, positions=[position()])
     assert api.post(path(made, "/rebalance")).expect(200).body == []
     assert api.get(path(made)).body == made
@@ -181,6 +189,7 @@ def test_a_model_without_portfolios_returns_nothing_and_stores_nothing(api: Api)
 
 
 def test_a_rebalance_dates_the_model_without_making_a_version(api: Api, upstreams: Upstreams) -> None:
+    """Only lastRebalanceDate changes, to the date of the stored rebalance."""
     made = created(api, positions=[position(upstreams.securities(1)[0])], portfolios=[upstreams.portfolio()])
     (response,) = api.post(path(made, "/rebalance")).expect(200).body
     stored = api.get(f"/rebalance/{response['rebalanceId']}").body
@@ -196,6 +205,7 @@ def test_a_rebalance_dates_the_model_without_making_a_version(api: Api, upstream
 def test_prices_are_read_once_for_a_whole_rebalance_and_holdings_once_for_each_portfolio(
     standard: Api, upstreams: Upstreams
 ) -> None:
+    """Five portfolios cost one list of prices, one of securities, and five reads of balances."""
     portfolios = [upstreams.portfolio() for _ in range(5)]
     positions = [position(each, target="0.09") for each in upstreams.securities(10)]
     made = created(standard, positions=positions, portfolios=portfolios)
@@ -209,6 +219,7 @@ def test_prices_are_read_once_for_a_whole_rebalance_and_holdings_once_for_each_p
 
 
 def test_a_portfolio_goes_by_the_name_that_the_portfolio_service_has_for_it(api: Api, upstreams: Upstreams) -> None:
+    """A portfolio without a name there has null."""
     named, unknown = upstreams.portfolio(name="Pension fund"), fresh_id()
     made = created(api, portfolios=[named, unknown])
     responses = api.post(path(made, "/rebalance")).expect(200).body
@@ -221,6 +232,7 @@ def test_a_portfolio_goes_by_the_name_that_the_portfolio_service_has_for_it(api:
     ids=lambda each: type(each).__name__,
 )
 def test_a_portfolio_service_that_fails_costs_the_name_only(api: Api, upstreams: Upstreams, fault: Any) -> None:
+    """Whatever the fault, the rebalance completes."""
     made = created(api, portfolios=[upstreams.portfolio(name="Pension fund")])
     upstreams.inject(Service.PORTFOLIO, fault)
     (response,) = api.post(path(made, "/rebalance")).expect(200).body
@@ -228,6 +240,7 @@ def test_a_portfolio_service_that_fails_costs_the_name_only(api: Api, upstreams:
 
 
 def test_trades_are_dated_by_the_day_it_is_where_the_desk_is(standard: Api, hurried: Api, upstreams: Upstreams) -> None:
+    """The trade date follows the configured time zone, not the server's."""
     made = created(standard, portfolios=[upstreams.portfolio("1", {upstreams.securities(1)[0]: "7"})])
     for api, zone in ((standard, "UTC"), (hurried, "Pacific/Kiritimati")):
         before = today(ZoneInfo(zone))
@@ -238,6 +251,7 @@ def test_trades_are_dated_by_the_day_it_is_where_the_desk_is(standard: Api, hurr
 
 
 def test_one_portfolio_is_rebalanced_by_itself(api: Api, upstreams: Upstreams) -> None:
+    """The record has this portfolio only, and the model is not dated."""
     mine, other = upstreams.portfolio(), upstreams.portfolio()
     made = created(api, positions=[position(upstreams.securities(1)[0])], portfolios=[mine, other])
     response = api.post(f"/portfolio/{mine}/rebalance").expect(200).body
@@ -248,6 +262,7 @@ def test_one_portfolio_is_rebalanced_by_itself(api: Api, upstreams: Upstreams) -
 
 
 def test_a_portfolio_of_several_models_needs_a_choice(api: Api, upstreams: Upstreams) -> None:
+    """Without `modelId` the error lists the models; with one of them it works."""
     shared = upstreams.portfolio()
     first, second = created(api, portfolios=[shared]), created(api, portfolios=[shared])
     stranger = created(api)
@@ -268,6 +283,7 @@ def test_a_portfolio_of_several_models_needs_a_choice(api: Api, upstreams: Upstr
 
 
 def test_a_portfolio_of_no_model_is_not_found(api: Api) -> None:
+    """An unknown id is 404, a malformed one 400."""
     stranger = fresh_id()
     refused = api.post(f"/portfolio/{stranger}/rebalance").expect(404, "PORTFOLIO_NOT_FOUND")
     assert refused.error["details"] == {"portfolioId": stranger}

@@ -62,6 +62,7 @@ def failing(upstreams: Upstreams) -> list[dict[str, Any]]:
 def test_no_whole_share_in_the_band_is_infeasible_and_says_why(
     api: Api, upstreams: Upstreams, failing: list[dict[str, Any]]
 ) -> None:
+    """The details name the security, its band and the nearest quantities, and are stored too."""
     security, portfolio = failing[0]["securityId"], upstreams.portfolio("10000")
     made = created(api, positions=failing, portfolios=[portfolio])
     error = api.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error
@@ -115,6 +116,7 @@ def test_cash_that_the_least_holdings_exceed_is_infeasible_and_says_how_much(api
 
 
 def test_a_portfolio_that_owes_more_than_it_owns_is_infeasible(api: Api, upstreams: Upstreams) -> None:
+    """The reason states the negative market value."""
     made = created(
         api,
         positions=[position(upstreams.securities(1)[0])],
@@ -141,6 +143,7 @@ def test_an_explanation_with_more_digits_than_can_be_stored_is_still_a_response(
 
 
 def test_a_security_without_a_price_is_named(api: Api, upstreams: Upstreams) -> None:
+    """Securities of the model and held ones are both listed."""
     first, second = upstreams.world.unpriced_security_ids()[:2]
     positions = [position(upstreams.securities(1)[0]), position(first)]
     made = created(api, positions=positions, portfolios=[upstreams.portfolio("1", {second: "5"})])
@@ -151,6 +154,7 @@ def test_a_security_without_a_price_is_named(api: Api, upstreams: Upstreams) -> 
 
 
 def test_a_security_that_nobody_knows_is_named(api: Api, upstreams: Upstreams) -> None:
+    """All unknown ids are listed."""
     unknown, strange = fresh_id(), "ZZZZZZZZZZZZZZZZZZZZZZZZ"
     made = created(api, positions=[position(unknown), position(strange)], portfolios=[upstreams.portfolio()])
     error = api.post(path(made, "/rebalance")).expect(422, "SECURITY_NOT_FOUND").error
@@ -161,6 +165,7 @@ def test_a_security_that_nobody_knows_is_named(api: Api, upstreams: Upstreams) -
 def test_an_upstream_that_fails_is_named_with_the_cause(
     standard: Api, upstreams: Upstreams, service: Service, fault: Fault, cause: str
 ) -> None:
+    """The details have service, cause and status, for each required service and each fault."""
     made = created(standard, positions=[position(upstreams.securities(1)[0])], portfolios=[upstreams.portfolio()])
     upstreams.inject(service, fault)
     error = standard.post(path(made, "/rebalance")).expect(503, "EXTERNAL_SERVICE_ERROR").error
@@ -235,6 +240,7 @@ def test_invalid_books_of_one_portfolio_fail_only_that_portfolio(standard: Api, 
 def test_a_portfolio_that_fails_costs_only_itself(
     api: Api, upstreams: Upstreams, failing: list[dict[str, Any]]
 ) -> None:
+    """The others complete, and the failed ones have a code of their own in the response and the record."""
     unpriced = upstreams.world.unpriced_security_ids()[0]
     portfolios = [
         upstreams.portfolio("1000000"),
@@ -265,6 +271,7 @@ def test_a_portfolio_that_fails_costs_only_itself(
 def test_of_several_failures_a_dependency_speaks_for_all_and_the_details_list_each(
     api: Api, upstreams: Upstreams, failing: list[dict[str, Any]]
 ) -> None:
+    """The response has one code, and the list of all failures."""
     small, unpriced = (
         upstreams.portfolio("10000"),
         upstreams.portfolio("1", {upstreams.world.unpriced_security_ids()[0]: "1"}),
@@ -287,6 +294,7 @@ def test_of_several_failures_a_dependency_speaks_for_all_and_the_details_list_ea
 def test_a_single_portfolio_that_fails_is_returned_with_its_own_error(
     api: Api, upstreams: Upstreams, failing: list[dict[str, Any]]
 ) -> None:
+    """Its own details replace those of a whole model's rebalance."""
     small = upstreams.portfolio("10000")
     created(api, positions=failing, portfolios=[small])
     details = api.post(f"/portfolio/{small}/rebalance").expect(422, "OPTIMIZATION_FAILED").error["details"]
@@ -297,6 +305,7 @@ def test_a_single_portfolio_that_fails_is_returned_with_its_own_error(
 
 @pytest.mark.parametrize("service", NEEDED)
 def test_what_is_unfinished_at_the_deadline_fails_for_it(hurried: Api, upstreams: Upstreams, service: Service) -> None:
+    """The rebalance uses its whole time, and the error states the deadline."""
     made = created(hurried, positions=[position(upstreams.securities(1)[0])], portfolios=[upstreams.portfolio()])
     upstreams.inject(service, Hang())
     begun = time.monotonic()
@@ -306,6 +315,7 @@ def test_what_is_unfinished_at_the_deadline_fails_for_it(hurried: Api, upstreams
 
 
 def test_portfolios_that_were_finished_before_the_deadline_are_kept(hurried: Api, upstreams: Upstreams) -> None:
+    """One portfolio that waits too long fails, and the others are returned."""
     portfolios = [upstreams.portfolio() for _ in range(3)]
     made = created(hurried, positions=[position(upstreams.securities(1)[0])], portfolios=portfolios)
     upstreams.inject(Service.PORTFOLIO_ACCOUNTING, Hang(calls=1))
@@ -330,6 +340,7 @@ def test_a_solver_out_of_time_says_how_far_it_came(hurried: Api, upstreams: Upst
 
 
 def test_an_upstream_that_keeps_failing_is_left_alone_for_a_while(hurried: Api, upstreams: Upstreams) -> None:
+    """The breaker opens after the configured failures, shows in readiness, and closes again."""
     made = created(hurried, positions=[position(upstreams.securities(1)[0])], portfolios=[upstreams.portfolio()])
     upstreams.inject(Service.PRICING, ErrorStatus(status=500))
     causes = [

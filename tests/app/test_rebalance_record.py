@@ -48,6 +48,7 @@ def mixed(api: Api, upstreams: Upstreams) -> tuple[Any, Any]:
 
 
 def test_the_record_says_what_the_response_said_and_more(api: Api, mixed: tuple[Any, Any]) -> None:
+    """The header, trades and weights of the read equal those of the response."""
     made, (rich, poor) = mixed
     record = api.get(f"/rebalance/{rich['rebalanceId']}").expect(200).body
     assert list(record) == [*HEADER_KEYS, "portfolios"]
@@ -88,6 +89,7 @@ def test_the_record_says_what_the_response_said_and_more(api: Api, mixed: tuple[
 def test_the_record_keeps_when_it_was_priced_and_how_each_portfolio_was_solved(
     mixed: tuple[Any, Any], mongodb_url: str, shared_database_name: str
 ) -> None:
+    """The stored documents have times, path, objective and bound."""
     _, (rich, _) = mixed
     rebalance_id = ObjectId(rich["rebalanceId"])
     with MongoClient[dict[str, Any]](mongodb_url, tz_aware=True) as client:
@@ -104,6 +106,7 @@ def test_the_record_keeps_when_it_was_priced_and_how_each_portfolio_was_solved(
 
 
 def test_parts_of_the_record_read_as_the_whole(api: Api, mixed: tuple[Any, Any]) -> None:
+    """Portfolios and positions read one by one equal those of the whole record."""
     _, (rich, poor) = mixed
     record = api.get(f"/rebalance/{rich['rebalanceId']}").body
     route = f"/rebalance/{rich['rebalanceId']}"
@@ -117,6 +120,7 @@ def test_parts_of_the_record_read_as_the_whole(api: Api, mixed: tuple[Any, Any])
 def test_the_proof_says_how_good_the_trades_are_and_nothing_where_there_are_none(
     api: Api, mixed: tuple[Any, Any]
 ) -> None:
+    """A completed portfolio has equal objective and bound, a failed one nulls."""
     _, (rich, poor) = mixed
     route = f"/rebalance/{rich['rebalanceId']}/portfolio"
     proof = api.get(f"{route}/{rich['portfolioId']}/proof").expect(200).body
@@ -135,6 +139,7 @@ def test_the_proof_says_how_good_the_trades_are_and_nothing_where_there_are_none
 
 
 def test_a_summary_is_the_record_without_positions(api: Api, mixed: tuple[Any, Any]) -> None:
+    """`view=summary` changes nothing else, and another view is 400."""
     (full,) = api.get("/rebalances", limit=1).body
     (summary,) = api.get("/rebalances", limit=1, view="summary").expect(200).body
     for portfolio in full["portfolios"]:
@@ -145,6 +150,7 @@ def test_a_summary_is_the_record_without_positions(api: Api, mixed: tuple[Any, A
 
 
 def test_what_is_not_there_is_not_found(api: Api, mixed: tuple[Any, Any]) -> None:
+    """Every route of an unknown rebalance is 404 with its id."""
     _, (rich, _) = mixed
     for route in (
         f"/rebalance/{ID}",
@@ -162,6 +168,7 @@ def test_what_is_not_there_is_not_found(api: Api, mixed: tuple[Any, Any]) -> Non
 
 @pytest.mark.parametrize("malformed", ["1", "g" * 24, "f" * 25, "%24ne", "a.b"])
 def test_malformed_ids_are_refused(api: Api, malformed: str) -> None:
+    """Every route rejects an id that is not 24 hexadecimal characters."""
     rule = {api.name("rebalanceId"): "must be 24 hexadecimal characters"}
     for method, route in (
         ("GET", ""),
@@ -176,6 +183,7 @@ def test_malformed_ids_are_refused(api: Api, malformed: str) -> None:
 
 
 def test_deleting_takes_the_version_and_all_of_it(api: Api, mixed: tuple[Any, Any]) -> None:
+    """Without the current version nothing is deleted; with it, every route of the rebalance is 404."""
     _, (rich, _) = mixed
     route = f"/rebalance/{rich['rebalanceId']}"
     assert api.delete(route).expect(400).rules == {"version": "is required"}
@@ -224,6 +232,7 @@ def series(standard: Api, _simulator: Upstreams) -> list[Any]:
 def test_rebalances_are_listed_newest_first_or_as_asked(
     api: Api, series: list[Any], sort_by: str | None, newest_first: bool
 ) -> None:
+    """Both spellings of each field and both directions sort the whole list."""
     order = {} if sort_by is None else {"sort_by": sort_by}
     found: list[str] = []
     for offset in range(0, 1000, 100):
@@ -246,6 +255,7 @@ def test_only_known_fields_can_be_sorted_by(api: Api, sort_by: str) -> None:
 def test_ten_rebalances_are_listed_unless_more_are_asked_for_and_a_hundred_at_most(
     api: Api, upstreams: Upstreams
 ) -> None:
+    """Limit and offset select a page; a limit above a hundred is 400."""
     made = created(api, portfolios=[upstreams.portfolio("1")])
     for _ in range(11):
         api.post(path(made, "/rebalance")).expect(200)
@@ -259,6 +269,7 @@ def test_ten_rebalances_are_listed_unless_more_are_asked_for_and_a_hundred_at_mo
 
 
 def test_rebalances_are_found_by_any_of_their_portfolios(api: Api, upstreams: Upstreams) -> None:
+    """The newest come first, each once, in pages."""
     first, second, third = (upstreams.portfolio("1") for _ in range(3))
     one = created(api, portfolios=[first, second])
     two = created(api, portfolios=[second, third])

@@ -25,12 +25,14 @@ def collected(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_parts_come_in_the_order_of_their_places(collected: ResponseBody) -> None:
+    """Parts that were added out of order are read in order."""
     assert list(collected.parts()) == [b"[%d]" % place for place in range(50)]
 
 
 async def test_an_array_comes_in_blocks_that_are_worth_sending(
     collected: ResponseBody, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Small parts are joined to blocks of the minimal size."""
     monkeypatch.setattr(streaming, "BLOCK_BYTES", 40)
     sent = [block async for block in streaming.blocks(collected.array())]
     assert all(40 <= len(block) < 50 for block in sent[:-1])
@@ -38,14 +40,17 @@ async def test_an_array_comes_in_blocks_that_are_worth_sending(
 
 
 def test_its_length_is_known(collected: ResponseBody) -> None:
+    """The length is that of all parts together."""
     assert len(collected) == sum(map(len, collected.parts()))
 
 
 async def test_no_parts_are_an_empty_array() -> None:
+    """A body without parts is `[]`."""
     assert [part async for part in ResponseBody().array()] == [b"[]"]
 
 
 async def test_its_file_is_closed_when_it_was_read_or_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a whole read, nor an interrupted one, nor none leaves a file open."""
     monkeypatch.setattr(body, "MEMORY_BYTES", 2)
     read, abandoned, given_up = ResponseBody(), ResponseBody(), ResponseBody()
     for each in (read, abandoned, given_up):

@@ -17,6 +17,7 @@ weights = st.decimals(allow_nan=False, allow_infinity=False, min_value=-10, max_
 def test_a_share_is_the_nearest_of_four_decimals_and_of_two_the_one_farther_from_zero(
     part: Decimal, whole: Decimal
 ) -> None:
+    """Any ratio is rounded half away from zero."""
     given_share, exact = share(part, whole), Fraction(part) / Fraction(whole)
     assert given_share.as_tuple().exponent == -4
     distance = abs(Fraction(given_share) - exact)
@@ -39,16 +40,19 @@ def test_a_share_is_the_nearest_of_four_decimals_and_of_two_the_one_farther_from
     ],
 )
 def test_halves_are_rounded_up_and_a_share_of_nothing_is_none(part: str, whole: str, expected: str) -> None:
+    """Examples at and beside the halves, of both signs, and of a whole of 0."""
     assert str(share(Decimal(part), Decimal(whole))) == expected
 
 
 @given(stored, weights)
 def test_products_and_differences_are_exact(one: Decimal, other: Decimal) -> None:
+    """No digit is lost for any numbers that can be stored."""
     assert Fraction(product(one, other)) == Fraction(one) * Fraction(other)
     assert Fraction(difference(one, other)) == Fraction(one) - Fraction(other)
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False))
 def test_34_digits_are_storable_and_what_is_longer_is_cut_to_them(value: Decimal) -> None:
+    """Decimal128's precision decides."""
     assert is_storable(value) == (storable(value) == value)
     assert len(storable(value).as_tuple().digits) <= 34

@@ -26,14 +26,17 @@ def findings(api: Api, directory: Path, *options: str) -> str:
 
 
 def test_it_does_for_a_while(standard: Api, tmp_path: Path) -> None:
+    """Generated requests of a fixed seed find no violation."""
     assert findings(standard, tmp_path, "--max-examples", "5", "--max-time", "10", "--seed", "1") == ""
 
 
 def test_it_does_in_the_suites_dialect_at_the_edges_of_every_field(globeco: Api, tmp_path: Path) -> None:
+    """Requests at the limits of each schema find no violation."""
     assert findings(globeco, tmp_path, "--phases", "coverage", "--seed", "1") == ""
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_it_does_for_long(api: Api, tmp_path: Path) -> None:
+    """A thousand generated requests for each operation find no violation."""
     assert findings(api, tmp_path, "--max-examples", "1000", "--max-time", "300") == ""

@@ -47,6 +47,7 @@ DEFAULTS = {
 
 @pytest.mark.parametrize(("variable", "default"), DEFAULTS.items())
 def test_a_variable_that_is_not_set_has_the_contracts_default(variable: str, default: object) -> None:
+    """An empty variable counts as unset."""
     for environment in ({}, {variable: ""}):
         assert getattr(load_settings(environment), variable.lower()) == default
 
@@ -73,6 +74,7 @@ def test_a_variable_that_is_not_set_has_the_contracts_default(variable: str, def
     ],
 )
 def test_a_variable_is_read_from_the_environment(variable: str, text: str, value: object) -> None:
+    """Its text becomes the typed value, and unrelated variables are ignored."""
     assert getattr(load_settings({variable: text, "UNRELATED": "x"}), variable.lower()) == value
 
 
@@ -122,6 +124,7 @@ def test_a_variable_is_read_from_the_environment(variable: str, text: str, value
 def test_a_wrong_value_is_refused_in_a_line_that_names_the_variable_and_repeats_no_secret(
     variable: str, wrong: str
 ) -> None:
+    """The line shows the value, unless it is a URL that may have a password."""
     with pytest.raises(InvalidSettings) as rejected:
         load_settings({variable: wrong})
     message = str(rejected.value)
@@ -200,6 +203,7 @@ def test_a_wrong_destination_of_telemetry_is_named(variable: str, wrong: str) ->
 def test_a_file_beside_the_process_sets_what_the_environment_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Variables of the environment take precedence over `.env`."""
     (tmp_path / ".env").write_text("PORT=9000\nLOG_LEVEL=ERROR\n")
     monkeypatch.chdir(tmp_path)
     for variable in ("PORT", "LOG_LEVEL"):
@@ -210,6 +214,7 @@ def test_a_file_beside_the_process_sets_what_the_environment_does_not(
 
 
 def test_origins_are_a_comma_list() -> None:
+    """Whitespace and a trailing comma are ignored."""
     assert Settings().allowed_origins == ["*"]
     two = load_settings({"CORS_ALLOW_ORIGINS": " https://a.example, https://b.example ,"})
     assert two.allowed_origins == ["https://a.example", "https://b.example"]

@@ -18,11 +18,13 @@ def test_pods_are_the_fewest_that_are_not_too_busy() -> None:
 
 
 def test_pods_share_the_work_evenly() -> None:
+    """Utilisation is the demand divided by the number of pods."""
     assert plan(DEMAND, 50, database_cores=4).pod_utilisation == pytest.approx(0.35)
     assert plan(DEMAND, 150, database_cores=4).pod_utilisation == pytest.approx(0.525)
 
 
 def test_few_rebalances_take_no_longer_than_measured() -> None:
+    """At almost no load the predicted duration is the measured one."""
     seldom = plan(DEMAND, 0.001, database_cores=4)
     assert seldom.pods == 1
     assert seldom.seconds == pytest.approx(0.030, rel=1e-3)
@@ -35,6 +37,7 @@ def test_busy_processors_stretch_their_own_share_of_the_time_only() -> None:
 
 
 def test_in_flight_follows_littles_law() -> None:
+    """Rebalances in flight are rate times duration."""
     busy = plan(DEMAND, 50, database_cores=1)
     assert busy.in_flight == pytest.approx(50 * busy.seconds)
 
@@ -46,5 +49,6 @@ def test_what_saturates_first_has_the_smaller_part_left(cores: int, first: str) 
 
 
 def test_a_database_with_too_few_cores_has_no_response_in_time() -> None:
+    """An overloaded database makes the duration infinite instead of negative."""
     assert plan(DEMAND, 1000, database_cores=2).seconds == math.inf
     assert math.isfinite(plan(DEMAND, 1000, database_cores=3).seconds)

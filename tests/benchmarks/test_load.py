@@ -74,6 +74,7 @@ def failed(run: Run) -> set[tuple[str, str]]:
 
 
 def test_the_flow_runs_without_a_failure_at_the_rate_asked_for(target: Target, tmp_path: Path) -> None:
+    """Every kind of call of the flow occurs, and rebalances arrive at the rate of the users."""
     run = run_locust(Profile.FLOW, target, tmp_path, rate=RATE, seconds=SECONDS)
     assert failed(run) == set()
     assert {call.kind for call in run.calls} == {"create model", "read model", "rebalance", "read rebalance"}
@@ -96,6 +97,7 @@ def test_the_mixed_profile_does_everything_without_a_failure(target: Target, tmp
 @pytest.mark.slow
 @pytest.mark.parametrize("target", [Dialect.GLOBECO], indirect=True)
 def test_a_ramp_goes_up_and_down_and_is_drawn(target: Target, tmp_path: Path) -> None:
+    """Each step has its rate, and the picture is a PNG file."""
     run = run_locust(Profile.RAMP, target, tmp_path, rate=0.5, seconds=0.4)
     assert failed(run) == set()
     assert [step.rate for step in run.steps] == [0.5, 1, 2, 4, 8, 4, 2, 1, 0.5]
@@ -109,6 +111,7 @@ def test_a_ramp_goes_up_and_down_and_is_drawn(target: Target, tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("target", [Dialect.GLOBECO], indirect=True)
 def test_a_service_of_the_other_dialect_fails_every_flow(target: Target, tmp_path: Path) -> None:
+    """The run reports the failures of the first call, and the step breaks the service level."""
     (other,) = set(Dialect) - {target.dialect}
     wrong = Target(target.host, other, target.upstreams)
     run = run_locust(Profile.FLOW, wrong, tmp_path, rate=0.5, seconds=SECONDS)
@@ -118,6 +121,7 @@ def test_a_service_of_the_other_dialect_fails_every_flow(target: Target, tmp_pat
 
 
 def test_nothing_is_measured_where_the_upstreams_cannot_be_asked(tmp_path: Path) -> None:
+    """The run fails with the reason instead of reporting an empty result."""
     nowhere = "http://127.0.0.1:1"
     target = Target(nowhere, Dialect.STANDARD, Upstreams(nowhere, nowhere, nowhere))
     with pytest.raises(RunFailed, match=r"could not be read: .*refused"):
@@ -125,6 +129,7 @@ def test_nothing_is_measured_where_the_upstreams_cannot_be_asked(tmp_path: Path)
 
 
 def test_a_service_that_runs_already_needs_its_upstreams_too() -> None:
+    """The command names the options that are missing."""
     unset = {f"{service}_SERVICE_URL": "" for service in ("SECURITY", "PRICING", "PORTFOLIO")}
     refused = CliRunner().invoke(main, ["--host", "http://127.0.0.1:1"], env=unset)
     assert refused.exit_code == 2
@@ -132,6 +137,7 @@ def test_a_service_that_runs_already_needs_its_upstreams_too() -> None:
 
 
 def test_targets_are_multiples_of_half_a_point_and_sum_to_exactly_95_points(market: Market) -> None:
+    """Models of 1, 10 and 50 positions are valid, with distinct securities and portfolios."""
     for positions in (1, 10, 50):
         model = market.model(positions=positions)
         targets = [Decimal(str(position.target)) for position in model.positions]
@@ -169,10 +175,12 @@ def rebalances(*, count: int = 20, milliseconds: float = 50, failures: int = 0) 
     ids=["at the limit", "slow", "few fail", "many fail", "late", "nothing", "behind cheap reads", "outside the step"],
 )
 def test_a_step_is_judged_by_the_service_level(calls: list[Call], broken: list[str]) -> None:
+    """Latency, failures and missing rebalances each break it, with the reason."""
     assert judge(STEP, calls).broken == broken
 
 
 def test_a_rate_that_broke_once_gets_a_second_chance() -> None:
+    """One bad measurement does not end the search."""
     seen: list[float] = []
 
     def measure(rate: float) -> Judged:
@@ -192,6 +200,8 @@ def test_a_rate_that_broke_once_gets_a_second_chance() -> None:
     ids=["between steps", "at once"],
 )
 def test_a_search_closes_in_on_the_highest_rate_that_holds(breaks_above: float, measured: list[float]) -> None:
+    """The rates double until one breaks twice, and are halved between."""
+
     def measure(rate: float) -> Judged:
         milliseconds = 50 if rate <= breaks_above else 200
         return judge(Step(rate, 4, 14), rebalances(count=int(rate * 10), milliseconds=milliseconds))

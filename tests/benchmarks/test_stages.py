@@ -38,6 +38,7 @@ ONE = (
 
 
 def test_one_portfolio_is_cut_where_its_spans_begin_and_end() -> None:
+    """Each gap between spans belongs to a named stage."""
     assert milliseconds(*ONE) == {
         "read model": 5,
         "upstream wait": 20,
@@ -52,6 +53,7 @@ def test_one_portfolio_is_cut_where_its_spans_begin_and_end() -> None:
 
 
 def test_stages_add_up_to_the_request() -> None:
+    """No time is counted twice or lost."""
     assert sum(milliseconds(*ONE).values()) == pytest.approx(100)
 
 
@@ -64,10 +66,12 @@ def test_a_moment_is_shared_equally_among_what_goes_on_in_it() -> None:
 
 
 def test_an_unknown_span_is_a_stage_of_its_own_name() -> None:
+    """New spans appear without a change of the benchmark."""
     trace = (span("request", 0, 10, ""), span("encode", 0, 10, "request"))
     assert milliseconds(*trace) == {"encode": 10}
 
 
 def test_what_outlasts_the_request_is_not_counted() -> None:
+    """Spans are cut at the end of the request."""
     trace = (span("request", 0, 10, ""), span("GET", 4, 30, "request", url="portfolio names"))
     assert milliseconds(*trace) == {"other": 4, "upstream wait": 6}

@@ -75,6 +75,7 @@ async def test_every_call_to_an_upstream_carries_the_callers_correlation_id(
 async def test_every_call_to_an_upstream_continues_the_callers_trace(
     patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
+    """The traceparent of each upstream request has the caller's trace id."""
     model = await patient_caller.create_model(
         evenly(market.world.priced_security_ids()[:5]), market.world.portfolio_ids(2300, 5)
     )

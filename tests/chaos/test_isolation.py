@@ -172,6 +172,7 @@ async def test_nobody_waits_for_a_name(fault: Fault, caller: Caller, control: Si
 async def test_names_come_back_with_the_portfolio_service(
     caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
+    """Rebalances have no names during the outage and have them again after it."""
     model = await caller.create_model(
         evenly(market.world.priced_security_ids()[:5]), market.world.portfolio_ids(800, 10)
     )

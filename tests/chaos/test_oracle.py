@@ -114,15 +114,18 @@ def right(market: Market, model: Model) -> StoredPortfolio:
 
 
 def test_a_right_response_passes(market: Market, model: Model, right: StoredPortfolio) -> None:
+    """The oracle accepts a solution that the service found."""
     oracle.judge_completed(market, model, right)
 
 
 @pytest.mark.parametrize("tamper", TAMPERED.values(), ids=TAMPERED.keys())
 def test_a_wrong_response_does_not(tamper: Tamper, market: Market, model: Model, right: StoredPortfolio) -> None:
+    """The oracle notices each kind of tampering with a right response."""
     with pytest.raises(AssertionError):
         oracle.judge_completed(market, model, tamper(right))
 
 
 def test_a_feasible_portfolio_is_not_infeasible(market: Market, model: Model) -> None:
+    """The oracle rejects a false claim that no solution exists."""
     with pytest.raises(AssertionError):
         oracle.judge_infeasible(market, model, model.portfolios[0])

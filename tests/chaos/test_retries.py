@@ -56,6 +56,7 @@ async def rebalance_one(caller: Caller, control: SimulatorControl, market: Marke
 async def test_a_call_that_fails_once_is_made_again_and_nobody_notices(
     fault: Fault, patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
+    """The rebalance completes after one retry."""
     asked = await rebalance_one(patient_caller, control, market, fault)
     assert asked.normal
     assert len(await waits(control)) == 1
@@ -65,6 +66,7 @@ async def test_a_call_that_fails_once_is_made_again_and_nobody_notices(
 async def test_a_response_that_would_only_be_repeated_is_not_asked_for_again(
     status: int, patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
+    """A redirect or a client error is final."""
     asked = await rebalance_one(patient_caller, control, market, ErrorStatus(status=status))
     assert asked.details["status"] == status
     assert await waits(control) == []
@@ -106,6 +108,7 @@ async def test_retries_come_after_one_two_and_four_seconds(
 async def test_a_retry_after_within_the_deadline_is_kept(
     patient_caller: Caller, control: SimulatorControl, market: Market
 ) -> None:
+    """The retry comes after the requested time."""
     asked = await rebalance_one(patient_caller, control, market, ErrorStatus(status=503, retry_after=3, calls=1))
     assert asked.normal
     assert on_schedule(await waits(control), [3])

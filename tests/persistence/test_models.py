@@ -65,6 +65,7 @@ async def test_a_name_belongs_to_one_model(database: Database) -> None:
 
 
 async def test_what_is_not_there_is_not_found(database: Database) -> None:
+    """Every route of an unknown rebalance is 404 with its id."""
     unknown = model()
     with pytest.raises(ModelNotFound) as of_get:
         await database.models.get(unknown.id)

@@ -95,6 +95,7 @@ async def test_portfolios_can_be_read_without_their_positions(database: Database
 
 
 async def test_what_is_not_there_is_not_found(database: Database) -> None:
+    """Every route of an unknown rebalance is 404 with its id."""
     header = await store(database, rebalance(1))
     assert await database.rebalances.portfolio(header.id, security(99)) is None
     unknown = rebalance(1)

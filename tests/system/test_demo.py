@@ -16,6 +16,7 @@ STAYS_UP = "The service stays up"
 
 @pytest.mark.parametrize("dialect", ["standard", "globeco"])
 def test_once_shows_the_trades_of_three_portfolios_and_leaves_nothing_running(dialect: str) -> None:
+    """The output has amounts, trades and orders in 80 columns, in each dialect."""
     with running("demo", "--once", "--orders", environment={"API_DIALECT": dialect, "COLUMNS": "80"}) as command:
         assert command.finish() == 0, command.output
         assert command.await_end_of_family() == []
@@ -64,6 +65,7 @@ def test_it_listens_where_it_is_told_to_and_fits_a_narrow_terminal() -> None:
     "number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=["terminated", "terminal closed", "killed"]
 )
 def test_nothing_is_left_running_however_it_ends(number: signal.Signals) -> None:
+    """No process of the demo survives its termination, its terminal or its kill."""
     with running("demo") as command:
         command.read_until(STAYS_UP)
         assert len(command.family()) >= 6, "mongod and its keeper, simulator, server, worker, solvers"
@@ -73,6 +75,7 @@ def test_nothing_is_left_running_however_it_ends(number: signal.Signals) -> None
 
 
 def test_an_interrupt_while_starting_leaves_nothing_running() -> None:
+    """Ctrl-C before the service has started also ends MongoDB."""
     with running("demo") as command:
         command.read_until("Starting MongoDB")
         _interrupt(command)
@@ -81,6 +84,7 @@ def test_an_interrupt_while_starting_leaves_nothing_running() -> None:
 
 
 def test_without_a_mongod_it_says_what_is_missing(tmp_path: Path) -> None:
+    """The exit code is 2, with a message instead of a traceback."""
     environment = {"EMBEDDED_MONGOD": str(tmp_path / "missing")}
     with running("demo", "--once", "--orders", environment=environment) as command:
         assert command.finish() == 2

@@ -58,6 +58,7 @@ class InBackground(threading.Thread):
 
 
 def test_a_rebalance_under_way_is_finished_and_stored_before_the_server_stops(mongodb_url: str, tmp_path: Path) -> None:
+    """After SIGTERM new connections are refused, and the running request completes."""
     with slow_stack(mongodb_url, tmp_path / "log", 2.0) as stack:
         model_id = create_model(stack.service_url, 3)
         request = InBackground("POST", f"{stack.service_url}/api/v1/model/{model_id}/rebalance")
@@ -89,6 +90,7 @@ def test_an_interrupt_that_is_repeated_at_the_terminal_cuts_nothing_off(mongodb_
 
 
 def test_a_request_that_outlasts_the_drain_is_cut_off(mongodb_url: str, tmp_path: Path) -> None:
+    """The server ends after DRAIN_SECONDS, with or without the response."""
     with slow_stack(mongodb_url, tmp_path / "log", 8.0, DRAIN_SECONDS="1") as stack:
         model_id = create_model(stack.service_url, 1)
         request = InBackground("POST", f"{stack.service_url}/api/v1/model/{model_id}/rebalance")

@@ -71,6 +71,7 @@ def _create_user(server: SecureMongod, process: subprocess.Popen[bytes]) -> None
 
 
 def test_it_serves_over_tls_as_an_authenticated_user(mongod: SecureMongod, tmp_path: Path) -> None:
+    """The URL alone configures TLS and login, and no log line has the password."""
     with running_service_process({"MONGODB_URL": mongod.url(ESCAPED)}, tmp_path / "log") as (url, _):
         created = httpx.post(f"{url}/api/v1/models", json={"name": "Secured", "positions": [], "portfolios": []})
         assert created.status_code == 201
@@ -83,6 +84,7 @@ def test_it_serves_over_tls_as_an_authenticated_user(mongod: SecureMongod, tmp_p
 def test_a_wrong_password_or_an_unknown_authority_leaves_it_unready(
     mongod: SecureMongod, tmp_path: Path, password: str, *, trusted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It does not become ready, and no log line has the password."""
     monkeypatch.setattr("app.commands.stack.READY_SECONDS", 5)
     environment = {"MONGODB_URL": mongod.url(password, trusted=trusted)}
     with pytest.raises(StackFailed), running_service_process(environment, tmp_path / "log"):

@@ -54,6 +54,7 @@ def await_status(url: str, status: int, command: Command) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_running_however_the_server_ends(number: signal.Signals) -> None:
+    """Termination, Ctrl-C and a kill leave no worker, solver or mongod."""
     with serving() as (command, _):
         assert len(command.family()) >= 5, "server, worker, solver processes, mongod and its keeper"
         if number == signal.SIGINT:
@@ -107,6 +108,7 @@ def test_a_request_to_stop_is_heard_whenever_the_worker_has_just_started(
 
 
 def test_a_killed_worker_is_replaced_and_leaves_no_solver_process() -> None:
+    """The service is ready again without a restart, and stops cleanly afterwards."""
     with serving() as (command, url):
         (worker,) = [process for process in command.family() if _is_worker(process, command)]
         worker.kill()
@@ -146,6 +148,7 @@ def test_all_wrong_settings_stop_it_with_a_line_each() -> None:
 
 
 def test_a_port_that_is_taken_stops_it_with_one_line() -> None:
+    """The exit code is 2, and the line names address and port."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
