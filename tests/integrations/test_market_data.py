@@ -66,6 +66,7 @@ def market_data(make_client: MakeClient, server: Server) -> MakeMarketData:
 async def test_two_calls_price_any_number_of_securities_for_any_number_of_portfolios(
     market_data: MakeMarketData, server: Server
 ) -> None:
+    """A hundred quotes cost one list of securities and one of prices."""
     before = datetime.now(UTC)
     snapshot = await market_data().snapshot(deadline=None)
     quotes = await asyncio.gather(*(snapshot.quote([PEAR, APPLE, PEAR], deadline=None) for _ in range(100)))
@@ -77,6 +78,7 @@ async def test_two_calls_price_any_number_of_securities_for_any_number_of_portfo
 
 
 async def test_snapshots_share_both_lists_while_they_are_fresh(market_data: MakeMarketData, server: Server) -> None:
+    """Twenty snapshots have the same time and cost two requests."""
     data = market_data()
     snapshots = await asyncio.gather(*(data.snapshot(deadline=None) for _ in range(20)))
     assert len({snapshot.taken_at for snapshot in snapshots}) == 1
@@ -84,6 +86,7 @@ async def test_snapshots_share_both_lists_while_they_are_fresh(market_data: Make
 
 
 async def test_a_cache_that_is_turned_off_asks_every_time(market_data: MakeMarketData, server: Server) -> None:
+    """Each snapshot has prices of its own."""
     data = market_data(price_ttl_seconds=0)
     first, second = [await data.snapshot(deadline=None) for _ in range(2)]
     assert first.taken_at < second.taken_at
@@ -93,6 +96,7 @@ async def test_a_cache_that_is_turned_off_asks_every_time(market_data: MakeMarke
 async def test_a_snapshot_keeps_its_prices_when_newer_ones_are_known(
     market_data: MakeMarketData, market: Market
 ) -> None:
+    """Prices do not change within a rebalance."""
     data = market_data(price_ttl_seconds=0)
     earlier = await data.snapshot(deadline=None)
     market.prices = market.prices.replace("190.55", "200")
@@ -341,6 +345,7 @@ async def test_without_a_maximum_age_a_price_of_any_date_is_used(market_data: Ma
 
 
 async def test_a_bad_security_row_is_filled_by_a_call_of_its_own(market_data: MakeMarketData, market: Market) -> None:
+    """A row without a ticker costs one single read."""
     market.securities = market.securities.replace('"ticker": "PEAR"', '"ticker": ""')
     market.single[f"security/{PEAR}"] = f'{{"securityId": "{PEAR}", "ticker": "PEAR"}}'
     snapshot = await market_data().snapshot(deadline=None)
@@ -360,6 +365,7 @@ async def test_a_bad_security_row_is_filled_by_a_call_of_its_own(market_data: Ma
 async def test_a_list_without_a_usable_row_is_an_error_not_a_hundred_single_calls(
     market_data: MakeMarketData, market: Market, server: Server, prices: str, reason: str
 ) -> None:
+    """The error names the service and the defect of the first rows."""
     market.prices = prices
     with pytest.raises(ServiceError) as raised:
         await market_data().snapshot(deadline=None)
@@ -369,6 +375,7 @@ async def test_a_list_without_a_usable_row_is_an_error_not_a_hundred_single_call
 
 
 async def test_an_empty_list_is_one_big_gap(market_data: MakeMarketData, market: Market) -> None:
+    """Every security is without a price."""
     market.prices = "[]"
     snapshot = await market_data().snapshot(deadline=None)
     assert (await snapshot.quote([APPLE], deadline=None)).unpriced == {APPLE: NO_PRICE}
@@ -377,6 +384,7 @@ async def test_an_empty_list_is_one_big_gap(market_data: MakeMarketData, market:
 async def test_a_failed_list_is_asked_for_again_by_the_next_rebalance(
     market_data: MakeMarketData, market: Market
 ) -> None:
+    """Failures are not cached."""
     data = market_data()
     good, market.prices = market.prices, "<html>"
     with pytest.raises(ServiceError):
@@ -397,6 +405,7 @@ async def test_a_failed_list_is_asked_for_again_by_the_next_rebalance(
 async def test_a_nonsensical_single_price_is_an_error_for_whoever_needs_it(
     market_data: MakeMarketData, market: Market, single: str, reason: str
 ) -> None:
+    """Other quotes of the same snapshot succeed."""
     market.prices = '[{"ticker": "AAPL", "close": 190.55}]'
     market.single["price/PEAR"] = single
     snapshot = await market_data().snapshot(deadline=None)
@@ -423,6 +432,7 @@ async def test_a_single_price_that_cannot_be_used_is_named_like_a_listed_one(
 async def test_a_single_security_that_stands_for_another_is_an_error(
     market_data: MakeMarketData, market: Market
 ) -> None:
+    """A response about another security is rejected."""
     market.single[f"security/{PLUM}"] = f'{{"securityId": "{APPLE}", "ticker": "AAPL"}}'
     snapshot = await market_data().snapshot(deadline=None)
     with pytest.raises(ServiceError, match="response is about something that was not requested"):
@@ -432,6 +442,7 @@ async def test_a_single_security_that_stands_for_another_is_an_error(
 async def test_a_failing_gap_fails_only_the_quotes_that_need_it(
     market_data: MakeMarketData, market: Market, no_waits: None
 ) -> None:
+    """Quotes of known securities succeed."""
     market.statuses[f"security/{PLUM}"] = 500
     snapshot = await market_data().snapshot(deadline=None)
     needing, other = await asyncio.gather(
@@ -446,6 +457,7 @@ async def test_a_failing_gap_fails_only_the_quotes_that_need_it(
 async def test_when_a_list_fails_the_other_is_not_waited_for_and_the_error_stands_alone(
     market_data: MakeMarketData, market: Market, no_waits: None
 ) -> None:
+    """The first failure is raised, and not within a group."""
     market.statuses["securities"] = 503
     with pytest.raises(ServiceError) as raised:
         await market_data().snapshot(deadline=None)

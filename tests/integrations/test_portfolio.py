@@ -50,6 +50,7 @@ async def names(server: Server, make_client: MakeClient) -> AsyncIterator[Portfo
 async def test_names_are_asked_for_once_and_unknown_ones_too(
     names: PortfolioNames, server: Server, notebook: Notebook
 ) -> None:
+    """Repeated calls are hits, for known and unknown portfolios."""
     for _ in range(3):
         assert await names.names([FIRST, SECOND, FIRST], budget_seconds=5) == {FIRST: "Growth", SECOND: None}
     assert sorted(server.paths) == [f"/api/v1/portfolio/{FIRST}", f"/api/v1/portfolio/{SECOND}"]
@@ -60,6 +61,7 @@ async def test_names_are_asked_for_once_and_unknown_ones_too(
 async def test_a_slow_service_delays_nobody_beyond_the_budget_and_its_response_serves_the_next(
     names: PortfolioNames, registry: Registry, server: Server
 ) -> None:
+    """The late name is kept for later calls."""
     registry.late.clear()
     started = time.monotonic()
     assert await names.names([FIRST], budget_seconds=0.1) == {FIRST: None}
@@ -133,6 +135,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_a_failure_is_none_for_now_and_is_not_repeated_within_a_call(
     names: PortfolioNames, registry: Registry, server: Server
 ) -> None:
+    """The next call asks again."""
     registry.status = 500
     assert await names.names([FIRST], budget_seconds=5) == {FIRST: None}
     assert len(server.requests) == 1
@@ -143,6 +146,7 @@ async def test_a_failure_is_none_for_now_and_is_not_repeated_within_a_call(
 async def test_a_service_that_is_down_is_asked_no_more(
     names: PortfolioNames, registry: Registry, server: Server, notebook: Notebook
 ) -> None:
+    """Five failures open the breaker, and calls return no names."""
     registry.status = 503
     for _ in range(20):
         assert await names.names([FIRST], budget_seconds=5) == {FIRST: None}
@@ -151,6 +155,7 @@ async def test_a_service_that_is_down_is_asked_no_more(
 
 
 async def test_a_refused_connection_is_none(make_client: MakeClient, closed_port: str) -> None:
+    """A missing name is no error."""
     names = PortfolioNames(make_client(closed_port, "portfolio", retries=0))
     assert await names.names([FIRST], budget_seconds=5) == {FIRST: None}
 
@@ -174,6 +179,7 @@ def responding(body: object) -> Handler:
     ],
 )
 async def test_a_response_that_does_not_name_the_portfolio_is_none(make_client: MakeClient, body: object) -> None:
+    """Another portfolio's or an unusable name is rejected."""
     async with serving(responding(body)) as server:
         names = PortfolioNames(make_client(server.url, "portfolio"))
         assert await names.names([FIRST], budget_seconds=5) == {FIRST: None}
@@ -183,6 +189,7 @@ async def test_a_response_that_does_not_name_the_portfolio_is_none(make_client: 
 async def test_a_service_that_falls_behind_is_not_asked_ever_more(
     names: PortfolioNames, registry: Registry, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Requests in flight have an upper limit."""
     monkeypatch.setattr("integrations.portfolio.MAX_LOADS", 1)
     registry.late.clear()
     assert await names.names([FIRST, SECOND], budget_seconds=0.1) == {FIRST: None, SECOND: None}
@@ -209,6 +216,7 @@ async def test_the_questions_of_one_caller_are_begun_in_groups(
 async def test_questions_still_open_end_when_the_names_are_closed(
     names: PortfolioNames, registry: Registry, notebook: Notebook
 ) -> None:
+    """Requests in flight are cancelled."""
     registry.late.clear()
     await names.names([FIRST, SECOND], budget_seconds=0.1)
     await names.close()
@@ -218,6 +226,7 @@ async def test_questions_still_open_end_when_the_names_are_closed(
 async def test_a_cancelled_caller_leaves_the_question_open_for_others(
     names: PortfolioNames, registry: Registry
 ) -> None:
+    """The other caller still gets the name."""
     registry.late.clear()
     first = asyncio.create_task(names.names([FIRST], budget_seconds=60))
     second = asyncio.create_task(names.names([FIRST], budget_seconds=60))

@@ -47,6 +47,7 @@ async def refusal(make_client: MakeClient, *rows: Row, pagination: Row | None = 
 
 
 async def test_net_is_long_minus_short_and_cash_is_the_row_without_a_security(make_client: MakeClient) -> None:
+    """Several rows become holdings and cash, exactly."""
     holdings = await read(
         make_client, row("10.5", "0.25", securityId=APPLE), row("3", "7", securityId=PEAR), row("1000.01")
     )
@@ -58,10 +59,12 @@ async def test_net_is_long_minus_short_and_cash_is_the_row_without_a_security(ma
 
 @pytest.mark.parametrize("cash", [{}, {"securityId": None}, {"securityId": ""}], ids=["missing", "null", "empty"])
 async def test_a_security_id_that_is_missing_null_or_empty_means_cash(make_client: MakeClient, cash: Row) -> None:
+    """All three forms are read as money."""
     assert (await read(make_client, row("-250.5", **cash))).cash == Decimal("-250.5")
 
 
 async def test_quantities_may_be_numbers_and_stay_exact(make_client: MakeClient) -> None:
+    """A number of twenty digits keeps all of them."""
     page = (
         f'{{"balances": [{{"portfolioId": "{PORTFOLIO}", "quantityLong": 123456789012.12345678, "quantityShort": 0}}],'
         '"pagination": {"total": 1, "hasMore": false}}'
@@ -71,6 +74,7 @@ async def test_quantities_may_be_numbers_and_stay_exact(make_client: MakeClient)
 
 
 async def test_rows_of_zero_are_dropped_and_no_rows_at_all_mean_no_cash(make_client: MakeClient) -> None:
+    """A portfolio without rows is distinguishable from one with zeros."""
     assert (await read(make_client, row("5", "5", securityId=APPLE), row("0", securityId=PEAR))).positions == ()
     empty = await read(make_client)
     assert (empty.cash, empty.positions, empty.has_balances) == (Decimal(0), (), False)
@@ -94,6 +98,7 @@ async def test_rows_of_zero_are_dropped_and_no_rows_at_all_mean_no_cash(make_cli
 async def test_rows_that_nobody_should_trade_on_are_refused(
     make_client: MakeClient, rows: list[Row], reason: str
 ) -> None:
+    """Foreign, duplicated, unbounded or non-finite rows fail, with the reason."""
     assert reason in await refusal(make_client, *rows)
 
 
@@ -144,6 +149,7 @@ async def test_quantities_of_18_decimals_below_10_to_the_15th_stay_exact(make_cl
 
 
 async def test_trailing_zeros_are_no_decimals(make_client: MakeClient) -> None:
+    """They do not count towards the limit of decimals."""
     assert (await read(make_client, row("1.5000000000000"))).cash == Decimal("1.5")
 
 
@@ -159,10 +165,13 @@ async def test_a_page_without_pagination_is_refused(make_client: MakeClient) -> 
 
 
 async def test_empty_pages_that_announce_more_end(make_client: MakeClient) -> None:
+    """A server that never ends is an error, not a loop."""
     assert "an empty page that announces more" in await refusal(make_client, pagination={"hasMore": True})
 
 
 async def test_pages_without_an_end_are_given_up(make_client: MakeClient) -> None:
+    """A hundred pages are the limit."""
+
     async def response(_: web.Request) -> web.Response:
         return web.json_response({"balances": [row()], "pagination": {"total": 10**9, "hasMore": True}})
 

@@ -117,6 +117,7 @@ def is_failure_of(found: Found, service: Service) -> bool:
 async def test_a_rebalance_costs_one_balance_read_a_portfolio_and_two_bulk_reads(
     upstreams: Upstreams, simulator: Simulator
 ) -> None:
+    """A second rebalance uses the cached lists."""
     ids = simulator.world.portfolio_ids()
     for rebalances in (1, 2):
         assert all(is_right(each, simulator) for each in await gather(upstreams, ids))
@@ -127,6 +128,7 @@ async def test_a_rebalance_costs_one_balance_read_a_portfolio_and_two_bulk_reads
 
 
 async def test_a_name_and_a_correlation_id_reach_every_service(upstreams: Upstreams, simulator: Simulator) -> None:
+    """The headers of all recorded calls are the caller's."""
     (portfolio_id,) = simulator.world.portfolio_ids(0, 1)
 
     async def rebalance() -> dict[str, str | None]:
@@ -143,6 +145,7 @@ async def test_a_name_and_a_correlation_id_reach_every_service(upstreams: Upstre
 
 
 async def test_an_unpriced_holding_is_named_for_its_portfolio_only(upstreams: Upstreams, simulator: Simulator) -> None:
+    """The other portfolio's quote is complete."""
     ids = [simulator.world.case_id(case) for case in (SpecialCase.UNPRICED_HOLDING, SpecialCase.INVESTED)]
     found = await gather(upstreams, ids)
     quotes = [each[1] for each in found if isinstance(each, tuple)]
@@ -151,6 +154,7 @@ async def test_an_unpriced_holding_is_named_for_its_portfolio_only(upstreams: Up
 
 
 async def test_one_bad_portfolio_among_a_hundred_costs_only_itself(upstreams: Upstreams, simulator: Simulator) -> None:
+    """Its books are rejected, and the others' data are right."""
     ids = simulator.world.portfolio_ids()
     simulator.world.put_holdings(ids[42], SimulatedHoldings(cash=Decimal(10**15)))
     found = await gather(upstreams, ids)
@@ -180,6 +184,7 @@ async def test_a_required_service_that_is_down_fails_a_hundred_portfolios_in_sec
 async def test_names_cost_their_budget_at_most_and_nothing_else(
     upstreams: Upstreams, simulator: Simulator, fault: Fault
 ) -> None:
+    """Whatever the fault, all names are None after the budget."""
     await simulator.inject(Service.PORTFOLIO, fault)
     ids = simulator.world.portfolio_ids()
     started = time.monotonic()
@@ -188,6 +193,7 @@ async def test_names_cost_their_budget_at_most_and_nothing_else(
 
 
 async def test_a_name_is_not_worth_a_retry(upstreams: Upstreams, simulator: Simulator, no_waits: None) -> None:
+    """A failed read of a name is one request."""
     await simulator.inject(Service.PORTFOLIO, ErrorStatus(status=500))
     (portfolio_id,) = simulator.world.portfolio_ids(0, 1)
     assert await upstreams.portfolio_names.names([portfolio_id], budget_seconds=5) == {portfolio_id: None}
@@ -195,6 +201,7 @@ async def test_a_name_is_not_worth_a_retry(upstreams: Upstreams, simulator: Simu
 
 
 async def test_closing_ends_what_is_still_under_way(simulator: Simulator, notebook: Notebook) -> None:
+    """Requests for names are cancelled."""
     await simulator.inject(Service.PORTFOLIO, Hang())
     async with open_upstreams(settings(simulator), notebook) as upstreams:
         await upstreams.portfolio_names.names(simulator.world.portfolio_ids(0, 3), budget_seconds=0.1)
@@ -203,6 +210,8 @@ async def test_closing_ends_what_is_still_under_way(simulator: Simulator, notebo
 
 
 async def test_no_cookie_ties_the_calls_to_one_replica(simulator: Simulator) -> None:
+    """A received cookie is not sent back."""
+
     async def response(_: web.Request) -> web.Response:
         return web.json_response([], headers={"Set-Cookie": "replica=1"})
 
@@ -259,11 +268,13 @@ async def test_under_any_fault_a_response_is_right_or_an_error_and_afterwards_al
 
 
 async def test_states_names_every_service(upstreams: Upstreams) -> None:
+    """All five breakers are reported, closed."""
     names = ("portfolio-accounting", "security", "pricing", "portfolio", "order")
     assert upstreams.states() == dict.fromkeys(names, "closed")
 
 
 async def test_the_pool_is_closed_at_the_end(simulator: Simulator) -> None:
+    """A call after the end raises instead of opening a connection."""
     async with open_upstreams(settings(simulator)) as upstreams:
         await upstreams.market_data.snapshot(deadline=None)
     with pytest.raises(RuntimeError, match="closed"):

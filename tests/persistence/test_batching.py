@@ -28,6 +28,7 @@ class Recorder:
 
 
 async def test_a_call_alone_is_made_at_once() -> None:
+    """Without others to join, each item is one call."""
     recorder = Recorder()
     negated = Batching(recorder.together)
     assert [await negated(1), await negated(2)] == [-1, -2]
@@ -35,6 +36,7 @@ async def test_a_call_alone_is_made_at_once() -> None:
 
 
 async def test_calls_wait_for_the_one_under_way_and_go_together_and_each_gets_its_own_result() -> None:
+    """A failed item of a batch fails only its own caller."""
     recorder = Recorder()
     recorder.gate.clear()
     negated = Batching(recorder.together)
@@ -54,6 +56,7 @@ async def test_calls_wait_for_the_one_under_way_and_go_together_and_each_gets_it
 
 
 async def test_no_more_than_fifty_go_together() -> None:
+    """A batch has an upper limit."""
     recorder = Recorder()
     negated = Batching(recorder.together)
     await asyncio.gather(*(negated(item) for item in range(100, 220)))
@@ -61,6 +64,7 @@ async def test_no_more_than_fifty_go_together() -> None:
 
 
 async def test_what_goes_wrong_with_all_of_them_everybody_learns_and_nobody_after_them() -> None:
+    """An error of the whole batch is raised for each of its items."""
     recorder = Recorder()
     negated = Batching(recorder.together)
     results = await asyncio.gather(negated(13), negated(15), return_exceptions=True)
@@ -69,6 +73,7 @@ async def test_what_goes_wrong_with_all_of_them_everybody_learns_and_nobody_afte
 
 
 async def test_an_outage_is_told_to_those_that_waited_through_it_without_trying_again() -> None:
+    """The waiting calls fail with the same error, and no further call is made."""
     recorder = Recorder()
     recorder.gate.clear()
     negated = Batching(recorder.together)
@@ -84,6 +89,7 @@ async def test_an_outage_is_told_to_those_that_waited_through_it_without_trying_
 
 
 async def test_a_call_cancelled_before_its_turn_is_not_made_and_one_under_way_does_not_take_the_others_along() -> None:
+    """Cancellation concerns the cancelled caller only."""
     recorder = Recorder()
     recorder.gate.clear()
     negated = Batching(recorder.together)

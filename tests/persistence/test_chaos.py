@@ -21,6 +21,7 @@ _LIVES = 12
 async def test_processes_killed_at_random_lose_nothing_and_leave_nothing_half_done(
     server_url: str, database: Database, database_name: str, stored: AsyncDatabase[Document]
 ) -> None:
+    """Every acknowledged change is in the audit trail, in order and once."""
     shared = model()
     await database.models.insert(shared, change())
     acknowledged: list[str] = []

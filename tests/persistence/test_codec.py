@@ -27,12 +27,14 @@ _DECIMALS = st.builds(
 
 @given(_DECIMALS)
 def test_a_decimal_keeps_every_digit_trailing_zero_and_sign(value: Decimal) -> None:
+    """Any Decimal of 34 digits survives BSON."""
     back = _there_and_back({"value": value})["value"]
     assert isinstance(back, Decimal)
     assert back.as_tuple() == value.as_tuple()
 
 
 def test_equal_decimals_of_different_spelling_are_kept_apart() -> None:
+    """Scale and sign of zero are stored."""
     spellings = ["1", "1.0", "1.00", "1E+1", "10", "0", "-0", "0E+3", "0.000"]
     back = _there_and_back({"values": [Decimal(spelling) for spelling in spellings]})["values"]
     assert isinstance(back, list)
@@ -43,16 +45,19 @@ def test_equal_decimals_of_different_spelling_are_kept_apart() -> None:
     "text", ["1.0000000000000000000000000000000001", "12345678901234567890123456789012345", "1E+7000"]
 )
 def test_a_decimal_that_does_not_fit_is_an_error_and_not_a_rounded_number(text: str) -> None:
+    """More than 34 digits or too large an exponent raises."""
     with pytest.raises(ValueError, match="34"):
         bson.encode({"value": Decimal(text)}, codec_options=CODEC_OPTIONS)
 
 
 def test_a_moment_comes_back_in_utc_to_the_millisecond() -> None:
+    """Other zones are converted, and microseconds cut."""
     there = datetime(2025, 8, 10, 14, 0, 0, 123456, timezone(timedelta(hours=2)))
     assert _there_and_back({"at": there})["at"] == datetime(2025, 8, 10, 12, 0, 0, 123000, UTC)
 
 
 def test_a_model_is_stored_under_the_names_of_the_data_model() -> None:
+    """The document has the fields of the requirements, in order."""
     document = to_document(examples.model())
     assert list(document) == ["_id", "name", "positions", "portfolios", "lastRebalanceDate", "version"]
     assert list(document["positions"][0]) == ["securityId", "target", "highDrift", "lowDrift"]

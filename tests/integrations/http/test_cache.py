@@ -61,6 +61,7 @@ def cache(
 async def test_a_value_is_kept_until_its_time_is_over(
     client: ServiceClient, source: Source, notebook: Notebook
 ) -> None:
+    """A read within the time is a hit, and the first one after it loads again."""
     clock = Clock()
     prices = cache(client, clock=clock)
     assert await prices.get("a", source.load, deadline=None) == 1
@@ -72,12 +73,14 @@ async def test_a_value_is_kept_until_its_time_is_over(
 
 
 async def test_zero_seconds_turn_it_off(client: ServiceClient, source: Source, notebook: Notebook) -> None:
+    """Every read loads, and none is counted as a hit or a miss."""
     prices = cache(client, ttl_seconds=0)
     assert [await prices.get("a", source.load, deadline=None) for _ in range(3)] == [1, 2, 3]
     assert notebook.cache_reads == []
 
 
 async def test_it_holds_no_more_than_it_may(client: ServiceClient, source: Source) -> None:
+    """The least recently used value is dropped for a new one."""
     prices = cache(client, max_entries=2)
     for key in ("a", "b", "c", "a"):
         await prices.get(key, source.load, deadline=None)
@@ -89,6 +92,7 @@ async def test_it_holds_no_more_than_it_may(client: ServiceClient, source: Sourc
 async def test_concurrent_callers_of_one_key_wait_for_one_load(
     client: ServiceClient, source: Source, notebook: Notebook
 ) -> None:
+    """Fifty callers cost one load, and 49 of them are hits."""
     prices = cache(client)
     source.open.clear()
     callers = [asyncio.create_task(prices.get("a", source.load, deadline=None)) for _ in range(50)]
@@ -99,6 +103,7 @@ async def test_concurrent_callers_of_one_key_wait_for_one_load(
 
 
 async def test_different_keys_load_at_the_same_time(client: ServiceClient, source: Source) -> None:
+    """A load of one key does not hold up another's."""
     prices = cache(client)
     source.open.clear()
     callers = [asyncio.create_task(prices.get(key, source.load, deadline=None)) for key in "abc"]
@@ -110,6 +115,7 @@ async def test_different_keys_load_at_the_same_time(client: ServiceClient, sourc
 
 
 async def test_a_failed_load_is_its_callers_alone_and_is_not_kept(client: ServiceClient, source: Source) -> None:
+    """The next waiting caller loads again, and the others get its value."""
     prices = cache(client)
     source.failures = 1
     outcomes = await asyncio.gather(
@@ -120,6 +126,7 @@ async def test_a_failed_load_is_its_callers_alone_and_is_not_kept(client: Servic
 
 
 async def test_a_cancelled_load_passes_to_the_next_caller(client: ServiceClient, source: Source) -> None:
+    """A caller that gives up takes nobody's value along."""
     prices = cache(client)
     source.open.clear()
     first = asyncio.create_task(prices.get("a", source.load, deadline=None))
@@ -134,6 +141,7 @@ async def test_a_cancelled_load_passes_to_the_next_caller(client: ServiceClient,
 async def test_a_deadline_ends_the_wait_for_another_callers_load_and_names_the_service(
     client: ServiceClient, source: Source
 ) -> None:
+    """The waiting caller fails at its own deadline, and the load goes on."""
     prices = cache(client)
     source.open.clear()
     first = asyncio.create_task(prices.get("a", source.load, deadline=None))
@@ -147,6 +155,7 @@ async def test_a_deadline_ends_the_wait_for_another_callers_load_and_names_the_s
 
 
 async def test_none_is_a_value_like_any_other(client: ServiceClient) -> None:
+    """A loaded None is a hit at the next read."""
     left: list[int | None] = [None]
 
     async def load() -> int | None:

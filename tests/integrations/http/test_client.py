@@ -23,6 +23,8 @@ def text(body: str, status: int = 200) -> web.Response:
 
 @pytest.mark.parametrize("number", ["0.1", '"0.1"', "12345678901234567890.12345678", "1e2"])
 async def test_a_decimal_arrives_exactly_whether_number_or_string(make_client: MakeClient, number: str) -> None:
+    """No digit passes through a float."""
+
     async def response(_: web.Request) -> web.Response:
         return text(f'{{"close": {number}, "open": 1}}')
 
@@ -34,6 +36,8 @@ async def test_a_decimal_arrives_exactly_whether_number_or_string(make_client: M
 async def test_a_404_is_told_apart_and_shows_a_service_that_is_well(
     make_client: MakeClient, notebook: Notebook
 ) -> None:
+    """NotFound is its own error, and its own outcome in the metrics."""
+
     async def response(_: web.Request) -> web.Response:
         return text("{}", 404)
 
@@ -48,6 +52,8 @@ async def test_a_404_is_told_apart_and_shows_a_service_that_is_well(
 async def test_the_contexts_headers_go_with_every_request_and_with_its_retries(
     make_client: MakeClient, no_waits: None
 ) -> None:
+    """Correlation id and traceparent are those of the task that calls."""
+
     async def response(_: web.Request) -> web.Response:
         return text("[]", 503 if len(server.requests) < 3 else 200)
 
@@ -64,6 +70,8 @@ async def test_the_contexts_headers_go_with_every_request_and_with_its_retries(
 
 
 async def test_the_base_url_keeps_its_path_and_the_query_is_encoded(make_client: MakeClient) -> None:
+    """A gateway's path prefix is kept, and ids cannot inject parameters."""
+
     async def response(_: web.Request) -> web.Response:
         return text("[]")
 

@@ -46,6 +46,7 @@ async def ask(client: ServiceClient, deadline: float | None = None) -> Cause | N
 async def test_it_opens_after_five_consecutive_failures_and_then_asks_no_more(
     make_client: MakeClient, notebook: Notebook, service: Switchboard
 ) -> None:
+    """Afterwards a hundred calls fail at once without a request."""
     async with serving(service) as server:
         client = make_client(server.url, retries=0)
         assert [await ask(client) for _ in range(4)] == [Cause.STATUS] * 4
@@ -78,6 +79,7 @@ async def test_retries_count_and_end_when_it_opens(
 
 
 async def test_one_success_begins_the_count_anew(make_client: MakeClient, service: Switchboard) -> None:
+    """Only consecutive failures count."""
     async with serving(service) as server:
         client = make_client(server.url, retries=0)
         for status in (503, 503, 503, 503, 200, 503, 503, 503, 503):
@@ -91,6 +93,7 @@ async def test_one_success_begins_the_count_anew(make_client: MakeClient, servic
 
 @pytest.mark.parametrize("status", [400, 401, 404, 408, 409, 422, 429])
 async def test_responses_of_4xx_never_open_it(make_client: MakeClient, service: Switchboard, status: int) -> None:
+    """A service that rejects requests is healthy."""
     service.status = status
     async with serving(service) as server:
         client = make_client(server.url, retries=0)
@@ -143,6 +146,7 @@ async def opened(client: ServiceClient, service: Switchboard) -> None:
 async def test_after_the_reset_time_it_admits_one_probe_and_closes_on_its_success(
     make_client: MakeClient, notebook: Notebook, service: Switchboard
 ) -> None:
+    """While the probe runs, other callers without retries fail at once."""
     async with serving(service) as server:
         client = make_client(server.url, retries=0, breaker_reset_seconds=0.2)
         await opened(client, service)
@@ -174,6 +178,7 @@ async def test_callers_wait_for_a_probe_so_that_a_whole_rebalance_survives_the_r
 async def test_a_probe_that_fails_opens_it_again_for_the_whole_reset_time(
     make_client: MakeClient, notebook: Notebook, service: Switchboard
 ) -> None:
+    """The states in order are open, half open, open, half open, closed."""
     async with serving(service) as server:
         client = make_client(server.url, retries=0, breaker_reset_seconds=0.2)
         await opened(client, service)
@@ -186,6 +191,7 @@ async def test_a_probe_that_fails_opens_it_again_for_the_whole_reset_time(
 
 
 async def test_a_cancelled_probe_leaves_the_next_one_its_turn(make_client: MakeClient, service: Switchboard) -> None:
+    """A probe that ends without a result blocks no later one."""
     async with serving(service) as server:
         client = make_client(server.url, retries=0, breaker_reset_seconds=0.2)
         await opened(client, service)
@@ -201,6 +207,7 @@ async def test_a_cancelled_probe_leaves_the_next_one_its_turn(make_client: MakeC
 async def test_those_who_wait_for_a_probe_that_is_cancelled_send_the_next_one(
     make_client: MakeClient, service: Switchboard
 ) -> None:
+    """All waiting callers succeed after the second probe."""
     async with serving(service) as server:
         client = make_client(server.url, retries=0, breaker_reset_seconds=0.2)
         await opened(client, service)
@@ -215,6 +222,8 @@ async def test_those_who_wait_for_a_probe_that_is_cancelled_send_the_next_one(
 
 
 async def test_one_services_breaker_leaves_the_others_alone(make_client: MakeClient, service: Switchboard) -> None:
+    """An open breaker of one service does not affect another."""
+
     async def well(_: web.Request) -> web.Response:
         return web.json_response([])
 
@@ -242,6 +251,7 @@ async def test_a_storm_of_callers_against_a_service_that_is_down_costs_it_few_re
 async def test_a_hanging_service_costs_a_hundred_callers_one_time_out_not_a_hundred(
     make_client: MakeClient, service: Switchboard
 ) -> None:
+    """Calls that wait for a connection fail as soon as the breaker opens."""
     service.status = None
     async with serving(service) as server:
         client = make_client(server.url, connections=8, timeout_seconds=0.5)
@@ -256,6 +266,8 @@ async def test_a_hanging_service_costs_a_hundred_callers_one_time_out_not_a_hund
 async def test_a_flapping_service_never_costs_a_caller_who_has_retries_left(
     make_client: MakeClient, no_waits: None
 ) -> None:
+    """Two failures in three do not open the breaker."""
+
     async def flap(_: web.Request) -> web.Response:
         return web.json_response([], status=200 if len(server.requests) % 3 == 0 else 503)
 

@@ -72,6 +72,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 10
 
 @pytest.mark.parametrize("pieces", [(), (HEAD,), (HEAD, b'{"prices": [')], ids=["silent", "no body", "half a body"])
 async def test_a_service_that_hangs_times_out(make_client: MakeClient, pieces: tuple[bytes, ...]) -> None:
+    """Silence before, after or within the response ends at the configured time-out."""
     async with saying(*pieces, hang=True) as url:
         error = await failure(make_client(url, timeout_seconds=0.2, retries=0))
     assert error.cause is Cause.TIMEOUT
@@ -101,6 +102,7 @@ async def test_a_body_that_trickles_is_bounded_as_a_whole(make_client: MakeClien
 async def test_a_connection_that_breaks_off_is_an_error_and_worth_a_retry(
     make_client: MakeClient, notebook: Notebook, no_waits: None, pieces: tuple[bytes, ...], reset: bool
 ) -> None:
+    """A close or a reset, before or within the response, is retried three times."""
     async with saying(*pieces, reset=reset) as url:
         error = await failure(make_client(url))
     assert error.cause is Cause.CONNECTION
@@ -111,17 +113,20 @@ async def test_a_connection_that_breaks_off_is_an_error_and_worth_a_retry(
 async def test_a_refused_connection(
     make_client: MakeClient, notebook: Notebook, closed_port: str, no_waits: None
 ) -> None:
+    """The error has the cause `connection`, and the call is retried."""
     error = await failure(make_client(closed_port))
     assert (error.cause, error.reason) == (Cause.CONNECTION, "connection refused")
     assert notebook.outcomes == ["connection"] * 4
 
 
 async def test_an_unknown_host(make_client: MakeClient) -> None:
+    """The reason says that the host name was not found."""
     error = await failure(make_client("http://globeco-pricing-service.invalid:8083", retries=0))
     assert (error.cause, error.reason) == (Cause.CONNECTION, "host name not found")
 
 
 async def test_a_server_that_does_not_speak_http(make_client: MakeClient) -> None:
+    """The error says so, and that the request may have arrived."""
     async with saying(b"220 mail.example.org ESMTP ready\r\n\r\n") as url:
         error = await failure(make_client(url, retries=0))
     assert (error.cause, error.reason, error.sent) == (Cause.CONNECTION, "response is not HTTP", True)
@@ -171,6 +176,7 @@ async def test_a_response_that_does_not_fit_the_contract_is_named_and_not_asked_
 
 
 async def test_a_million_rows_are_refused_before_they_fill_the_memory(make_client: MakeClient) -> None:
+    """The response is cut off at its limit of bytes."""
     sent = 0
 
     async def flood(request: web.Request) -> web.StreamResponse:
@@ -206,6 +212,8 @@ async def test_a_response_that_unpacks_to_gigabytes_is_refused(make_client: Make
 async def test_a_service_is_asked_again_over_a_new_connection_when_it_closed_the_old_one(
     make_client: MakeClient, notebook: Notebook
 ) -> None:
+    """A restart of the service between two calls is not noticed."""
+
     async def response(_: web.Request) -> web.Response:
         return web.json_response({"prices": []})
 

@@ -64,6 +64,7 @@ async def test_retries_are_told_to_the_observer_alone(
 async def test_a_failing_service_is_asked_four_times_with_waits_of_1_2_and_4_seconds(
     make_client: MakeClient, notebook: Notebook, waits: list[float], status: int
 ) -> None:
+    """The last failure is raised with its status."""
     async with serving(responding(status)) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=None)
@@ -75,6 +76,7 @@ async def test_a_failing_service_is_asked_four_times_with_waits_of_1_2_and_4_sec
 
 
 async def test_the_wait_before_a_retry_really_passes(make_client: MakeClient) -> None:
+    """The clock confirms one second before the second request."""
     async with serving(responding(503, 200)) as server:
         started = time.monotonic()
         await make_client(server.url).get("/x", expect=list[int], deadline=None)
@@ -83,6 +85,7 @@ async def test_the_wait_before_a_retry_really_passes(make_client: MakeClient) ->
 
 
 async def test_the_last_retry_may_still_succeed(make_client: MakeClient, no_waits: None) -> None:
+    """Three failures of different kinds cost the caller only time."""
     async with serving(responding(500, 502, 503, 200)) as server:
         assert await make_client(server.url).get("/x", expect=list[int], deadline=None) == []
     assert len(server.requests) == 4
@@ -90,6 +93,7 @@ async def test_the_last_retry_may_still_succeed(make_client: MakeClient, no_wait
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 499, 301, 304])
 async def test_a_response_below_500_is_never_repeated(make_client: MakeClient, no_waits: None, status: int) -> None:
+    """One request is sent, and the error has its status."""
     async with serving(responding(status)) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=None)
@@ -98,6 +102,7 @@ async def test_a_response_below_500_is_never_repeated(make_client: MakeClient, n
 
 
 async def test_no_retries_means_one_request(make_client: MakeClient) -> None:
+    """A setting of 0 turns retries off."""
     async with serving(responding(503)) as server:
         with pytest.raises(ServiceError):
             await make_client(server.url, retries=0).get("/x", expect=list[int], deadline=None)
@@ -127,6 +132,7 @@ async def test_a_retry_after_of_0_is_a_short_wait(make_client: MakeClient, noteb
 
 
 async def test_retry_after_may_be_a_date(make_client: MakeClient, waits: list[float]) -> None:
+    """The wait lasts until that moment."""
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
     async with serving(responding(503, 200, retry_after=date)) as server:
         await make_client(server.url).get("/x", expect=list[int], deadline=None)
@@ -141,12 +147,14 @@ async def test_retry_after_may_be_a_date(make_client: MakeClient, waits: list[fl
 async def test_a_retry_after_that_says_nothing_is_ignored(
     make_client: MakeClient, waits: list[float], nonsense: str
 ) -> None:
+    """Any malformed value leaves the usual wait of one second."""
     async with serving(responding(503, 200, retry_after=nonsense)) as server:
         await make_client(server.url).get("/x", expect=list[int], deadline=None)
     assert waits == [1.0]
 
 
 async def test_a_retry_after_beyond_the_deadline_ends_the_call_at_once(make_client: MakeClient) -> None:
+    """The caller does not wait for a retry that would come too late."""
     async with serving(responding(503, retry_after="30")) as server:
         started = time.monotonic()
         with pytest.raises(ServiceError) as raised:
@@ -157,6 +165,7 @@ async def test_a_retry_after_beyond_the_deadline_ends_the_call_at_once(make_clie
 
 
 async def test_without_a_deadline_a_retry_after_of_an_hour_is_not_waited_for(make_client: MakeClient) -> None:
+    """A wait has an upper limit of its own."""
     async with serving(responding(503, retry_after="3600")) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=None)
@@ -187,6 +196,7 @@ async def test_no_retry_begins_that_cannot_finish_before_the_deadline(make_clien
 
 
 async def test_the_deadline_ends_a_request_that_the_time_out_would_let_go_on(make_client: MakeClient) -> None:
+    """The cause is the deadline, not the time-out."""
     async with serving(hang) as server:
         started = time.monotonic()
         with pytest.raises(ServiceError) as raised:
@@ -198,6 +208,8 @@ async def test_the_deadline_ends_a_request_that_the_time_out_would_let_go_on(mak
 async def test_a_deadline_in_the_middle_of_a_retry_names_what_failed_before(
     make_client: MakeClient, no_waits: None
 ) -> None:
+    """The reason has the earlier failure, too."""
+
     async def response(request: web.Request) -> web.Response:
         return web.Response(status=502) if len(server.requests) == 1 else await hang(request)
 
@@ -208,6 +220,7 @@ async def test_a_deadline_in_the_middle_of_a_retry_names_what_failed_before(
 
 
 async def test_without_time_left_nothing_is_sent(make_client: MakeClient) -> None:
+    """The error says that the request was not sent."""
     async with serving(responding(200)) as server:
         with pytest.raises(ServiceError) as raised:
             await make_client(server.url).get("/x", expect=list[int], deadline=time.monotonic())
@@ -216,6 +229,7 @@ async def test_without_time_left_nothing_is_sent(make_client: MakeClient) -> Non
 
 
 async def test_a_cancelled_call_ends_its_request_and_gives_its_connection_back(make_client: MakeClient) -> None:
+    """The server sees the end, and the next call gets through a pool of one connection."""
     arrived, gone = asyncio.Event(), asyncio.Event()
 
     async def response(request: web.Request) -> web.Response:
@@ -254,6 +268,7 @@ def post(make_client: MakeClient, no_waits: None) -> Post:
 
 @pytest.mark.parametrize("status", [400, 413, 429, 500, 503])
 async def test_a_post_that_was_returned_is_never_repeated(post: Post, status: int) -> None:
+    """Whatever the status and Retry-After, one POST is sent."""
     async with serving(responding(status, retry_after="1")) as server:
         error = await post(server.url)
     assert (error.status, error.sent) == (status, True)
@@ -261,6 +276,8 @@ async def test_a_post_that_was_returned_is_never_repeated(post: Post, status: in
 
 
 async def test_a_post_that_timed_out_or_broke_off_is_not_repeated_because_it_may_have_arrived(post: Post) -> None:
+    """The error is marked as sent."""
+
     async def break_off(request: web.Request) -> web.Response:
         assert request.transport is not None
         request.transport.close()

@@ -75,6 +75,7 @@ async def close(simulator: Simulator, ticker: str) -> Decimal | None:
 
 
 async def test_the_help_names_every_route_and_every_fault(simulator: Simulator, control: aiohttp.ClientSession) -> None:
+    """The text of the control API is complete."""
     async with control.get("/control") as response:
         assert await response.text() == CONTROL_HELP
     for kind in GarbageKind:
@@ -98,6 +99,7 @@ async def test_the_help_names_every_route_and_every_fault(simulator: Simulator, 
 async def test_the_urls_and_the_special_portfolios_can_be_asked_for(
     simulator: Simulator, control: aiohttp.ClientSession
 ) -> None:
+    """The control API returns all addresses, and the id of each special case."""
     assert msgspec.convert(await read(control, "urls"), SimulatorUrls) == simulator.urls
     cases = {row["case"]: row["portfolioId"] for row in await read(control, "cases")}
     assert cases == {case.value: simulator.world.case_id(case) for case in SpecialCase}
@@ -106,6 +108,7 @@ async def test_the_urls_and_the_special_portfolios_can_be_asked_for(
 async def test_a_portfolio_holds_exactly_what_it_was_told_until_it_is_restored(
     simulator: Simulator, control: aiohttp.ClientSession
 ) -> None:
+    """Holdings, cash and name are replaced, and restored to the original."""
     (portfolio_id,) = simulator.world.portfolio_ids(1, 1)
     before = await balances(simulator, portfolio_id)
     security_id = simulator.world.priced_security_ids()[5]
@@ -123,6 +126,7 @@ async def test_a_portfolio_holds_exactly_what_it_was_told_until_it_is_restored(
 async def test_a_brand_new_portfolio_is_known_to_both_services(
     simulator: Simulator, control: aiohttp.ClientSession
 ) -> None:
+    """Portfolio Accounting has its cash, the Portfolio Service its name, in reads and lists."""
     await put(control, f"portfolios/{NEW}", {"name": "Brand new", "cash": "5000"})
     assert await balances(simulator, NEW) == {None: Decimal(5000)}
     portfolios = f"{simulator.urls.portfolio}/api"
@@ -138,6 +142,7 @@ async def test_a_brand_new_portfolio_is_known_to_both_services(
 
 
 async def test_a_spread_of_zero_returns_the_means(simulator: Simulator, control: aiohttp.ClientSession) -> None:
+    """Prices no longer vary from read to read until the spread is restored."""
     await put(control, "prices", {"spread": "0"})
     means = (await read(control, "prices"))["prices"]
     for ticker in list(means)[:3]:
@@ -151,6 +156,7 @@ async def test_a_spread_of_zero_returns_the_means(simulator: Simulator, control:
 async def test_one_price_can_be_exact_while_the_others_are_drawn(
     simulator: Simulator, control: aiohttp.ClientSession
 ) -> None:
+    """One ticker is fixed until its price is restored."""
     ticker = simulator.world.expensive_security.ticker
     other = simulator.world.by_id[simulator.world.priced_security_ids()[0]].ticker
     await put(control, f"prices/{ticker}", {"price": "0.07"})
@@ -168,6 +174,7 @@ async def test_one_price_can_be_exact_while_the_others_are_drawn(
 async def test_calls_are_counted_by_route_with_the_ids_they_carried(
     simulator: Simulator, control: aiohttp.ClientSession
 ) -> None:
+    """The report has counts for each route, and headers of the last calls."""
     url = f"{simulator.urls.pricing}/api/v1"
     sent = {"X-Correlation-ID": "abc", "traceparent": "00-1-2-01"}
     calls: list[tuple[str, dict[str, str]]] = [
@@ -198,6 +205,7 @@ async def test_calls_are_counted_by_route_with_the_ids_they_carried(
 
 
 async def test_calls_that_a_fault_hits_are_counted_too(simulator: Simulator, control: aiohttp.ClientSession) -> None:
+    """A failed call is a call."""
     await put(control, "faults/pricing", [{"fault": "error-status", "status": 503}])
     async with aiohttp.request("GET", f"{simulator.urls.pricing}/api/v1/prices") as response:
         assert response.status == 503
@@ -207,6 +215,7 @@ async def test_calls_that_a_fault_hits_are_counted_too(simulator: Simulator, con
 async def test_every_fault_of_the_help_is_understood_and_read_back(
     simulator: Simulator, control: aiohttp.ClientSession
 ) -> None:
+    """Each fault with each option is accepted, and returned as it was set."""
     await put(
         control,
         "faults/order",
@@ -266,6 +275,7 @@ async def test_every_fault_of_the_help_is_understood_and_read_back(
 async def test_what_is_not_understood_is_refused_and_changes_nothing(
     simulator: Simulator, control: aiohttp.ClientSession, path: str, body: object
 ) -> None:
+    """Unknown services, faults and values are 400 with a reason."""
     async with control.put(path, json=body) as response:
         assert response.status == 400
         assert (await response.json())["error"]
@@ -278,6 +288,7 @@ async def test_what_is_not_understood_is_refused_and_changes_nothing(
 async def test_settling_applies_accepted_orders_once_at_current_prices(
     simulator: Simulator, control: aiohttp.ClientSession
 ) -> None:
+    """Cash and holdings change by the orders, and a second settlement changes nothing."""
     bought, sold = simulator.world.priced_security_ids()[:2]
     unpriced = simulator.world.unpriced_security_ids()[0]
     for security_id, price in ((bought, "10.01"), (sold, "200")):

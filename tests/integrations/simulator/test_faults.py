@@ -67,6 +67,7 @@ async def body(http: aiohttp.ClientSession, url: str, **query: str) -> bytes:
 
 
 async def test_a_delay_waits_and_then_responds_rightly(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """The body is whole, and arrives after the delay."""
     await simulator.inject(Service.PRICING, Delay(seconds=0.05, up_to=0.1))
     began = time.monotonic()
     assert len(msgspec.json.decode(await body(http, simulator.urls.pricing + PRICES))) == 470
@@ -76,6 +77,7 @@ async def test_a_delay_waits_and_then_responds_rightly(simulator: Simulator, htt
 async def test_an_error_has_the_status_and_the_retry_after_that_were_asked_for(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """Only the chosen service is affected."""
     await simulator.inject(Service.PRICING, ErrorStatus(status=503, retry_after=7))
     async with http.get(simulator.urls.pricing + PRICES) as response:
         assert (response.status, response.headers["Retry-After"]) == (503, "7")
@@ -83,6 +85,7 @@ async def test_an_error_has_the_status_and_the_retry_after_that_were_asked_for(
 
 
 async def test_a_rate_hits_that_share_of_the_calls(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """About two fifths of two hundred calls fail."""
     await simulator.inject(Service.PORTFOLIO, ErrorStatus(rate=0.4))
     found = await statuses(http, simulator.urls.portfolio + "/api/v2/portfolios", 200)
     assert 50 < found.count(500) < 110
@@ -90,16 +93,19 @@ async def test_a_rate_hits_that_share_of_the_calls(simulator: Simulator, http: a
 
 
 async def test_a_fault_can_be_limited_to_the_next_calls(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """After two calls the service is healthy."""
     await simulator.inject(Service.PRICING, ErrorStatus(calls=2))
     assert await statuses(http, simulator.urls.pricing + PRICES, 4) == [500, 500, 200, 200]
 
 
 async def test_a_pause_makes_a_service_flap(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """Two failures and one success alternate."""
     await simulator.inject(Service.PRICING, ErrorStatus(calls=2, pause=1))
     assert await statuses(http, simulator.urls.pricing + PRICES, 7) == [500, 500, 200, 500, 500, 200, 500]
 
 
 async def test_a_fault_can_be_limited_to_a_route(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """Other routes of the service are healthy."""
     await simulator.inject(Service.SECURITY, ErrorStatus(route="GET /api/v1/security/{id}"))
     single = f"{simulator.urls.security}/api/v1/security/{simulator.world.securities[0].security_id}"
     assert await statuses(http, single, 1) == [500]
@@ -109,6 +115,7 @@ async def test_a_fault_can_be_limited_to_a_route(simulator: Simulator, http: aio
 async def test_a_delay_adds_to_the_first_other_fault_that_applies(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """Faults with a limit of calls follow each other, each delayed."""
     await simulator.inject(
         Service.PRICING, Delay(seconds=0.05), ErrorStatus(status=502, calls=1), ErrorStatus(status=504, calls=1)
     )
@@ -118,6 +125,7 @@ async def test_a_delay_adds_to_the_first_other_fault_that_applies(
 
 
 async def test_healing_ends_a_fault(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """One service, or all of them, can be healed."""
     await simulator.inject(Service.PRICING, ErrorStatus())
     await simulator.inject(Service.SECURITY, ErrorStatus())
     assert simulator.faults(Service.PRICING) == (ErrorStatus(),)
@@ -129,6 +137,7 @@ async def test_healing_ends_a_fault(simulator: Simulator, http: aiohttp.ClientSe
 
 
 async def test_a_hanging_call_is_accepted_and_never_ends(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """The client times out, and healing lets new calls through."""
     await simulator.inject(Service.PRICING, Hang())
     with pytest.raises(TimeoutError):
         await http.get(simulator.urls.pricing + PRICES, timeout=SHORT)
@@ -139,6 +148,7 @@ async def test_a_hanging_call_is_accepted_and_never_ends(simulator: Simulator, h
 async def test_a_call_that_hangs_in_its_body_has_sent_the_first_half(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """Headers and half of the body arrive, and nothing more."""
     await simulator.inject(Service.PRICING, HangMidBody())
     async with http.get(simulator.urls.pricing + PRICES, timeout=SHORT) as response:
         assert response.status == 200
@@ -152,6 +162,7 @@ async def test_a_call_that_hangs_in_its_body_has_sent_the_first_half(
 async def test_a_slow_body_arrives_whole_at_the_speed_asked_for(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """The body equals the fast one."""
     url = f"{simulator.urls.portfolio}/api/v1/portfolio/{simulator.world.portfolio_ids(0, 1)[0]}"
     right = await body(http, url)
     await simulator.inject(Service.PORTFOLIO, SlowBody(bytes_per_second=len(right) * 10))
@@ -164,6 +175,7 @@ async def test_a_slow_body_arrives_whole_at_the_speed_asked_for(
 async def test_a_reset_breaks_the_connection(
     simulator: Simulator, http: aiohttp.ClientSession, *, mid_body: bool
 ) -> None:
+    """The client sees a broken connection, before or within the body."""
     await simulator.inject(Service.PRICING, Reset(mid_body=mid_body))
     with pytest.raises(aiohttp.ClientError):
         await body(http, simulator.urls.pricing + PRICES)
@@ -175,6 +187,7 @@ async def test_a_reset_breaks_the_connection(
 async def test_only_a_reset_in_the_response_comes_after_the_work_was_done(
     http: aiohttp.ClientSession, *, mid_body: bool, kept: int
 ) -> None:
+    """A reset before it creates no order; one within the response leaves one."""
     order = {
         "blotterId": 1, "statusId": 1, "portfolioId": "0" * 24, "orderTypeId": 1, "securityId": "0" * 24,
         "quantity": 1, "orderTimestamp": "2025-08-10T13:23:37Z", "version": 1,
@@ -190,6 +203,7 @@ async def test_only_a_reset_in_the_response_comes_after_the_work_was_done(
 async def test_a_refusing_service_drops_connections_and_comes_back_on_the_same_port(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """Running calls break, new ones are refused, and healing reopens the port."""
     url = simulator.urls.pricing + PRICES
     await simulator.inject(Service.PRICING, Hang())
     # On a connection that was used before, this client would send a lost call again of its own accord.
@@ -213,6 +227,7 @@ def garbage(kind: GarbageKind) -> Fault:
 
 
 async def test_html_is_a_page_with_the_status_of_success(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """A proxy's error page arrives with status 200."""
     await simulator.inject(Service.PRICING, garbage(GarbageKind.HTML))
     async with http.get(simulator.urls.pricing + PRICES) as response:
         assert (response.status, response.content_type) == (200, "text/html")
@@ -223,6 +238,7 @@ async def test_html_is_a_page_with_the_status_of_success(simulator: Simulator, h
 async def test_empty_truncated_and_nan_responses_are_complete_http_but_not_json(
     simulator: Simulator, http: aiohttp.ClientSession, kind: GarbageKind
 ) -> None:
+    """The transfer succeeds, and decoding fails."""
     await simulator.inject(Service.PRICING, garbage(kind))
     response = await body(http, simulator.urls.pricing + PRICES)
     assert (b"NaN" in response) == (kind is GarbageKind.NAN)
@@ -231,6 +247,7 @@ async def test_empty_truncated_and_nan_responses_are_complete_http_but_not_json(
 
 
 async def test_a_deep_response_nests_beyond_any_decoder(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """Decoding it exceeds the recursion limit."""
     await simulator.inject(Service.PRICING, garbage(GarbageKind.DEEP))
     response = await body(http, simulator.urls.pricing + PRICES)
     with pytest.raises(RecursionError):
@@ -240,12 +257,14 @@ async def test_a_deep_response_nests_beyond_any_decoder(simulator: Simulator, ht
 async def test_wrong_types_keep_the_keys_and_change_the_values(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """Texts become numbers and numbers texts."""
     await simulator.inject(Service.PRICING, garbage(GarbageKind.WRONG_TYPES))
     row = msgspec.json.decode(await body(http, simulator.urls.pricing + PRICES))[0]
     assert (row["ticker"], row["close"]) == (42, "wrong")
 
 
 async def test_a_wrong_shape_swaps_arrays_and_objects(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """A list arrives as an object, and an object as a list."""
     await simulator.inject(Service.PORTFOLIO, garbage(GarbageKind.WRONG_SHAPE))
     await simulator.inject(Service.PRICING, garbage(GarbageKind.WRONG_SHAPE))
     assert isinstance(msgspec.json.decode(await body(http, simulator.urls.portfolio + "/api/v2/portfolios")), list)
@@ -258,6 +277,7 @@ async def test_a_wrong_shape_swaps_arrays_and_objects(simulator: Simulator, http
 async def test_prices_can_be_negative_or_zero(
     simulator: Simulator, http: aiohttp.ClientSession, kind: GarbageKind, low: float, high: float
 ) -> None:
+    """Every price of the list is affected."""
     await simulator.inject(Service.PRICING, garbage(kind))
     rows = msgspec.json.decode(await body(http, simulator.urls.pricing + PRICES))
     assert len(rows) == 470
@@ -273,6 +293,7 @@ async def balances(simulator: Simulator, http: aiohttp.ClientSession, case: Spec
 async def test_quantities_can_be_texts_that_a_decimal_takes_and_arithmetic_does_not(
     simulator: Simulator, http: aiohttp.ClientSession, kind: GarbageKind, text: str
 ) -> None:
+    """NaN and an enormous exponent pass the parser."""
     await simulator.inject(Service.PORTFOLIO_ACCOUNTING, garbage(kind))
     page = await balances(simulator, http, SpecialCase.SMALL)
     assert page["balances"][0]["quantityLong"] == text
@@ -280,6 +301,7 @@ async def test_quantities_can_be_texts_that_a_decimal_takes_and_arithmetic_does_
 
 
 async def test_duplicates_are_in_lists_and_in_pages(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """Each row occurs twice, and the total stays."""
     await simulator.inject(Service.PORTFOLIO_ACCOUNTING, garbage(GarbageKind.DUPLICATES))
     await simulator.inject(Service.PRICING, garbage(GarbageKind.DUPLICATES))
     page = await balances(simulator, http, SpecialCase.INVESTED)
@@ -290,6 +312,7 @@ async def test_duplicates_are_in_lists_and_in_pages(simulator: Simulator, http: 
 
 
 async def test_endless_pages_always_promise_another(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """The last page says that there are more."""
     await simulator.inject(Service.PORTFOLIO_ACCOUNTING, garbage(GarbageKind.ENDLESS_PAGES))
     page = await balances(simulator, http, SpecialCase.SMALL)
     assert page["pagination"]["hasMore"] is True
@@ -298,6 +321,7 @@ async def test_endless_pages_always_promise_another(simulator: Simulator, http: 
 async def test_a_million_rows_stream_until_the_client_has_enough(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """Rows are produced on demand, without a content length."""
     await simulator.inject(Service.PORTFOLIO, garbage(GarbageKind.MILLION_ROWS))
     url = simulator.urls.portfolio + "/api/v2/portfolios"
     async with http.get(url) as response:
@@ -313,6 +337,7 @@ async def test_a_million_rows_stream_until_the_client_has_enough(
 
 
 async def test_a_million_rows_are_a_million(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """A client that reads to the end gets exactly that number."""
     await simulator.inject(Service.ORDER, garbage(GarbageKind.MILLION_ROWS))
     rows = msgspec.json.decode(await body(http, simulator.urls.order + "/api/v1/orders"))["content"]
     assert len(rows) == 1_000_000
@@ -326,6 +351,7 @@ async def test_garbage_takes_the_place_of_errors_too(simulator: Simulator, http:
 
 
 async def test_stopping_does_not_wait_for_calls_that_hang(http: aiohttp.ClientSession) -> None:
+    """The simulator ends in seconds, and the hanging call breaks."""
     async with running_simulator(SimulatorSettings(portfolios=1)) as simulator:
         await simulator.inject(Service.PRICING, Hang())
         hanging = asyncio.create_task(body(http, simulator.urls.pricing + PRICES))

@@ -34,6 +34,7 @@ def simulator_process(mode: str = "until-signal") -> Iterator[tuple[subprocess.P
 
 
 async def test_the_first_line_says_where_everything_listens() -> None:
+    """The URLs on standard output are reachable at once."""
     with simulator_process() as (_, urls):
         for url in (f"{urls.pricing}/api/v1/prices", f"{urls.portfolio}/api/v2/portfolios", f"{urls.control}/control"):
             async with aiohttp.request("GET", url) as response:
@@ -42,12 +43,14 @@ async def test_the_first_line_says_where_everything_listens() -> None:
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(name: signal.Signals) -> None:
+    """Termination and interrupt end it with exit code 0."""
     with simulator_process() as (process, _):
         process.send_signal(name)
         assert process.wait(10) == 0
 
 
 def test_the_end_of_standard_input_ends_it_where_that_is_asked_for() -> None:
+    """A parent's death ends the simulator."""
     with simulator_process("exit-with-stdin") as (process, _):
         assert process.stdin is not None
         process.stdin.write(b"anything\n")
@@ -56,6 +59,7 @@ def test_the_end_of_standard_input_ends_it_where_that_is_asked_for() -> None:
 
 
 async def test_the_end_of_standard_input_is_nothing_to_it_otherwise() -> None:
+    """Without the option it goes on serving."""
     with simulator_process() as (process, urls):
         assert process.stdin is not None
         process.stdin.close()
@@ -65,6 +69,7 @@ async def test_the_end_of_standard_input_is_nothing_to_it_otherwise() -> None:
 
 
 async def test_memory_does_not_grow_with_the_portfolios_that_are_asked_for() -> None:
+    """Portfolios are computed, not stored."""
     with simulator_process() as (process, urls):
         at_start = psutil.Process(process.pid).memory_info().rss
         async with aiohttp.ClientSession() as http:
@@ -92,6 +97,7 @@ def six_free_ports() -> int:
 
 
 async def test_fixed_ports_follow_each_other() -> None:
+    """Five services and the control API have consecutive ports."""
     first_port = six_free_ports()
     async with running_simulator(SimulatorSettings(portfolios=1, first_port=first_port)) as simulator:
         urls = msgspec.structs.astuple(simulator.urls)
@@ -99,6 +105,7 @@ async def test_fixed_ports_follow_each_other() -> None:
 
 
 async def test_a_taken_port_is_an_error_and_leaves_nothing_listening() -> None:
+    """Ports opened before the taken one are closed again."""
     first_port = six_free_ports()
     with socket.create_server(("127.0.0.1", first_port + 4)), pytest.raises(OSError, match="in use"):
         async with running_simulator(SimulatorSettings(portfolios=1, first_port=first_port)):

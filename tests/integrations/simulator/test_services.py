@@ -43,6 +43,7 @@ async def balances(http: aiohttp.ClientSession, simulator: Simulator, portfolio_
 async def test_a_regular_portfolio_has_one_cash_row_without_a_security_and_with_text_quantities(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """The row and the pagination have the real service's form."""
     (portfolio_id,) = simulator.world.portfolio_ids(7, 1)
     page = await balances(http, simulator, portfolio_id, limit=1000, offset=0)
     (row,) = page["balances"]
@@ -59,6 +60,7 @@ async def test_a_regular_portfolio_has_one_cash_row_without_a_security_and_with_
 async def test_an_unknown_and_an_unfunded_portfolio_have_an_empty_list(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """Both look the same, as in the real service."""
     unfunded = simulator.world.case_id(SpecialCase.UNFUNDED)
     for portfolio_id in ("0" * 24, unfunded, "not an id"):
         page = await balances(http, simulator, portfolio_id)
@@ -71,6 +73,7 @@ async def test_an_unknown_and_an_unfunded_portfolio_have_an_empty_list(
 async def test_a_missing_or_bad_limit_becomes_fifty_and_leaves_the_cash_for_the_next_page(
     simulator: Simulator, http: aiohttp.ClientSession, limit: str | None
 ) -> None:
+    """The cash row is the last of all pages."""
     portfolio_id = simulator.world.case_id(SpecialCase.MANY_ROWS)
     query = {} if limit is None else {"limit": limit}
     first = await balances(http, simulator, portfolio_id, **query)
@@ -88,11 +91,13 @@ async def test_a_missing_or_bad_limit_becomes_fifty_and_leaves_the_cash_for_the_
 
 @pytest.mark.parametrize("offset", ["-1", "first", "2.5"])
 async def test_a_bad_offset_is_ignored(simulator: Simulator, http: aiohttp.ClientSession, offset: str) -> None:
+    """The first page is returned."""
     page = await balances(http, simulator, simulator.world.case_id(SpecialCase.INVESTED), offset=offset)
     assert (len(page["balances"]), page["pagination"]["offset"]) == (11, 0)
 
 
 async def test_more_rows_than_the_largest_page_come_on_two(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """The first page announces the second, which has the rest."""
     portfolio_id = simulator.world.case_id(SpecialCase.THOUSAND_ROWS)
     first = await balances(http, simulator, portfolio_id, limit=1000)
     second = await balances(http, simulator, portfolio_id, limit=1000, offset=1000)
@@ -102,6 +107,8 @@ async def test_more_rows_than_the_largest_page_come_on_two(simulator: Simulator,
 
 
 async def test_special_portfolios_hold_what_their_names_say(simulator: Simulator, http: aiohttp.ClientSession) -> None:
+    """Each special case has the holdings that its tests rely on."""
+
     async def rows(case: SpecialCase) -> tuple[dict[str, Decimal], Decimal]:
         page = await balances(http, simulator, simulator.world.case_id(case), limit=1000)
         *held, cash = page["balances"]
@@ -135,6 +142,7 @@ async def test_special_portfolios_hold_what_their_names_say(simulator: Simulator
 async def test_securities_are_a_bare_array_of_which_some_have_a_price(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """505 securities, of which 470 have a price."""
     status, securities = await get(http, f"{simulator.urls.security}/api/v1/securities")
     assert status == 200
     assert len({row["securityId"] for row in securities}) == len({row["ticker"] for row in securities}) == 505
@@ -154,6 +162,7 @@ async def test_securities_are_a_bare_array_of_which_some_have_a_price(
 async def test_one_security_is_found_by_its_id_and_a_malformed_id_breaks_the_service(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """Unknown ids are 404, malformed ones 500, as in the real service."""
     url = f"{simulator.urls.security}/api/v1/security"
     known = simulator.world.securities[3]
     status, security = await get(http, f"{url}/{known.security_id}")
@@ -237,6 +246,7 @@ async def test_portfolios_are_found_by_their_name_or_a_part_of_it(
 async def test_every_price_is_drawn_anew_to_the_cent_around_its_mean(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """Two reads differ, within the spread."""
     means = simulator.prices.means()
     seen = []
     for _ in range(2):
@@ -255,6 +265,7 @@ async def test_every_price_is_drawn_anew_to_the_cent_around_its_mean(
 async def test_a_single_price_is_drawn_anew_and_its_ticker_is_case_sensitive(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """An unpriced or lower-case ticker is 404."""
     security = simulator.world.expensive_security
     url = f"{simulator.urls.pricing}/api/v1/price"
     drawn = [await get(http, f"{url}/{security.ticker}") for _ in range(5)]
@@ -270,6 +281,7 @@ async def test_a_single_price_is_drawn_anew_and_its_ticker_is_case_sensitive(
 async def test_a_portfolio_has_a_name_and_an_unknown_or_malformed_id_is_not_found(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """The body has the real service's keys, and a date without a zone."""
     (portfolio_id,) = simulator.world.portfolio_ids(41, 1)
     status, portfolio = await get(http, f"{simulator.urls.portfolio}/api/v1/portfolio/{portfolio_id}")
     assert status == 200
@@ -284,6 +296,7 @@ async def test_a_portfolio_has_a_name_and_an_unknown_or_malformed_id_is_not_foun
 async def test_the_list_of_portfolios_pages_through_regular_ones_and_then_the_special_ones(
     simulator: Simulator, http: aiohttp.ClientSession
 ) -> None:
+    """Pages are contiguous, and the totals right."""
     url = f"{simulator.urls.portfolio}/api/v2/portfolios"
     _, first = await get(http, url, limit=1000, offset=0)
     _, second = await get(http, url, limit=1000, offset=1000)
@@ -299,6 +312,8 @@ async def test_the_list_of_portfolios_pages_through_regular_ones_and_then_the_sp
 
 
 async def test_the_same_seed_gives_the_same_world_and_another_seed_another() -> None:
+    """Securities, portfolios, cash and prices are reproducible."""
+
     def picture(seed: int) -> tuple[object, ...]:
         simulator = Simulator(SimulatorSettings(seed=seed, portfolios=50))
         ids = simulator.world.portfolio_ids()
@@ -315,6 +330,7 @@ async def test_the_same_seed_gives_the_same_world_and_another_seed_another() -> 
 
 
 async def test_prices_and_cash_are_distributed_like_the_real_ones() -> None:
+    """Quantiles of prices and cash match those of the suite's data."""
     simulator = Simulator(SimulatorSettings(portfolios=1_000_000, securities=4000, priced_securities=3000))
     means = sorted(security.mean / 100 for security in simulator.world.securities if security.mean is not None)
     assert means[0] >= 1.79
@@ -340,5 +356,6 @@ async def test_prices_and_cash_are_distributed_like_the_real_ones() -> None:
     ],
 )
 def test_settings_outside_their_range_are_refused(wrong: dict[str, Any]) -> None:
+    """The error names the setting."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SimulatorSettings(**wrong)
