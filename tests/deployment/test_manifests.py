@@ -35,12 +35,14 @@ EVERY_OVERLAY = pytest.mark.parametrize("overlay", OVERLAYS)
 
 @EVERY_OVERLAY
 def test_workloads_select_their_own_pods(overlay: str) -> None:
+    """Selectors match the labels of the template beside them."""
     for workload in workloads(build(overlay)):
         assert selects(workload["spec"]["selector"]["matchLabels"], labels_of(workload))
 
 
 @EVERY_OVERLAY
 def test_services_lead_to_a_port_of_a_pod(overlay: str) -> None:
+    """Each service selects one workload and names one of its ports."""
     manifests = build(overlay)
     for service in of_kind(manifests, "Service"):
         (target,) = [each for each in workloads(manifests) if selects(service["spec"]["selector"], labels_of(each))]
@@ -50,6 +52,7 @@ def test_services_lead_to_a_port_of_a_pod(overlay: str) -> None:
 
 @EVERY_OVERLAY
 def test_every_port_of_the_service_is_the_one_it_listens_on(overlay: str) -> None:
+    """Container, service, annotations and settings agree."""
     manifests = build(overlay)
     port = load_settings(dict(settings_of(manifests))).port
     assert [each["containerPort"] for each in service_container(manifests)["ports"]] == [port]
@@ -61,6 +64,7 @@ def test_every_port_of_the_service_is_the_one_it_listens_on(overlay: str) -> Non
 
 @EVERY_OVERLAY
 def test_probes_point_to_routes_of_the_service(overlay: str) -> None:
+    """The paths are those of the handlers in the code."""
     handlers = (HealthController.live, HealthController.ready)
     live, ready = (f"{HealthController.path}{path}" for handler in handlers for path in handler.paths)
     assert (live, ready) == ("/health/live", "/health/ready")
@@ -73,6 +77,7 @@ def test_probes_point_to_routes_of_the_service(overlay: str) -> None:
 
 @EVERY_OVERLAY
 def test_every_setting_in_a_config_map_exists_and_is_accepted(overlay: str) -> None:
+    """The service can be configured with each overlay."""
     settings = settings_of(build(overlay))
     unknown = {name for name in settings if name not in SETTINGS and not name.startswith("OTEL_")}
     assert unknown == set()
@@ -101,12 +106,14 @@ def test_every_setting_can_be_set_in_the_config_map_or_a_secret(overlay: str, tm
 
 @EVERY_OVERLAY
 def test_no_secret_is_in_the_repository(overlay: str) -> None:
+    """Overlays refer to secrets and have none."""
     assert of_kind(build(overlay), "Secret") == []
     assert "password" not in build_text(OVERLAY_DIRECTORY / overlay).lower()
 
 
 @EVERY_OVERLAY
 def test_every_pod_meets_the_restricted_security_standard(overlay: str) -> None:
+    """User, seccomp, capabilities, volumes and namespaces satisfy Kubernetes' strictest level."""
     for workload in workloads(build(overlay)):
         pod = pod_of(workload)
         assert pod["securityContext"]["runAsNonRoot"] is True
@@ -125,6 +132,7 @@ def test_every_pod_meets_the_restricted_security_standard(overlay: str) -> None:
 
 @EVERY_OVERLAY
 def test_every_container_has_requests_and_limits(overlay: str) -> None:
+    """Processor, memory and ephemeral storage have both."""
     for workload in workloads(build(overlay)):
         for container in pod_of(workload)["containers"]:
             assert {name: sorted(amounts) for name, amounts in container["resources"].items()} == {
@@ -135,6 +143,7 @@ def test_every_container_has_requests_and_limits(overlay: str) -> None:
 
 @EVERY_OVERLAY
 def test_there_is_a_core_for_every_solver_process(overlay: str) -> None:
+    """The processor limit equals the number of solver processes."""
     manifests = build(overlay)
     cores = int(service_container(manifests)["resources"]["limits"]["cpu"])
     assert load_settings(dict(settings_of(manifests))).solver_processes == cores
@@ -161,6 +170,7 @@ def test_a_rollout_waits_until_a_new_pod_has_proven_itself(overlay: str) -> None
 
 @EVERY_OVERLAY
 def test_a_stopping_pod_has_time_to_drain(overlay: str) -> None:
+    """The grace period covers the pause before the signal, the drain and a margin."""
     manifests = build(overlay)
     sleep = service_container(manifests)["lifecycle"]["preStop"]["sleep"]["seconds"]
     grace = pod_of(find(manifests, "Deployment"))["terminationGracePeriodSeconds"]
@@ -169,6 +179,7 @@ def test_a_stopping_pod_has_time_to_drain(overlay: str) -> None:
 
 @EVERY_OVERLAY
 def test_the_user_is_the_images_own(overlay: str) -> None:
+    """Manifests and Containerfile name the same user and group."""
     context = pod_of(find(build(overlay), "Deployment"))["securityContext"]
     assert f"{context['runAsUser']}:{context['runAsGroup']}" == final_stage().only("USER").value
 
@@ -184,6 +195,7 @@ def test_images_have_fixed_versions(overlay: str) -> None:
 
 @EVERY_OVERLAY
 def test_only_tmp_is_writable(overlay: str) -> None:
+    """No other volume is mounted for writing."""
     container = service_container(build(overlay))
     assert [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")] == ["/tmp"]
 

@@ -42,6 +42,7 @@ def memory_mebibytes(amount: str) -> int:
 
 
 def test_globeco_has_the_names_that_the_suite_uses() -> None:
+    """Names and labels are those by which other services find this one."""
     manifests = build("globeco")
     deployment = find(manifests, "Deployment")
     assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"globeco"}
@@ -54,6 +55,7 @@ def test_globeco_has_the_names_that_the_suite_uses() -> None:
 
 
 def test_globeco_speaks_the_dialect_of_the_suite_on_its_port() -> None:
+    """The overlay selects snake_case and port 8088."""
     settings = load_settings(dict(settings_of_manifests(build("globeco"))))
     assert (settings.api_dialect, settings.port) == (Dialect.GLOBECO, 8088)
 
@@ -69,6 +71,7 @@ def test_globeco_leaves_scaling_to_the_suite() -> None:
 
 
 def test_globeco_sends_telemetry_to_the_collector_of_its_node() -> None:
+    """The endpoint uses the node's address, which is defined before it."""
     environment = {variable["name"]: variable for variable in service_container(build("globeco"))["env"]}
     assert environment["NODE_IP"]["valueFrom"] == {"fieldRef": {"fieldPath": "status.hostIP"}}
     assert environment["OTEL_COLLECTOR_GRPC_ENDPOINT"]["value"] == "$(NODE_IP):4317"
@@ -77,6 +80,7 @@ def test_globeco_sends_telemetry_to_the_collector_of_its_node() -> None:
 
 
 def test_dev_brings_everything_into_a_namespace_of_its_own() -> None:
+    """All manifests are in one namespace with the restricted standard."""
     manifests = build("dev")
     (namespace,) = of_kind(manifests, "Namespace")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -85,6 +89,7 @@ def test_dev_brings_everything_into_a_namespace_of_its_own() -> None:
 
 
 async def test_dev_simulates_every_upstream_under_its_own_name_and_port() -> None:
+    """The simulator's ports lead to the services that the settings name."""
     manifests = build("dev")
     (container,) = pod_of(find(manifests, "Deployment", "globeco-simulator"))["containers"]
     command, *options = container["args"]
@@ -127,6 +132,7 @@ def test_production_takes_the_database_from_a_secret() -> None:
 
 
 def test_production_scales_and_stays_up() -> None:
+    """Autoscaler, disruption budget and rollout keep at least two pods."""
     manifests = build("production")
     deployment = find(manifests, "Deployment")
     autoscaler = find(manifests, "HorizontalPodAutoscaler")["spec"]

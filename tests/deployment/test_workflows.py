@@ -43,11 +43,13 @@ def test_actionlint_has_nothing_to_say(tmp_path: Path) -> None:
 
 
 def test_zizmor_finds_no_weakness() -> None:
+    """The security linter passes all workflows."""
     code, output = run_tool("zizmor", "--offline", ".github")
     assert code == 0, output
 
 
 def test_shellcheck_finds_no_mistake_in_any_script() -> None:
+    """Scripts within workflows are checked, too."""
     for place, script in scripts().items():
         assert run_tool("shellcheck", "--shell=bash", "-", text=script) == (0, ""), place
     assert run_tool("shellcheck", "run", ".ci/run", ".ci/cluster", ".ci/solver") == (0, "")
@@ -65,11 +67,13 @@ def test_actions_are_pinned_by_commit(path: Path) -> None:
 
 
 def test_an_action_has_one_version() -> None:
+    """An action is pinned to the same commit everywhere."""
     pins = {match.group("action", "version") for path in ACTION_FILES for match in USES.finditer(path.read_text())}
     assert len({action for action, _ in pins}) == len(pins)
 
 
 def test_workflows_have_no_rights_but_those_of_their_jobs() -> None:
+    """Only the publishing job may do more than read."""
     assert all(load(path)["permissions"] == {} for path in FILES)
     permissions = {name: job["permissions"] for name, job in jobs().items()}
     more = {name: rights for name, rights in permissions.items() if rights != {"contents": "read"}}
@@ -77,6 +81,7 @@ def test_workflows_have_no_rights_but_those_of_their_jobs() -> None:
 
 
 def test_secrets_are_only_for_jobs_that_an_environment_guards() -> None:
+    """A job uses secrets exactly if it names an environment."""
     for name, job in jobs().items():
         assert ("secrets." in json.dumps(job)) == ("environment" in job), name
 
@@ -91,17 +96,20 @@ def test_a_pull_request_meets_no_secret() -> None:
 
 
 def test_checkouts_leave_no_token_behind() -> None:
+    """Every checkout turns the persistence of credentials off."""
     for path in FILES:
         for match in re.finditer(r"uses: actions/checkout@.*\n(.*\n.*)", path.read_text()):
             assert match[1].split() == ["with:", "persist-credentials:", "false"]
 
 
 def test_no_run_waits_for_ever_or_in_a_crowd() -> None:
+    """Workflows have a concurrency group, jobs a time limit."""
     assert all("concurrency" in load(path) for path in FILES)
     assert all("timeout-minutes" in job or "uses" in job for job in jobs().values())
 
 
 def test_every_test_is_run_by_some_job() -> None:
+    """The paths of the jobs cover each package of tests."""
     packages = {path.parent.name for path in (REPOSITORY / "tests").glob("*/__init__.py")}
     run: set[str] = set()
     for command in (command for job in workflow("ci")["jobs"].values() for command in commands(job)):
@@ -113,6 +121,7 @@ def test_every_test_is_run_by_some_job() -> None:
 
 
 def test_the_integration_tests_run_on_mongodb_8() -> None:
+    """That job uses the container, and excludes no package that needs a database."""
     step = workflow("ci")["jobs"]["integration"]["steps"][-1]
     assert step["env"] == {"TEST_MONGODB": "container"}
     for package in ("app", "persistence", "system"):
@@ -120,6 +129,7 @@ def test_the_integration_tests_run_on_mongodb_8() -> None:
 
 
 def test_the_projects_own_commands_exist() -> None:
+    """Each task that a workflow runs is one of `run`."""
     tasks = set(re.findall(r"^  (\w+) ", (REPOSITORY / "run").read_text(), re.MULTILINE))
     used = {match for job in jobs().values() for run in commands(job) for match in re.findall(r"\./run (\w+)", run)}
     assert {"check", "test", "bench"} <= used <= tasks
@@ -131,6 +141,7 @@ def test_the_performance_smoke_fails_where_a_request_fails() -> None:
 
 
 def test_the_audit_reads_every_package_of_the_image_and_none_of_development(tmp_path: Path) -> None:
+    """The export equals the production packages of both architectures."""
     export, audit = commands(workflow("ci")["jobs"]["audit"])
     uv, *options = shlex.split(export.replace("locked.txt", str(tmp_path / "locked.txt")))
     assert uv == "uv"
@@ -144,12 +155,14 @@ def test_the_audit_reads_every_package_of_the_image_and_none_of_development(tmp_
 
 
 def test_one_version_of_uv_builds_and_checks() -> None:
+    """Containerfile and workflows name the same version."""
     version = read_stages()["uv-release"].image.removeprefix("ghcr.io/astral-sh/uv:")
     assert {load(path)["env"]["UV_VERSION"] for path in FILES if "setup-uv" in path.read_text()} == {version}
 
 
 @pytest.mark.parametrize("job", ["ci/image", "release/build"])
 def test_the_image_is_built_and_tested_on_both_architectures(job: str) -> None:
+    """Each builds natively and runs the image's tests."""
     built = jobs()[job]
     platforms = {each["platform"]: each["runner"] for each in built["strategy"]["matrix"]["include"]}
     assert platforms == {"linux/amd64": "ubuntu-24.04", "linux/arm64": "ubuntu-24.04-arm"}
@@ -162,6 +175,7 @@ def test_the_image_is_built_and_tested_on_both_architectures(job: str) -> None:
 
 
 def test_only_a_tag_is_released_and_only_after_everything_has_passed() -> None:
+    """The jobs depend on each other in that order."""
     release = workflow("release")
     assert list(release["on"]) == ["push"]
     assert list(release["on"]["push"]) == ["tags"]
@@ -171,6 +185,7 @@ def test_only_a_tag_is_released_and_only_after_everything_has_passed() -> None:
 
 
 def test_a_release_has_its_sbom_and_provenance() -> None:
+    """Both are attached to the image, and attested in the registry."""
     build = step_using(workflow("release")["jobs"]["build"], "docker/build-push-action")
     assert (build["sbom"], build["provenance"]) == ("true", "mode=max")
     assert build["outputs"].startswith("type=oci,")
@@ -271,6 +286,7 @@ def deploy_script(name: str) -> str:
 
 
 def test_dependencies_of_every_kind_are_kept_up_to_date() -> None:
+    """Each ecosystem has an existing directory in Dependabot's configuration."""
     updates = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
     assert {update["package-ecosystem"] for update in updates} == {"uv", "github-actions", "docker", "npm"}
     for update in updates:

@@ -64,11 +64,13 @@ def test_a_model_is_stored_under_the_names_of_the_data_model() -> None:
 
 
 def test_a_failure_keeps_the_shape_of_its_details() -> None:
+    """Decimals, nulls and keys that look like operators survive."""
     details: dict[str, object] = {"bound": Decimal("1.10"), "names": ["a", None, {"$where": 1}], "depth": {"a.b": True}}
     failure = Failure("OPTIMIZATION_FAILED", "No.", details, examples.NOON, "trace")
     assert from_document(_there_and_back(to_document(failure)), Failure) == failure
 
 
 def test_a_field_that_another_version_of_the_service_stored_is_no_obstacle() -> None:
+    """Unknown fields of a document are ignored."""
     model = examples.model()
     assert from_document({**to_document(model), "colour": "green"}, Model) == model

@@ -39,6 +39,7 @@ async def fresh(server_url: str) -> AsyncIterator[AsyncDatabase[Document]]:
 
 @on_one_server
 async def test_many_pods_apply_the_indexes_at_once(server_url: str, fresh: AsyncDatabase[Document]) -> None:
+    """Four processes that start together all serve, with each index once."""
     async with (
         Pod.start(ping, server_url, fresh.name) as one,
         Pod.start(ping, server_url, fresh.name) as two,
@@ -53,6 +54,7 @@ async def test_many_pods_apply_the_indexes_at_once(server_url: str, fresh: Async
 
 
 async def test_the_indexes_of_the_data_model_are_there(server_url: str, fresh: AsyncDatabase[Document]) -> None:
+    """Names are unique, and portfolios and securities can be searched."""
     async with open_database(server_url, fresh.name) as database:
         await database.ping(5)
     indexes = {index["name"]: index async for index in await fresh["models"].list_indexes()}
@@ -64,6 +66,7 @@ async def test_the_indexes_of_the_data_model_are_there(server_url: str, fresh: A
 async def test_an_index_that_somebody_else_defined_otherwise_is_named(
     server_url: str, fresh: AsyncDatabase[Document]
 ) -> None:
+    """The database is not used, and the error names the collection."""
     await fresh["models"].create_index([("name", 1)], unique=False)
     async with open_database(server_url, fresh.name) as database:
         with pytest.raises(PersistenceError, match="models"):
@@ -137,6 +140,7 @@ async def test_every_read_sees_only_what_a_majority_has(server_url: str, databas
 
 @pytest.mark.parametrize("url", ["", "http://localhost", "mongodb://", "mongodb://host:port"])
 async def test_what_is_no_url_of_a_mongodb_is_an_error_at_once(url: str) -> None:
+    """Opening raises before any connection is tried."""
     with pytest.raises((ConfigurationError, ValueError)):
         async with open_database(url, "test"):
             pass
@@ -148,6 +152,7 @@ async def test_what_is_no_url_of_a_mongodb_is_an_error_at_once(url: str) -> None
 async def test_a_url_may_name_a_database_and_options(
     server_url: str, database: Database, database_name: str, decoration: str
 ) -> None:
+    """The service's own database, write concern and read preference apply all the same."""
     async with open_database(server_url.partition("/?")[0] + decoration, database_name) as opened:
         some = model()
         await opened.models.insert(some, change())
@@ -155,6 +160,7 @@ async def test_a_url_may_name_a_database_and_options(
 
 
 async def test_credentials_that_are_refused_are_an_outage(server_url: str, database_name: str) -> None:
+    """A wrong password is reported as DatabaseUnavailable."""
     address = urlsplit(server_url).netloc.rpartition("@")[2]
     async with open_database(f"mongodb://nobody:wrong@{address}/?directConnection=true", database_name) as database:
         with pytest.raises(DatabaseUnavailable):
@@ -305,6 +311,7 @@ async def test_a_change_that_the_server_made_before_it_failed_is_reported_as_mad
 
 
 async def test_a_mongod_that_is_stopped_and_continued_is_away_and_back() -> None:
+    """Calls fail while it is frozen, and succeed after it, with all data."""
     with EmbeddedMongod.start(replica_set=False) as mongod:
         [server] = psutil.Process(mongod.process).children()
         async with open_database(mongod.url, "test") as database:

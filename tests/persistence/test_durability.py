@@ -19,6 +19,7 @@ _ACKNOWLEDGED_BEFORE_THE_KILL = 60
 async def test_a_mongod_killed_under_load_loses_nothing_that_was_acknowledged(
     tmp_path: Path, replica_set: bool
 ) -> None:
+    """After the restart every acknowledged model and rebalance is read back."""
     models: list[Model] = []
     rebalances: list[Rebalance] = []
     enough = asyncio.Event()

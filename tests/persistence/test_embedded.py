@@ -40,6 +40,7 @@ def _directory(url: str) -> Path:
 
 
 def test_a_temporary_mongod_leaves_neither_process_nor_files() -> None:
+    """Server, keeper and directory are gone after the block."""
     with EmbeddedMongod.start() as mongod:
         directory = _directory(mongod.url)
         [server] = psutil.Process(mongod.process).children()
@@ -50,6 +51,7 @@ def test_a_temporary_mongod_leaves_neither_process_nor_files() -> None:
 
 
 def test_data_are_kept_in_a_directory_by_major_version_although_the_port_changes(tmp_path: Path) -> None:
+    """A second start finds the documents of the first."""
     urls, versions = set(), set()
     for start in range(2):
         with EmbeddedMongod.start(tmp_path) as mongod:
@@ -63,6 +65,7 @@ def test_data_are_kept_in_a_directory_by_major_version_although_the_port_changes
 
 
 def test_two_run_side_by_side_but_not_on_one_directory(tmp_path: Path) -> None:
+    """The second start on a directory fails, and leaves the first one running."""
     with EmbeddedMongod.start(tmp_path, replica_set=False) as one:
         with EmbeddedMongod.start(replica_set=False) as other:
             assert one.url != other.url
@@ -102,6 +105,7 @@ def test_nothing_is_left_when_its_user_is_killed(number: signal.Signals) -> None
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
 def test_a_killed_keeper_takes_mongod_with_it() -> None:
+    """The kernel ends mongod, and its directory is removed."""
     with EmbeddedMongod.start(replica_set=False) as mongod:
         keeper = psutil.Process(mongod.process)
         [server] = keeper.children()
@@ -112,6 +116,7 @@ def test_a_killed_keeper_takes_mongod_with_it() -> None:
 
 
 def test_a_named_mongod_goes_before_one_on_the_path_and_that_before_the_bundled_one(tmp_path: Path) -> None:
+    """EMBEDDED_MONGOD, PATH and the package are searched in this order."""
     bundled = embedded.find_mongod({"PATH": ""})
     on_path = tmp_path / "mongod"
     on_path.symlink_to(bundled)
@@ -121,6 +126,7 @@ def test_a_named_mongod_goes_before_one_on_the_path_and_that_before_the_bundled_
 
 
 def test_without_any_mongod_the_error_says_what_to_install_or_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names each way out."""
     monkeypatch.delenv("EMBEDDED_MONGOD", raising=False)
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
@@ -143,6 +149,7 @@ def test_without_any_mongod_the_error_says_what_to_install_or_set(monkeypatch: p
 def test_a_mongod_that_does_not_run_here_is_named_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, mode: int, told: str
 ) -> None:
+    """A missing, unusable or foreign program is named with its own message."""
     binary = tmp_path / "mongod"
     if content is not None:
         binary.write_text(content)

@@ -30,6 +30,7 @@ async def _expire(stored: AsyncDatabase[Document]) -> None:
 
 
 async def test_the_first_request_gets_the_key_and_the_next_its_response(database: Database) -> None:
+    """While the first one runs, the next one gets the end of its lease."""
     claim = await database.idempotency.claim("key", TARGET, ObjectId())
     assert isinstance(claim, Claimed)
     with pytest.raises(KeyInProgress) as running:
@@ -41,6 +42,7 @@ async def test_the_first_request_gets_the_key_and_the_next_its_response(database
 
 
 async def test_a_key_belongs_to_one_target(database: Database) -> None:
+    """Another target is rejected with the first one's, running or completed."""
     claim = await database.idempotency.claim("key", TARGET, ObjectId())
     for _ in range(2):  # while it runs, and after it completed
         with pytest.raises(KeyReused) as reused:
@@ -51,6 +53,7 @@ async def test_a_key_belongs_to_one_target(database: Database) -> None:
 
 
 async def test_a_released_key_is_free_at_once(database: Database) -> None:
+    """Another target can have it."""
     claim = await database.idempotency.claim("key", TARGET, ObjectId())
     assert isinstance(claim, Claimed)
     await database.idempotency.release(claim)
@@ -60,6 +63,7 @@ async def test_a_released_key_is_free_at_once(database: Database) -> None:
 async def test_of_20_simultaneous_requests_on_two_processes_one_gets_the_key(
     server_url: str, database: Database, database_name: str
 ) -> None:
+    """Nineteen are told that it is in progress."""
     async with (
         Pod.start(ten_claims, server_url, database_name, "key") as one,
         Pod.start(ten_claims, server_url, database_name, "key") as other,
@@ -72,6 +76,7 @@ async def test_of_20_simultaneous_requests_on_two_processes_one_gets_the_key(
 async def test_after_a_crash_one_of_20_requests_takes_the_key_over(
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
+    """An expired lease has exactly one successor."""
     await database.idempotency.claim("key", TARGET, ObjectId())
     await _expire(stored)
 
@@ -88,6 +93,7 @@ async def test_after_a_crash_one_of_20_requests_takes_the_key_over(
 async def test_a_crash_after_storing_and_before_completing_still_returns_the_result(
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
+    """The stored rebalance decides, not the state of the key."""
     claim = await database.idempotency.claim("key", TARGET, ObjectId())
     assert isinstance(claim, Claimed)
     await _store(database, claim.rebalance_id)
@@ -135,6 +141,7 @@ async def test_a_request_that_lost_its_key_cannot_store_a_second_rebalance(
 async def test_a_key_is_forgotten_a_day_after_its_first_use(
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
+    """The index expires documents by the time of the first claim."""
     await database.idempotency.claim("key", TARGET, ObjectId())
     document = await stored["idempotency_keys"].find_one()
     assert document

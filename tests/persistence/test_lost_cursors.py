@@ -31,6 +31,7 @@ async def read(
 async def test_a_broken_connection_costs_the_reader_nothing(
     server_url: str, database: Database, database_name: str
 ) -> None:
+    """Reading continues at the same portfolio on a new connection."""
     header = await store(database, rebalance(PORTFOLIOS))
     async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as behind_proxy:
 
@@ -65,6 +66,7 @@ async def test_a_cursor_that_the_server_forgot_costs_the_reader_nothing(
 
 
 async def test_a_database_that_stays_away_is_an_outage(server_url: str, database: Database, database_name: str) -> None:
+    """The reader gets DatabaseUnavailable instead of a shortened list."""
     header = await store(database, rebalance(PORTFOLIOS))
     async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as behind_proxy:
         with pytest.raises(DatabaseUnavailable):

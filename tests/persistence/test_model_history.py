@@ -30,6 +30,7 @@ def _content(of: Model) -> ModelContent:
 
 
 async def test_every_change_is_told_with_who_when_what_before_and_after(database: Database) -> None:
+    """Each entry has the note of its change and both contents."""
     first = model()
     await database.models.insert(first, AuditNote(ModelAction.CREATED, NOON, "alice"))
     later = NOON + timedelta(minutes=1)
@@ -54,6 +55,7 @@ async def test_every_change_is_told_with_who_when_what_before_and_after(database
 
 
 async def test_history_comes_in_pages_and_outlives_its_model(database: Database) -> None:
+    """The newest entries come first, and the deletion has one."""
     now = model()
     await database.models.insert(now, change())
     for _ in range(5):
@@ -64,6 +66,7 @@ async def test_history_comes_in_pages_and_outlives_its_model(database: Database)
 
 
 async def test_a_refused_change_leaves_no_entry(database: Database, stored: AsyncDatabase[Document]) -> None:
+    """A version conflict writes nothing to the history."""
     first = model()
     await database.models.insert(first, change())
     with pytest.raises(VersionConflict):
@@ -76,6 +79,7 @@ async def test_a_refused_change_leaves_no_entry(database: Database, stored: Asyn
 async def test_of_50_writers_of_one_version_exactly_one_wins(
     server_url: str, database: Database, database_name: str
 ) -> None:
+    """On two connections, the others get VersionConflict, and history has one entry more."""
     first = model()
     await database.models.insert(first, change())
     async with open_database(server_url, database_name) as other_pod:
@@ -97,6 +101,7 @@ async def test_of_50_writers_of_one_version_exactly_one_wins(
 async def test_50_concurrent_changes_make_50_versions_and_50_entries(
     server_url: str, database: Database, database_name: str
 ) -> None:
+    """No change is lost, and entries connect without gaps."""
     first = model(positions=())
     await database.models.insert(first, change())
     async with open_database(server_url, database_name) as other_pod:
@@ -127,6 +132,7 @@ _WRITES = 9
 async def test_a_process_killed_between_any_two_writes_costs_no_entry(
     server_url: str, database: Database, database_name: str, stored: AsyncDatabase[Document], killed_before: int
 ) -> None:
+    """Model and history agree after the next read, wherever the process died."""
     model_id = ObjectId()
     async with (
         Proxy.to(server_url) as proxy,
@@ -165,6 +171,7 @@ async def test_a_process_killed_between_any_two_writes_costs_no_entry(
 async def test_nobody_sees_a_model_whose_deletion_was_interrupted(
     server_url: str, database: Database, database_name: str
 ) -> None:
+    """Reads and lists treat it as deleted, and its name is free."""
     model_id = ObjectId()
     async with (
         Proxy.to(server_url) as proxy,

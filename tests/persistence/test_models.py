@@ -25,6 +25,7 @@ from tests.persistence.examples import NOON, change, model, models_of, position,
 
 
 async def test_a_model_comes_back_as_it_was_stored(database: Database) -> None:
+    """All fields are equal, to the last digit."""
     stored = model(last_rebalance_date=NOON)
     await database.models.insert(stored, change())
     assert await database.models.get(stored.id) == stored
@@ -33,6 +34,7 @@ async def test_a_model_comes_back_as_it_was_stored(database: Database) -> None:
 async def test_decimals_are_stored_as_decimal128_and_the_version_as_an_int32(
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
+    """The server sees these types."""
     await database.models.insert(model(), change())
     as_decimal = {"positions.target": {"$type": "decimal"}, "version": {"$type": "int"}}
     assert await stored["models"].count_documents(as_decimal) == 1
@@ -40,6 +42,7 @@ async def test_decimals_are_stored_as_decimal128_and_the_version_as_an_int32(
 
 @pytest.mark.parametrize("text", ["$set", "a.b", "{$ne: null}", "\x00", "'; drop", "名前 📈", "x" * 255])
 async def test_a_name_is_only_text(database: Database, text: str) -> None:
+    """Operators, control characters and any script are stored as they are."""
     stored = model(text, portfolios=(text,))
     await database.models.insert(stored, change())
     changed = await database.models.replace(replace(stored, portfolios=(text, "$name")), change())
@@ -51,6 +54,7 @@ async def test_a_name_is_only_text(database: Database, text: str) -> None:
 
 
 async def test_a_name_belongs_to_one_model(database: Database) -> None:
+    """Insert and replacement of another model raise DuplicateName."""
     first, second = model("Growth"), model("Value")
     await database.models.insert(first, change())
     await database.models.insert(second, change())
@@ -83,6 +87,7 @@ async def test_what_is_not_there_is_not_found(database: Database) -> None:
 
 
 async def test_a_replacement_needs_the_version_that_is_there(database: Database) -> None:
+    """An old version raises the conflict with the current one."""
     first = model()
     await database.models.insert(first, change())
     second = await database.models.replace(replace(first, positions=()), change())
@@ -96,6 +101,7 @@ async def test_a_replacement_needs_the_version_that_is_there(database: Database)
 
 
 async def test_a_change_that_changes_nothing_makes_no_version(database: Database) -> None:
+    """The model is returned as it is, without an entry."""
     unchanged = model()
     await database.models.insert(unchanged, change())
     assert await database.models.change(unchanged.id, lambda current: current, change()) == unchanged
@@ -103,6 +109,7 @@ async def test_a_change_that_changes_nothing_makes_no_version(database: Database
 
 
 async def test_a_target_that_only_gains_a_zero_is_the_same_target(database: Database) -> None:
+    """Contents are compared by value."""
     unchanged = model(positions=(position(1, "0.5"),))
     await database.models.insert(unchanged, change())
     same = (replace(position(1), target=Decimal("0.50")),)
@@ -111,6 +118,7 @@ async def test_a_target_that_only_gains_a_zero_is_the_same_target(database: Data
 
 
 async def test_a_change_that_raises_changes_nothing(database: Database) -> None:
+    """The exception reaches the caller, and the model stays."""
     unchanged = model()
     await database.models.insert(unchanged, change())
 
@@ -125,6 +133,7 @@ async def test_a_change_that_raises_changes_nothing(database: Database) -> None:
 async def test_a_deleted_model_is_gone_and_its_name_is_free(
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
+    """No document remains in the collection of models."""
     deleted = model()
     await database.models.insert(deleted, change())
     await database.models.delete(deleted.id, 1, change())
@@ -136,6 +145,7 @@ async def test_a_deleted_model_is_gone_and_its_name_is_free(
 
 
 async def test_the_last_rebalance_date_never_moves_back(database: Database) -> None:
+    """Touching and replacing keep the latest date, without a version."""
     touched = model()
     await database.models.insert(touched, change())
     for hours in (0, 2, 1):
@@ -167,6 +177,7 @@ async def test_a_rebalance_that_ends_during_a_change_is_not_undone(
 
 
 async def test_models_are_found_by_a_portfolio(database: Database) -> None:
+    """All models of the portfolio, in the order of their creation."""
     both = [model("A", portfolios=(security(1), security(2))), model("B", portfolios=(security(2),))]
     for each in (*both, model("C", portfolios=())):
         await database.models.insert(each, change())
@@ -176,6 +187,7 @@ async def test_models_are_found_by_a_portfolio(database: Database) -> None:
 
 
 async def test_a_page_is_a_window_on_all_models(database: Database) -> None:
+    """Offset and limit select a slice, and a limit of 0 nothing."""
     models = [model(f"Model {number}") for number in range(7)]
     for each in models:
         await database.models.insert(each, change())
@@ -188,6 +200,7 @@ async def test_a_page_is_a_window_on_all_models(database: Database) -> None:
 
 
 async def test_every_order_sorts_by_its_keys_and_then_by_id(database: Database) -> None:
+    """Each combination of fields and directions equals Python's own sort."""
     dates = [None, NOON, NOON, NOON + timedelta(1), None, datetime(2024, 1, 1, tzinfo=UTC)]
     models = [
         model(name, last_rebalance_date=date, id=ObjectId(f"{number:024x}"))

@@ -102,12 +102,14 @@ async def test_any_other_order_of_rebalances_is_sorted_without_reading_documents
 async def test_the_rebalances_of_portfolios_are_read_from_an_index_in_their_order(
     database: Database, profile: Profile
 ) -> None:
+    """The server neither sorts nor scans, for one portfolio and for several."""
     await _fill(database)
     for wanted in ([security(1)], [security(0), security(1), security(2)]):
         _by_index(await profile.of(lambda: database.rebalances.with_portfolios(wanted, limit=5), "rebalances"))  # noqa: B023
 
 
 async def test_the_portfolios_of_a_rebalance_are_the_only_ones_read(database: Database, profile: Profile) -> None:
+    """Examined documents equal returned ones."""
     rebalance_id = (await _fill(database))[2]
     header = await database.rebalances.get(rebalance_id)
 
@@ -125,6 +127,7 @@ async def test_the_portfolios_of_a_rebalance_are_the_only_ones_read(database: Da
 
 
 async def test_every_order_of_models_is_read_from_an_index(database: Database, profile: Profile) -> None:
+    """No order of one or two fields makes the server sort."""
     await _fill(database)
     for length in (1, 2):
         for fields in itertools.permutations(ModelField, length):
@@ -136,6 +139,7 @@ async def test_every_order_of_models_is_read_from_an_index(database: Database, p
 async def test_models_are_found_by_portfolio_and_history_by_model_from_indexes(
     database: Database, profile: Profile
 ) -> None:
+    """The plans are index scans."""
     await _fill(database)
     [found, *_] = await models_of(database, limit=1)
     records = await profile.of(lambda: database.models.with_portfolio(security(1)), "models")
@@ -163,6 +167,7 @@ async def test_the_sweeps_look_only_at_what_is_unfinished_or_new(
 async def test_the_sweep_reads_an_index_and_no_document(
     database: Database, stored: AsyncDatabase[Document], profile: Profile
 ) -> None:
+    """Its search examines keys only."""
     await _fill(database)
     await stored["sweeps"].delete_many({})
     records = await profile.of(lambda: database.rebalances.sweep(NO_LEASE), "rebalances")

@@ -68,6 +68,7 @@ def outcome(read: Callable[[], Document]) -> RebalancedPortfolio | type[Exceptio
 
 
 def test_more_digits_than_can_be_stored_are_refused() -> None:
+    """The hand-written encoder raises instead of cutting digits."""
     one = portfolio(ObjectId(), 0)
     for quantity in (Decimal("1" * 35), Decimal("-" + "1" * 35), Decimal("1." + "1" * 34)):
         with pytest.raises(ValueError, match="more digits than the 34"):

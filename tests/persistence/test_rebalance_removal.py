@@ -46,6 +46,7 @@ async def _headers(stored: AsyncDatabase[Document]) -> list[ObjectId]:
 async def test_a_rebalance_that_is_given_up_leaves_nothing_but_a_mark(
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
+    """Its portfolios are removed, and the mark prevents late writes."""
     header = rebalance(450)
     added = asyncio.Event()
 
@@ -69,6 +70,7 @@ async def test_a_rebalance_that_is_given_up_leaves_nothing_but_a_mark(
 async def test_a_rebalance_that_is_given_up_before_anything_was_inserted_costs_no_write(
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
+    """Nothing is stored, and no mark either."""
     header = rebalance(2)
 
     async def give_up() -> None:
@@ -84,6 +86,7 @@ async def test_a_rebalance_that_is_given_up_before_anything_was_inserted_costs_n
 async def test_a_caller_that_gives_up_during_the_last_insert_leaves_all_or_nothing(
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
+    """Each rebalance is whole or absent, whatever the moment."""
     for milliseconds in range(20):
         with suppress(TimeoutError):
             async with asyncio.timeout(milliseconds / 2000):
@@ -97,6 +100,7 @@ async def test_a_caller_that_gives_up_during_the_last_insert_leaves_all_or_nothi
 async def test_deleting_removes_all_of_it_if_the_version_is_right(
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
+    """Another version raises the conflict, and other rebalances stay."""
     kept, deleted = [await store(database, rebalance(3)) for _ in range(2)]
     with pytest.raises(VersionConflict) as conflict:
         await database.rebalances.delete(deleted.id, 2)
@@ -110,6 +114,7 @@ async def test_deleting_removes_all_of_it_if_the_version_is_right(
 
 
 async def test_a_reader_is_told_when_what_it_reads_is_deleted(database: Database) -> None:
+    """The reader gets RebalanceNotFound instead of a shortened list."""
     header = await store(database, rebalance(30))
     reading = database.rebalances.portfolios(header)
     assert (await anext(reading)).place == 0
@@ -191,6 +196,7 @@ async def test_a_writer_cannot_finish_what_another_process_has_begun_to_remove(
 async def test_what_a_dead_process_had_begun_to_remove_the_next_sweep_removes(
     server_url: str, database: Database, database_name: str, stored: AsyncDatabase[Document]
 ) -> None:
+    """No portfolio of an abandoned rebalance remains."""
     rebalance_id = id_made(OLD)
     await leave_orphan(stored, rebalance_id, 3)
     await _abandon_and_die(server_url, database_name, rebalance_id)
@@ -203,6 +209,7 @@ async def test_what_a_dead_process_had_begun_to_remove_the_next_sweep_removes(
 async def test_a_rebalance_abandoned_before_it_began_cannot_be_stored(
     database: Database, stored: AsyncDatabase[Document], portfolios: int
 ) -> None:
+    """A late writer gets StorageLost, and leaves nothing."""
     header = rebalance(portfolios)
     await database.rebalances.abandon(header.id)
     with pytest.raises(StorageLost):
@@ -234,6 +241,7 @@ async def test_of_rebalances_stored_at_once_only_the_abandoned_ones_are_lost(
 async def test_a_rebalance_that_is_stored_or_being_deleted_cannot_be_abandoned(
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
+    """The header and the portfolios stay."""
     header = await store(database, rebalance(1))
     await database.rebalances.abandon(header.id)
     assert await database.rebalances.get(header.id) == header
@@ -244,6 +252,7 @@ async def test_a_rebalance_that_is_stored_or_being_deleted_cannot_be_abandoned(
 
 
 async def test_a_mark_is_forgotten_after_a_day(database: Database, stored: AsyncDatabase[Document]) -> None:
+    """An index expires marks."""
     await database.rebalances.abandon(ObjectId())
     indexes = await stored["rebalances"].index_information()
     assert indexes["abandonedAt_1"]["expireAfterSeconds"] == 24 * 60 * 60
@@ -260,6 +269,7 @@ _HIDDEN = 4
 async def test_a_process_killed_between_any_two_writes_leaves_all_or_nothing(
     server_url: str, database: Database, database_name: str, stored: AsyncDatabase[Document], killed_before: int
 ) -> None:
+    """After the next sweep a rebalance is whole, or no document of it remains."""
     rebalance_id = id_made(OLD)
     async with (
         Proxy.to(server_url) as proxy,

@@ -90,6 +90,7 @@ async def test_orphans_among_stored_rebalances_are_all_removed_step_by_step(
 async def test_a_time_without_rebalances_is_passed_in_one_step(
     server_url: str, database_name: str, database: Database, stored: AsyncDatabase[Document], long_ago: datetime
 ) -> None:
+    """A sweep over a long pause costs one search."""
     async with _listened_to(server_url, database_name) as (sweeping, searches):
         await leave_orphan(stored, id_made(timedelta(seconds=70)), 3)
         await _swept_until(stored, long_ago)
@@ -118,6 +119,7 @@ async def test_what_was_looked_at_is_looked_at_once_more_and_not_again(
 async def test_a_sweep_does_not_move_the_mark_of_a_faster_one_back(
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
+    """The later of two times is kept."""
     ahead = datetime.now(UTC).replace(microsecond=0)
     await _swept_until(stored, ahead)
     await database.rebalances.sweep(LEASE)
@@ -127,6 +129,7 @@ async def test_a_sweep_does_not_move_the_mark_of_a_faster_one_back(
 async def test_a_sweep_that_breaks_off_leaves_the_rest_to_the_next(
     server_url: str, database: Database, database_name: str, stored: AsyncDatabase[Document], long_ago: datetime
 ) -> None:
+    """The next sweep removes the remaining orphans."""
     await _swept_until(stored, long_ago)
     orphans = {id_made(timedelta(seconds=70)) for _ in range(5)}
     for rebalance_id in orphans:

@@ -27,6 +27,7 @@ from tests.persistence.pod import Pod, largest_rebalance
 
 
 async def test_a_rebalance_comes_back_as_it_was_stored(database: Database) -> None:
+    """Header, completed and failed portfolios are equal, to the last digit."""
     header = rebalance(2)
     failure = Failure("PRICE_UNAVAILABLE", "No price.", {"securityIds": ["x"], "bound": Decimal("1.10")}, NOON, "trace")
     failed = RebalancedPortfolio(
@@ -82,6 +83,7 @@ async def test_rules_and_their_results_come_back_as_they_were_stored(database: D
 
 
 async def test_portfolios_stored_in_any_order_come_back_by_place(database: Database) -> None:
+    """The order of adding does not matter."""
     header = rebalance(40)
     portfolios = [portfolio(header.id, place) for place in range(40)]
     await store(database, header, *random.sample(portfolios, 40))
@@ -89,6 +91,7 @@ async def test_portfolios_stored_in_any_order_come_back_by_place(database: Datab
 
 
 async def test_portfolios_can_be_read_without_their_positions(database: Database) -> None:
+    """Everything else is equal."""
     header = await store(database, rebalance(2))
     summaries = [each async for each in database.rebalances.portfolios(header, positions=False)]
     assert summaries == [replace(each, positions=()) for each in await portfolios_of(database, header)]
@@ -122,6 +125,7 @@ async def test_100_portfolios_of_500_positions_store_and_read_back_in_little_mem
 
 
 async def test_a_rebalance_is_invisible_until_it_is_finished(database: Database) -> None:
+    """No read finds it while its portfolios are added."""
     header = rebalance(450)
     async with database.rebalances.storing(header.id) as storage:
         for place in range(450):
@@ -151,6 +155,7 @@ async def test_a_reader_never_sees_a_rebalance_without_all_of_its_portfolios(dat
 
 
 async def test_a_header_that_counts_wrongly_is_refused(database: Database, stored: AsyncDatabase[Document]) -> None:
+    """Nothing is stored."""
     header = rebalance(2)
     with pytest.raises(ValueError, match="2 portfolios"):
         await store(database, header, portfolio(header.id, 0))
@@ -158,6 +163,7 @@ async def test_a_header_that_counts_wrongly_is_refused(database: Database, store
 
 
 async def test_several_tasks_add_at_once(database: Database) -> None:
+    """All 450 portfolios are stored, each once."""
     header = rebalance(450)
     async with database.rebalances.storing(header.id) as storage:
         await asyncio.gather(*(storage.add(record_of(portfolio(header.id, place))) for place in range(450)))
@@ -166,6 +172,7 @@ async def test_several_tasks_add_at_once(database: Database) -> None:
 
 
 async def test_a_page_is_a_window_on_the_newest_first(database: Database) -> None:
+    """Offset and limit select a slice, and a limit of 0 nothing."""
     headers = [
         await store(database, rebalance(1, rebalance_date=NOON + timedelta(minutes=minute))) for minute in range(5)
     ]
@@ -181,6 +188,7 @@ async def test_a_page_is_a_window_on_the_newest_first(database: Database) -> Non
 async def test_every_order_sorts_by_its_key_and_then_by_id(
     database: Database, field: RebalanceField, descending: bool
 ) -> None:
+    """Each field and direction equals Python's own sort."""
     facts = [("B", 2, 0), ("A", 1, 2), ("A", 2, 1), ("C", 1, 1), ("B", 2, 0)]
     headers = [await store(database, rebalance(count, name, NOON + timedelta(days=day))) for name, count, day in facts]
     value = {
@@ -194,6 +202,7 @@ async def test_every_order_sorts_by_its_key_and_then_by_id(
 
 
 async def test_rebalances_are_found_by_the_portfolios_they_touched(database: Database) -> None:
+    """The newest come first, each once, in pages."""
     one, two, three = [
         await store(database, rebalance(count, rebalance_date=NOON + timedelta(days=count))) for count in (1, 2, 3)
     ]

@@ -38,6 +38,7 @@ def test_cash_binds_in_the_hard_families(family: str, size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_realistic_targets_are_half_percents_of_95_percent(size: int) -> None:
+    """Every size has valid targets."""
     for seed in range(10):
         targets = [security.target for security in realistic(random.Random(seed), size).securities]
         assert sum(targets) * 100 == 95
@@ -45,12 +46,14 @@ def test_realistic_targets_are_half_percents_of_95_percent(size: int) -> None:
 
 
 def test_the_judge_knows_the_optimum_from_what_is_off_it() -> None:
+    """A rounded result is off the optimum."""
     portfolio = HARD["subset sums"](random.Random(1), 50)
     verdicts = judge(portfolio, {"best": best_result(portfolio), "below": rounded(portfolio)})
     assert verdicts == {"best": Verdict.RIGHT, "below": Verdict.OFF}
 
 
 def test_the_judge_sees_overspent_cash_and_broken_bands() -> None:
+    """Both are separate verdicts."""
     portfolio = HARD["expensive shares"](random.Random(1), 50)
     assert judge(portfolio, {"above": rounded(portfolio, up=1)}) == {"above": Verdict.CASH}
     portfolio = HARD["hair's breadth"](random.Random(1), 50)
@@ -58,6 +61,7 @@ def test_the_judge_sees_overspent_cash_and_broken_bands() -> None:
 
 
 def test_the_judge_tells_a_true_infeasibility_from_a_false_one() -> None:
+    """A missing solution, an unfinished search and a true infeasibility are three verdicts."""
     feasible = HARD["forced minimums"](random.Random(1), 10)
     infeasible = Portfolio(feasible.securities, feasible.cash / 1000)
     none = Result(None, finished=True)

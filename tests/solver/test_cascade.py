@@ -128,6 +128,7 @@ def test_a_tie_that_does_not_fit_is_decided_with_the_cash(strategy: SolverStrate
 
 
 def test_what_the_model_does_not_want_is_sold() -> None:
+    """A security without a target is sold completely."""
     assert solved(outside("A", "10", "7"), cash="30").trades == (-7,)
 
 
@@ -200,6 +201,7 @@ def test_a_portfolio_worth_nothing_cannot_pay_its_debit_with_a_fraction() -> Non
 
 
 def test_a_portfolio_without_securities_keeps_its_cash() -> None:
+    """The solution has no trades."""
     assert solved(cash="12.34").cash_after == Decimal("12.34")
 
 
@@ -219,6 +221,7 @@ def test_out_of_time_there_is_no_response_but_what_is_known(strategy: SolverStra
 
 
 def test_what_rounding_proves_needs_no_time() -> None:
+    """A time limit of 0 still returns a proven solution."""
     outcome = solve(Portfolio((security("A", "10", target="0.5"),), Decimal(100)), time_limit_seconds=0.0)
     assert isinstance(outcome, Solution)
 

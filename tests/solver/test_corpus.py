@@ -37,6 +37,7 @@ CORPUS = msgspec.json.decode(Path(__file__).with_name("corpus.json").read_bytes(
 @pytest.mark.parametrize("strategy", SolverStrategy)
 @pytest.mark.parametrize("known", CORPUS, ids=lambda known: f"{known.family} {len(known.securities)}")
 def test_the_known_optimum_is_found(known: Known, strategy: SolverStrategy) -> None:
+    """Objective and traded shares equal those of the corpus, with each strategy."""
     solution = solve(known.portfolio(), strategy=strategy)
     assert isinstance(solution, Solution)
     check(known.portfolio(), solution)

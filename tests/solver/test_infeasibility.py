@@ -111,6 +111,7 @@ def test_all_reasons_are_named_not_the_first() -> None:
 
 
 def test_a_portfolio_that_owes_more_than_it_owns_is_explained() -> None:
+    """The reason and the sentence state the market value."""
     found, message = reasons(security("A", "10", "0.5", "0", "0", held="3"), cash="-31.5")
     assert found == (NegativeMarketValue(Decimal("-1.5")),)
     assert message == "The portfolio owes more than it owns: its market value is -1.5."

@@ -120,6 +120,7 @@ def test_without_persistence_the_search_gives_up_when_it_grows() -> None:
 
 @given(st.lists(st.integers(1, 50), max_size=8), st.integers(0, 220))
 def test_the_greatest_sum_is_the_one_found_by_trying_all(weights: list[int], capacity: int) -> None:
+    """The chosen indices are distinct, and their sum is the largest that fits."""
     chosen = greatest_sum(weights, capacity)
     assert len(set(chosen)) == len(chosen)
     sums = (

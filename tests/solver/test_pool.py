@@ -49,6 +49,7 @@ def realistic(random: random.Random, securities: int) -> Portfolio:
 
 
 async def test_responses_are_those_of_the_solver(pool: PortfolioPool) -> None:
+    """Outcomes of the pool equal those of a direct call, with consistent times."""
     portfolios = [realistic(random.Random(seed), 20) for seed in range(200)]
     solved = await asyncio.gather(*(pool.solve(asked, lane=number % 3) for number, asked in enumerate(portfolios)))
     for asked, got in zip(portfolios, solved, strict=True):
@@ -74,6 +75,7 @@ async def test_responses_larger_than_any_buffer_arrive_whole(single: PortfolioPo
 
 
 async def test_the_milp_strategy_reaches_the_processes() -> None:
+    """The solution's path is that of the integer program."""
     async with SolverPool(processes=1, strategy=SolverStrategy.MILP, work=solving(solve)) as pool:
         outcome = (await pool.solve(realistic(random.Random(1), 5), lane=1)).outcome
     assert isinstance(outcome, Solution)
@@ -113,6 +115,7 @@ async def test_a_hard_portfolio_holds_up_only_itself(pool: PortfolioPool) -> Non
 
 
 async def test_a_deadline_shortens_the_time_limit(pool: PortfolioPool) -> None:
+    """The solver ends by itself, with the gap that it had reached."""
     solved = await pool.solve(portfolio(misbehaviour.spend), lane=1, deadline=time.monotonic() + 0.5)
     assert isinstance(solved.outcome, TimeLimit)
     assert 0 < solved.outcome.seconds <= 0.5
@@ -120,6 +123,7 @@ async def test_a_deadline_shortens_the_time_limit(pool: PortfolioPool) -> None:
 
 
 async def test_a_portfolio_still_queued_at_its_deadline_expires_then(single: PortfolioPool) -> None:
+    """The caller gets TimeLimit while the process is still busy."""
     occupying = asyncio.create_task(single.solve(portfolio(misbehaviour.spend), lane=1))
     await asyncio.sleep(0.1)
     solved = await asyncio.wait_for(single.solve(portfolio(), lane=1, deadline=time.monotonic() + 0.2), 5)
@@ -130,11 +134,13 @@ async def test_a_portfolio_still_queued_at_its_deadline_expires_then(single: Por
 
 
 async def test_a_deadline_in_the_past_expires_at_once(pool: PortfolioPool) -> None:
+    """No process sees the portfolio."""
     solved = await pool.solve(portfolio(misbehaviour.hang), lane=1, deadline=time.monotonic() - 1)
     assert solved.outcome == TimeLimit(objective=None, bound=None, seconds=0)
 
 
 async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+    """Overloaded has the queue's length and a time to wait."""
     async with SolverPool(processes=1, queue_limit=3, time_limit_seconds=2, work=solving(misbehaviour.solve)) as pool:
         running = [asyncio.create_task(pool.solve(portfolio(misbehaviour.spend), lane=1))]
         await asyncio.sleep(0.1)
@@ -150,6 +156,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
 
 
 async def test_a_cancelled_caller_withdraws_its_portfolio(single: PortfolioPool, tmp_path: Path) -> None:
+    """No process solves it later."""
     record = tmp_path / "record"
     occupying = asyncio.create_task(single.solve(portfolio(misbehaviour.nap), lane=1))
     await asyncio.sleep(0.02)
@@ -211,6 +218,7 @@ async def test_an_exception_belongs_to_its_portfolio_alone(single: PortfolioPool
 
 
 async def test_figures_tell_what_the_pool_does(single: PortfolioPool) -> None:
+    """Busy processes, queue and pids are those of the moment."""
     assert single.ready
     tasks = [asyncio.create_task(single.solve(portfolio(misbehaviour.nap), lane=1)) for _ in range(3)]
     await asyncio.sleep(0.02)
@@ -222,6 +230,7 @@ async def test_figures_tell_what_the_pool_does(single: PortfolioPool) -> None:
 
 
 async def test_closing_a_busy_pool_leaves_no_process_and_no_caller() -> None:
+    """Each waiting caller gets PoolClosed at once."""
     async with SolverPool(processes=2, work=solving(misbehaviour.solve)) as pool:
         tasks = [asyncio.create_task(pool.solve(portfolio(misbehaviour.hang), lane=1)) for _ in range(5)]
         await asyncio.sleep(0.2)
@@ -236,6 +245,7 @@ async def test_closing_a_busy_pool_leaves_no_process_and_no_caller() -> None:
 
 
 async def test_a_pool_that_cannot_start_says_so_and_leaves_nothing() -> None:
+    """The error has the exit code of the process."""
     with pytest.raises(ProcessLost, match="ended with exit code 9"):
         async with SolverPool(processes=2, work=solving(misbehaviour.broken_solve)):
             pytest.fail("the pool opened")

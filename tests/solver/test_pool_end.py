@@ -68,6 +68,7 @@ BUSY = pytest.mark.parametrize("busy", [[], ["hang", "spin", "hang"]], ids=["idl
 
 @BUSY
 def test_a_server_killed_with_9_leaves_no_process(busy: list[str]) -> None:
+    """Fork server and solvers end with it, idle or busy."""
     with server(*busy) as (process, descendants):
         process.kill()
         end_quietly(process, descendants)

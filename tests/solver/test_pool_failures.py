@@ -80,6 +80,7 @@ async def test_a_portfolio_survives_the_death_of_its_process(single: PortfolioPo
 async def test_a_portfolio_that_kills_two_processes_is_crashed(
     pool: PortfolioPool, behaviour: Behaviour, how: str
 ) -> None:
+    """The outcome says how the processes ended, and the pool is whole again."""
     [solved] = await ask_all(pool, behaviour)
     assert isinstance(solved.outcome, Crashed)
     assert how in solved.outcome.message
@@ -128,6 +129,7 @@ async def test_the_others_of_a_killers_chunk_are_solved(single: PortfolioPool) -
 
 
 async def test_kill_9_while_solving(single: PortfolioPool) -> None:
+    """The portfolio is solved by the successor."""
     asked = asyncio.create_task(single.solve(portfolio(misbehaviour.nap), lane=1))
     await until(lambda: single.figures().busy == 1)
     os.kill(single.figures().pids[0], signal.SIGKILL)
@@ -136,6 +138,7 @@ async def test_kill_9_while_solving(single: PortfolioPool) -> None:
 
 
 async def test_an_idle_process_that_dies_is_replaced_unasked(pool: PortfolioPool) -> None:
+    """New processes are ready without a call."""
     before = pool.figures().pids
     for pid in before:
         os.kill(pid, signal.SIGKILL)
@@ -146,6 +149,7 @@ async def test_an_idle_process_that_dies_is_replaced_unasked(pool: PortfolioPool
 
 
 async def test_a_lost_process_is_reported_with_its_number_and_its_end() -> None:
+    """The callback gets pid and signal, and a successor fills the slot."""
     reports: list[tuple[int | None, str]] = []
     async with SolverPool(
         processes=1, on_loss=lambda pid, reason: reports.append((pid, reason)), work=solving(solve)
@@ -180,6 +184,7 @@ async def test_a_hung_process_is_killed_soon_after_the_deadline(single: Portfoli
 
 
 async def test_every_process_hung_at_once(pool: PortfolioPool) -> None:
+    """Each hanging portfolio ends at its limit, and the next one is solved."""
     solved = await ask_all(pool, *[misbehaviour.hang] * 4, misbehaviour.behave)
     assert [type(one.outcome) for one in solved] == [TimeLimit] * 4 + [Solution]
     await is_whole(pool, 2)

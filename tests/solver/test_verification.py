@@ -43,6 +43,7 @@ def test_what_is_true_of_a_response_is_recomputed(scaled: ScaledPortfolio) -> No
     ],
 )
 def test_a_quantity_outside_its_band_is_found(scaled: ScaledPortfolio, shares: list[int], fault: str) -> None:
+    """The error names the security, for too few, too many and negative shares."""
     with pytest.raises(VerificationError, match=fault):
         verify(scaled, np.array(shares))
 
