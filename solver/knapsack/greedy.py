@@ -7,6 +7,7 @@ lose less than 52 - 43 against that line, which leaves few items to decide.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from math import gcd
 
 from msgspec import Struct
@@ -16,6 +17,9 @@ from solver.knapsack.exact_fill import fill
 from solver.knapsack.moves import Move, Side
 from solver.knapsack.reduction import Item
 from solver.knapsack.search import UNLIMITED, Core
+
+FEW_COPIES = 2
+"""Copies of an item on average up to which their number is considered."""
 
 WITHOUT_SEARCH = 20_000
 """Copies of coins from which they are tried before any search."""
@@ -99,10 +103,37 @@ def pack(
     greedy = Greedy(weights, profits, limits, taken, broken, room, profit)
     known = Packing(found, best, bound, 0)
     if persist:
+        known = _by_number(greedy, capacity, known)
+    if persist and known.profit < known.bound:
         known = _by_coins(greedy, order, densities, known, deadline, max_states)
     if known.profit < known.bound:
         known = _searched(greedy, order, densities, known, deadline, max_states, persist=persist, max_work=max_work)
     return known
+
+
+def _by_number(greedy: Greedy, capacity: int, known: Packing) -> Packing:
+    """Return what is known once the number of copies that fit at all bounds the profit.
+
+    Example: of items that weigh 101 to 110, with a profit of their weight, a capacity of 550 holds five at most: the
+    five heaviest, 540 in all. The linear bound is 550.
+    """
+    if sum(greedy.limits) > FEW_COPIES * len(greedy.limits):
+        return known
+    single = [index for index, limit in enumerate(greedy.limits) for _ in range(limit)]
+    lightest = accumulate(sorted(greedy.weights[index] for index in single))
+    most = sum(weight <= capacity for weight in lightest)
+    chosen = sorted(single, key=greedy.profits.__getitem__, reverse=True)[:most]
+    profit = sum(greedy.profits[index] for index in chosen)
+    if profit > known.bound:
+        return known
+    if profit <= known.profit:
+        return Packing(known.copies, known.profit, known.profit, 0)
+    if sum(greedy.weights[index] for index in chosen) > capacity:
+        return Packing(known.copies, known.profit, profit, 0)
+    copies = [0] * len(greedy.limits)
+    for index in chosen:
+        copies[index] += 1
+    return Packing(tuple(copies), profit, profit, 0)
 
 
 def _by_coins(
