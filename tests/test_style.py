@@ -40,6 +40,22 @@ def test_a_package_is_written_in_plain_engineering_english(package: str) -> None
     assert [fault for path in paths for fault in faults(path)] == []
 
 
+def test_each_test_describes_the_behaviour_in_a_sentence() -> None:
+    """Every test function has a docstring that ends like a sentence and does not merely repeat the name."""
+    found: list[str] = []
+    tests = 0
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                tests += 1
+                text = ast.get_docstring(node) or ""
+                words = re.sub(r"\W+", "_", text.lower()).strip("_")
+                if not text.rstrip().endswith((".", ":")) or words == node.name.removeprefix("test_"):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
+    assert tests > 1000
+    assert found == []
+
+
 def test_a_fault_of_style_is_found_with_its_file_and_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A docstring with a banned opening and a line with a banned word are both reported by file and line."""
     monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)

@@ -155,6 +155,7 @@ class TestFractions:
         assert solution.quantities == (Decimal("9.75"),)
 
     def test_without_a_target_the_fraction_is_left_over(self) -> None:
+        """Whole shares are sold, and the part of a share stays outside the band."""
         solution = solved(outside("A", "10", "3.4"), cash="66")
         assert solution.trades == (-3,)
         assert solution.quantities == (Decimal("0.4"),)
@@ -248,15 +249,18 @@ class TestInvalid:
         ],
     )
     def test_a_number_out_of_range_is_named(self, field: str, value: str) -> None:
+        """Each field of a security is checked, and the error names field and security."""
         numbers = {"price": Decimal(1), field: Decimal(value)}
         with pytest.raises(InvalidPortfolio, match=f"{field} of A"):
             solve(Portfolio((Security("A", **numbers),), Decimal(100)))
 
     def test_cash_that_is_no_number_is_named(self) -> None:
+        """NaN and infinity are rejected by the name of the field."""
         with pytest.raises(InvalidPortfolio, match="cash"):
             solve(Portfolio((), Decimal("-Infinity")))
 
     def test_a_security_listed_twice_is_named(self) -> None:
+        """The error has the id."""
         with pytest.raises(InvalidPortfolio, match="A appears more than once"):
             solve(Portfolio((security("A", "1"), security("B", "1"), security("A", "2")), Decimal(100)))
 

@@ -135,3 +135,10 @@ def test_granting_what_is_named_makes_any_portfolio_feasible() -> None:
 def _widened(one: Security, drift: Decimal, *, short: bool) -> Security:
     low = Decimal(1) if short else max(one.low_drift, drift)
     return Security(one.security_id, one.price, one.quantity, one.target, low, max(one.high_drift, drift))
+
+
+def test_a_shortfall_of_the_smallest_amount_is_explained() -> None:
+    """Each of two securities needs the whole portfolio, worth one share at 1: exactly 1 is missing."""
+    (reason,), _ = reasons(security("A", "1", "1", "0", "1"), security("B", "1", "1", "0", "1"), cash="1")
+    assert isinstance(reason, CashShortfall)
+    assert (reason.missing, len(reason.minimums)) == (Decimal(1), 2)

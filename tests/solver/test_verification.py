@@ -55,6 +55,15 @@ def test_money_that_is_not_there_is_found() -> None:
         verify(scale(Portfolio(tuple(wide), Decimal(100))), np.array([6, 5]))
 
 
+def test_one_unit_that_is_not_there_is_found() -> None:
+    """Eleven shares at 10 are 1 more than 109, the smallest amount of this portfolio."""
+    whole = [Security(name, Decimal(10), Decimal(0), Decimal(0), Decimal(1), Decimal(1)) for name in "AB"]
+    scaled = scale(Portfolio(tuple(whole), Decimal(109)))
+    assert verify(scaled, np.array([5, 5])).cash_after == 9
+    with pytest.raises(VerificationError, match="overspend"):
+        verify(scaled, np.array([6, 5]))
+
+
 def test_a_bound_that_is_beaten_is_found(scaled: ScaledPortfolio) -> None:
     """An objective of 3.5 disproves whoever says that none is below 4."""
     three_and_a_half = verify(scaled, np.array([3, 0])).objective
