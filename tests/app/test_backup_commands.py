@@ -38,6 +38,7 @@ def _run(environment: Environment, *arguments: str, input_bytes: bytes = b"") ->
     )
 
 
+@pytest.mark.timeout(600)
 def test_a_service_is_as_before_after_backup_destruction_and_restore(
     environment: Environment, mongodb_url: str, database_name: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
