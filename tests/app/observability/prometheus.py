@@ -20,7 +20,7 @@ COMPRESSION = 30
 SCRAPE_SECONDS = 0.5
 UNITS = {"s": 1, "m": 60, "h": 3600}
 START_SECONDS = 30
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 300
 """For an alert to fire, and for a service to recover."""
 
 

@@ -25,7 +25,7 @@ from tests.harness.ordering import FAST
 from tests.harness.service import Service, connecting, optimization
 from tests.harness.upstreams import Upstreams
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 DATABASE = "test_alerts"
 POOL_SIZE = 50

@@ -6,6 +6,7 @@ Needs `prometheus` on the PATH, or Debian's package registry. Time passes thirty
 import itertools
 import os
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -32,10 +33,20 @@ from tests.app.observability.test_monitoring import ALERTS, dashboard_queries
 from tests.harness.service import Service, connecting, optimization
 from tests.harness.upstreams import Upstreams
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 WITHOUT_DATA_WHEN_HEALTHY = frozenset[str]()
+OF_SLOWNESS = frozenset(
+    {
+        *("OrderGenerationRequestsSlow", "OrderGenerationDatabaseSlow", "OrderGenerationUpstreamSlow"),
+        *("OrderGenerationInstanceDown", "OrderGenerationAbsent"),
+    }
+)
+"""True of every service on a machine whose processors are taken by others: even a scrape has only half a second."""
+CROWDED = 2.0
+"""From this share on, processors are taken by others."""
 FIRST_SECONDS = 5
+SPIN_SECONDS = 0.01
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +76,9 @@ def test_a_healthy_hour_raises_no_alert_and_shows_on_every_panel(
     large = service.create_model(upstreams.securities(10), upstreams.world.portfolio_ids(0, 500))
     small = service.create_model(upstreams.securities(10), upstreams.world.portfolio_ids(500, 3))
     service.rebalance(small).raise_for_status()
+    shares = []
     for round_ in itertools.count():
+        shares.append(crowding())
         match round_ % 4:
             case 0:
                 service.rebalance(large).raise_for_status()
@@ -86,9 +99,19 @@ def test_a_healthy_hour_raises_no_alert_and_shows_on_every_panel(
     assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
     assert len(rules) == ALERTS.read_text().count("- alert:")
     # While the first scrape had not come, nothing was scraped, and that is an alert.
-    assert prometheus.fired(time.monotonic() - started - FIRST_SECONDS) == set()
+    fired = prometheus.fired(time.monotonic() - started - FIRST_SECONDS)
+    print(f"\nprocessors shared by {statistics.fmean(shares):.1f}; fired: {fired or 'nothing'}")
+    assert fired <= (OF_SLOWNESS if statistics.fmean(shares) > CROWDED else set())
     empty = {query.place for query in dashboard_queries() if not prometheus.query(compressed_query(query.text))}
     assert empty == WITHOUT_DATA_WHEN_HEALTHY
+
+
+def crowding() -> float:
+    """Return how much longer than its processor time a short computation takes: 1 on a free machine."""
+    started, used = time.perf_counter(), time.thread_time()
+    while time.thread_time() - used < SPIN_SECONDS:
+        pass
+    return (time.perf_counter() - started) / SPIN_SECONDS
 
 
 @contextmanager
