@@ -69,7 +69,7 @@ def from_persistence_error(error: PersistenceError) -> OrderGenerationError:
         case KeyInProgress():
             return OrderGenerationError(ErrorCode.IDEMPOTENCY_IN_PROGRESS, str(error), headers={"Retry-After": "1"})
         case KeyReused():
-            message = "This idempotency key was first used on another target."
+            message = "This idempotency key was first used on another target or with another body."
             return OrderGenerationError(ErrorCode.IDEMPOTENCY_KEY_REUSED, message)
         case OrdersSent():
             message = "Orders of this rebalance were planned or sent, so it cannot be deleted."
