@@ -49,7 +49,7 @@ from app.http.fields import (
     TransactionType,
     VersionNumber,
 )
-from app.solver_task.rounding import ZERO_SHARE, difference, product, share
+from app.solver_task.rounding import ZERO_SHARE, difference, magnitude, negative, product, share
 from app.solver_task.schemas import ProofDTO, trade_of, value_of
 from persistence import Rebalance, RebalancedPortfolio, RebalancedPosition
 
@@ -95,7 +95,7 @@ class PositionResultDTO(Struct, frozen=True, rename="camel"):
             actual=share(value, market_value),
             actual_drift=share(difference(value, wanted), wanted) if wanted else ZERO_SHARE,
             transaction_type=None if not trade else "BUY" if trade > 0 else "SELL",
-            trade_quantity=abs(trade) or None,
+            trade_quantity=magnitude(trade) or None,
             trade_date=trade_date if trade else None,
         )
 
@@ -179,7 +179,7 @@ class TradeDTO(Struct, frozen=True, rename="camel"):
     def all_of(cls, portfolio: RebalancedPortfolio) -> list["TradeDTO"]:
         """Show the trades of a portfolio, sales first."""
         trades = [(position, trade_of(position)) for position in portfolio.positions]
-        sales = [cls._of(portfolio, position, -trade, "SELL") for position, trade in trades if trade < 0]
+        sales = [cls._of(portfolio, position, negative(trade), "SELL") for position, trade in trades if trade < 0]
         return sales + [cls._of(portfolio, position, trade, "BUY") for position, trade in trades if trade > 0]
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import reduce
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -13,6 +14,7 @@ from app.http.fields import OptimizationId
 from app.http.identifiers import optimization_id
 from app.models.rules import percent_hint
 from app.rebalancing.schemas import RulesRequest, check_amount, rules_faults
+from app.solver_task.rounding import EXACT
 from solver import Rules
 
 MAXIMUM_PORTFOLIOS = 1_000
@@ -180,7 +182,7 @@ def check_positions(field: str, positions: Sequence[OptimizationPosition | None]
     """
     check_count(field, positions, MAXIMUM_POSITIONS)
     check_distinct(field, "securityId", [None if each is None else each.security_id for each in positions])
-    total = sum((each.target for each in positions if each is not None), Decimal(0))
+    total = reduce(EXACT.add, (each.target for each in positions if each is not None), Decimal(0))
     if total > 1:
         raise InvalidField(field, f"must have targets with a sum of at most 1; their sum is {total}")
 

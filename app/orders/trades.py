@@ -1,12 +1,13 @@
 """The trades of a rebalanced portfolio as planned orders, and the BUYs that remain if SELLs are refused."""
 
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, localcontext
 from itertools import chain
 from typing import Final
 
 from msgspec import Struct
 
+from app.solver_task.rounding import EXACT, difference, magnitude, product, shortest
 from persistence import DocumentUnreadable, OrderPlan, PlannedOrder, RebalancedPortfolio, RebalancedPosition
 
 QUANTITY_LIMIT: Final = Decimal(10**10)
@@ -54,7 +55,7 @@ def planned_orders(portfolio: RebalancedPortfolio) -> tuple[PlannedOrder, ...]:
 
 def is_storable(quantity: Decimal) -> bool:
     """Return whether the Order Service can store a quantity exactly."""
-    exponent = quantity.normalize().as_tuple().exponent
+    exponent = shortest(quantity).as_tuple().exponent
     return quantity < QUANTITY_LIMIT and isinstance(exponent, int) and exponent >= -QUANTITY_DECIMALS
 
 
@@ -67,6 +68,11 @@ def unaffordable(plan: OrderPlan) -> tuple[int, ...]:
     sells = [order for order in plan.orders if order.side == "SELL"]
     if not any(order.state == "REFUSED" for order in sells):
         return ()
+    with localcontext(EXACT):
+        return _unaffordable(plan, sells)
+
+
+def _unaffordable(plan: OrderPlan, sells: Sequence[PlannedOrder]) -> tuple[int, ...]:
     money = plan.cash + sum(
         (_value(order) - _fees(plan, order) for order in sells if order.state in ("CREATED", "SUBMITTED")), Decimal(0)
     )
@@ -81,7 +87,7 @@ def unaffordable(plan: OrderPlan) -> tuple[int, ...]:
 
 
 def _trade(position: RebalancedPosition) -> Decimal:
-    return position.adjusted_quantity - position.original_quantity
+    return difference(position.adjusted_quantity, position.original_quantity)
 
 
 def _order(position: RebalancedPosition, trade: Decimal) -> PlannedOrder:
@@ -90,13 +96,13 @@ def _order(position: RebalancedPosition, trade: Decimal) -> PlannedOrder:
         security_id=position.security_id,
         ticker=position.ticker,
         side="BUY" if trade > 0 else "SELL",
-        quantity=abs(trade),
+        quantity=magnitude(trade),
         price=position.price,
     )
 
 
 def _value(order: PlannedOrder) -> Decimal:
-    return order.quantity * order.price
+    return product(order.quantity, order.price)
 
 
 def _fees(plan: OrderPlan, order: PlannedOrder) -> Decimal:

@@ -11,6 +11,7 @@ from app.errors.codes import InvalidField
 from app.http.dialect import camel_case
 from app.http.exact_json import Number
 from app.http.identifiers import external_id
+from app.solver_task.rounding import shortest
 from solver import Bands, Direction, Goal, InvalidRules, LotSize, Rules, TradeScope, Unpriced
 
 MAXIMUM_LOCKS = 10_000
@@ -206,7 +207,7 @@ def check_amount(field: str, amount: Decimal) -> Decimal:
         InvalidField: it has more than 18 decimal places, or is 10^15 or more.
     """
     exponent = amount.as_tuple().exponent
-    if abs(amount) >= LARGEST_AMOUNT or (isinstance(exponent, int) and -exponent > MAXIMUM_DECIMALS):
+    if amount.copy_abs() >= LARGEST_AMOUNT or (isinstance(exponent, int) and -exponent > MAXIMUM_DECIMALS):
         raise InvalidField(field, f"must be below 10^15 and have at most {MAXIMUM_DECIMALS} decimal places")
     return amount
 
@@ -222,7 +223,7 @@ def fingerprint(rules: Rules | None) -> str:
 def _canonical(value: object) -> object:
     match value:
         case Decimal():
-            return format(value.normalize(), "f")
+            return format(shortest(value), "f")
         case LotSize():
             return [value.security_id, _canonical(value.lot_size)]
         case tuple():

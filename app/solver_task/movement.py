@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from app.solver_task.rounding import EXACT, share6
+from app.solver_task.rounding import EXACT, magnitude, share6
 from solver import Portfolio, Solution
 
 
@@ -35,12 +35,12 @@ def movement(portfolio: Portfolio, solution: Solution) -> Movement:
     bought = sold = 0
     for security, trade, quantity in zip(portfolio.securities, solution.trades, solution.quantities, strict=True):
         wanted = multiply(value, security.target)
-        distance = abs(subtract(wanted, multiply(security.quantity, security.price)))
+        distance = magnitude(subtract(wanted, multiply(security.quantity, security.price)))
         before = add(before, distance)
         if not trade:
             after = add(after, distance)
             continue
-        after = add(after, abs(subtract(wanted, multiply(quantity, security.price))))
+        after = add(after, magnitude(subtract(wanted, multiply(quantity, security.price))))
         traded_value = multiply(Decimal(trade), security.price)
         if trade > 0:
             bought += 1

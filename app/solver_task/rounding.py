@@ -15,6 +15,15 @@ difference = EXACT.subtract
 product = EXACT.multiply
 """Multiplies without rounding."""
 
+negative = EXACT.minus
+"""Negates without rounding; `-value` rounds to 28 digits, and so does `abs(value)`."""
+
+magnitude = EXACT.abs
+"""Returns the absolute value without rounding."""
+
+shortest = EXACT.normalize
+"""Removes trailing zeros without rounding."""
+
 
 def share(part: Decimal, whole: Decimal, decimals: Decimal = FOUR_DECIMALS) -> Decimal:
     """Return `part / whole` with four decimals, or as many as `decimals` has; 0 if the whole is 0."""

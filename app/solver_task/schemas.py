@@ -44,7 +44,7 @@ from app.http.fields import (
     WarningMessage,
     WarningSecurities,
 )
-from app.solver_task.rounding import difference, product, share
+from app.solver_task.rounding import difference, negative, product, share, shortest
 from persistence import PortfolioWarning, RebalancedPortfolio, RebalancedPosition, Solve
 from solver import SolutionPath
 
@@ -151,7 +151,7 @@ def rebalance_dto(portfolio: RebalancedPortfolio, *, stored: bool = True) -> Reb
     market_value = portfolio.market_value or ZERO
     trade_date = date.fromisoformat(portfolio.trade_date)
     trades = [(position, trade_of(position)) for position in portfolio.positions]
-    sales = [_transaction("SELL", position, -trade, trade_date) for position, trade in trades if trade < 0]
+    sales = [_transaction("SELL", position, negative(trade), trade_date) for position, trade in trades if trade < 0]
     purchases = [_transaction("BUY", position, trade, trade_date) for position, trade in trades if trade > 0]
     return RebalanceDTO(
         portfolio_id=portfolio.portfolio_id,
@@ -193,7 +193,7 @@ def trade_of(position: RebalancedPosition) -> Decimal:
     """Return the shares traded, positive if bought and negative if sold, without trailing zeros."""
     trade = difference(position.adjusted_quantity, position.original_quantity)
     whole = int(trade)
-    return Decimal(whole) if whole == trade else trade.normalize()
+    return Decimal(whole) if whole == trade else shortest(trade)
 
 
 def _drift(position: RebalancedPosition, trade: Decimal, market_value: Decimal) -> DriftDTO:

@@ -254,7 +254,7 @@ def _trades(plan: Plan, width: int) -> list[str]:
             "BUY" if each.trade > 0 else "SELL",
             shown(each.security_id),
             shown(each.ticker or ""),
-            plain(abs(Decimal(each.trade))),
+            plain(Decimal(each.trade).copy_abs()),
             plain(each.price or Decimal(0)),
             plain(each.value),
             percent(each.weight_before),

@@ -106,7 +106,7 @@ class PlannedSecurity(Struct, frozen=True, kw_only=True):
     @property
     def value(self) -> Decimal:
         """Money traded, positive."""
-        return ZERO if self.price is None else EXACT.multiply(abs(Decimal(self.trade)), self.price)
+        return ZERO if self.price is None else EXACT.multiply(Decimal(self.trade).copy_abs(), self.price)
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -183,7 +183,7 @@ class Plan(Struct, frozen=True, kw_only=True):
             name = f" ({each.ticker})" if each.ticker and each.ticker != each.security_id else ""
             assert each.price is not None
             yield (
-                f"{verb} {plain(abs(Decimal(each.trade)))} {each.security_id}{name} at {plain(each.price)} for"
+                f"{verb} {plain(Decimal(each.trade).copy_abs())} {each.security_id}{name} at {plain(each.price)} for"
                 f" {plain(each.value)}: {each.reason}."
             )
         for each in self.securities:
@@ -224,7 +224,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         rows = list(self._rows())
         columns = {name: [row[name] for row in rows] for name in TRADE_COLUMNS}
         if any(isinstance(each.trade, Decimal) for each in self.orders):
-            columns["quantity"] = [abs(Decimal(each.trade)) for each in self.orders]  # a column has one type
+            columns["quantity"] = [Decimal(each.trade).copy_abs() for each in self.orders]  # a column has one type
         return make_frame(columns, backend)
 
     def to_html(self, title: str = "Rebalance") -> str:
@@ -247,7 +247,7 @@ class Plan(Struct, frozen=True, kw_only=True):
                 "BUY" if each.trade > 0 else "SELL",
                 each.security_id,
                 each.ticker,
-                abs(each.trade),
+                abs(each.trade) if isinstance(each.trade, int) else each.trade.copy_abs(),
                 each.price,
                 each.value,
                 self.trade_date,

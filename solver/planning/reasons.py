@@ -44,7 +44,9 @@ def reason_of(
         cause = f"below its band of {_band(security)}"
     elif value > EXACT.multiply(market_value, EXACT.add(security.target, security.high_drift)):
         cause = f"above its band of {_band(security)}"
-    elif abs(EXACT.subtract(goal, EXACT.multiply(quantity, security.price))) < abs(EXACT.subtract(goal, value)):
+    elif EXACT.abs(EXACT.subtract(goal, EXACT.multiply(quantity, security.price))) < EXACT.abs(
+        EXACT.subtract(goal, value)
+    ):
         cause = "closer to its target"
     else:
         cause = "releases cash that others need" if trade < 0 else "its order is the best use of the cash"

@@ -244,7 +244,9 @@ def _kept(security_id: str, quantity: Decimal, tickers: Mapping[str, str]) -> Pl
 
 def _drift(portfolio: Portfolio, quantities: "tuple[Decimal, ...] | list[Decimal]", market_value: Decimal) -> Decimal:
     distances = (
-        abs(EXACT.subtract(EXACT.multiply(market_value, security.target), EXACT.multiply(quantity, security.price)))
+        EXACT.abs(
+            EXACT.subtract(EXACT.multiply(market_value, security.target), EXACT.multiply(quantity, security.price))
+        )
         for security, quantity in zip(portfolio.securities, quantities, strict=True)
     )
     return share(total(distances), market_value)
