@@ -143,3 +143,13 @@ async def test_an_instance_whose_own_clock_is_ahead_removes_nothing_that_is_youn
     monkeypatch.setattr(clocks, "datetime", Ahead)
     await database.sweep()
     assert await portfolio_owners(stored) == {header.id}
+
+
+async def test_a_clock_may_be_ahead_by_as_much_as_clocks_of_servers_differ(database: Database) -> None:
+    """A date slightly in the future is a real one, which no replacement moves back; one far ahead is not."""
+    for ahead, kept in ((clocks.CLOCK_TOLERANCE / 2, True), (2 * clocks.CLOCK_TOLERANCE, False)):
+        first = model(f"ahead by {ahead}", last_rebalance_date=_now() + ahead)
+        await database.models.insert(first, change())
+        earlier = _now() - timedelta(days=1)
+        replaced = await database.models.replace(replace(first, last_rebalance_date=earlier), change())
+        assert replaced.last_rebalance_date == (first.last_rebalance_date if kept else earlier)

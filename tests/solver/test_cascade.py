@@ -1,11 +1,13 @@
 """What the solver responds on small portfolios whose optimum a reader can check by hand."""
 
+import random
 import subprocess
 import sys
 from decimal import Decimal, localcontext
 
 import pytest
 
+from benchmarks.solver.portfolios import HARD
 from solver import (
     CashShortfall,
     Infeasible,
@@ -209,8 +211,7 @@ def test_a_portfolio_without_securities_keeps_its_cash() -> None:
 @STRATEGIES
 def test_out_of_time_there_is_no_response_but_what_is_known(strategy: SolverStrategy) -> None:
     """No time at all: the limit is reported with verified quantities' objective and a true bound, not as zeros."""
-    securities = [security(f"S{i}", f"{101 + i}.{i}7", target="0.095") for i in range(10)]
-    book = Portfolio(tuple(securities), Decimal(2000))
+    book = HARD["subset sums"](random.Random(1), 50)
     outcome = solve(book, strategy=strategy, time_limit_seconds=0.0)
     optimum = solve(book)
     assert isinstance(outcome, TimeLimit)

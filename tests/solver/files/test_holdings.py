@@ -104,6 +104,13 @@ def test_a_price_that_is_not_above_zero_is_an_error(price: str, tmp_path: Path) 
     assert "above 0" in error
 
 
+@pytest.mark.parametrize("price", ["0", "-5", "0.00"])
+def test_a_price_of_the_option_that_is_not_above_zero_is_an_error(price: str, tmp_path: Path) -> None:
+    """A file of prices has the same rule as the prices of the holdings."""
+    error = rejection(tmp_path, HELD, TARGETS, prices=f"symbol,price\nAAA,{price}\nBBB,20\n")
+    assert f'line 2, column "price": the price must be above 0, is {price}' in error
+
+
 def test_contradictory_prices_name_both_lines(tmp_path: Path) -> None:
     """Two prices of one security are an error in both files."""
     assert "but 10 in line 2" in rejection(tmp_path, HELD, TARGETS, prices="symbol,price\nAAA,10\nBBB,2\nAAA,11\n")

@@ -84,6 +84,14 @@ def test_a_file_of_a_million_lines_is_rejected_in_seconds_and_bounded_memory(tmp
     assert "holdings.csv: has more than 100,000 lines" in error
 
 
+def test_a_file_may_have_as_many_lines_as_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first line beyond the limit is an error."""
+    monkeypatch.setattr("solver.files.text.MAXIMUM_LINES", 3)
+    held = "symbol,quantity,price\nAAA,10,10\nBBB,10,20\n"
+    assert plan(tmp_path, held, TARGETS).code == 0
+    assert "has more than 3 lines" in rejection(tmp_path, held + "CCC,1,1\n", TARGETS)
+
+
 def test_an_endless_file_is_rejected() -> None:
     """A device without end, and without lines, is read up to the limit of bytes."""
     if not Path("/dev/zero").exists():
