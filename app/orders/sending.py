@@ -41,7 +41,7 @@ from integrations import FoundOrder, OrderOutcome, Orders, PostResult, ServiceEr
 from persistence import DuplicateTimestamp, OrderPost, OrderRepository
 
 _TIMESTAMP_ATTEMPTS: Final = 5
-_COURTESY_SECONDS: Final = 1.0
+_COURTESY_SECONDS: Final = 0.25
 """How long a post waits for running rebalances to end, whose callers wait for responses and need the same cores."""
 _SENT_AGAIN: Final = "The Order Service did not create this order by the last post; it is sent again."
 _NOT_CREATED: Final = "The Order Service did not create this order in {posts} attempts."
