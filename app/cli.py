@@ -77,6 +77,7 @@ def simulator(
     control_help: bool,
 ) -> None:
     """Run only the simulator of the GlobeCo services. Its first line of output names their URLs as JSON."""
+    from app.commands.parent_watch import end_with_stdin  # noqa: PLC0415
     from integrations.simulator import CONTROL_HELP, SimulatorSettings, run  # noqa: PLC0415
 
     if control_help:
@@ -90,8 +91,10 @@ def simulator(
         raise click.UsageError("--price-spread must be a number") from None
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    if exit_with_stdin:
+        end_with_stdin()
     try:
-        run(settings, exit_with_stdin=exit_with_stdin)
+        run(settings)
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}: {error.strerror}") from None
 

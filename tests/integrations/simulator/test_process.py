@@ -16,15 +16,11 @@ import pytest
 
 from integrations.simulator import SimulatorSettings, SimulatorUrls, running_simulator
 
-RUN = (
-    "import sys; from integrations.simulator import SimulatorSettings, run;"
-    " run(SimulatorSettings(portfolios=1_000_000), exit_with_stdin=sys.argv[1] == 'exit-with-stdin')"
-)
-
 
 @contextmanager
-def simulator_process(mode: str = "until-signal") -> Iterator[tuple[subprocess.Popen[bytes], SimulatorUrls]]:
-    command = [sys.executable, "-c", RUN, mode]
+def simulator_process(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], SimulatorUrls]]:
+    """Run `order-generation simulator` with a million portfolios."""
+    command = [sys.executable, "-m", "app.cli", "simulator", "--portfolios", "1000000", *options]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
@@ -51,7 +47,7 @@ def test_a_signal_ends_it_cleanly(name: signal.Signals) -> None:
 
 def test_the_end_of_standard_input_ends_it_where_that_is_asked_for() -> None:
     """A parent's death ends the simulator."""
-    with simulator_process("exit-with-stdin") as (process, _):
+    with simulator_process("--exit-with-stdin") as (process, _):
         assert process.stdin is not None
         process.stdin.write(b"anything\n")
         process.stdin.close()
