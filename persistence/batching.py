@@ -1,4 +1,8 @@
-"""Share one round trip between the calls that arrive while another is under way."""
+"""Share one round trip between the calls that arrive while another is under way.
+
+Without it, single rebalances of 32 clients take 1.68 times as long. docs/architecture.md (Decisions) has the
+measurement, and when this module can be removed.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
