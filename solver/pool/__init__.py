@@ -1,4 +1,4 @@
-"""A pool of solver processes that survives their hanging, crashing and being killed."""
+"""A pool of solver processes that survives processes which hang, crash or are killed."""
 
 from solver.pool.backlog import PoolClosed, Solved, SolverFault
 from solver.pool.pool import Overloaded, PoolFigures, SolverPool

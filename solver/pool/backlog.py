@@ -1,4 +1,4 @@
-"""The portfolios on their way through a pool: who waits for each, and which a process should solve next."""
+"""The portfolios in a pool: the caller that waits for each, and which one is solved next."""
 
 import asyncio
 import math
@@ -13,7 +13,7 @@ from solver.pool.lanes import Lanes
 from solver.problem import Crashed, TimeLimit
 
 CHUNK_PORTFOLIOS = 8
-"""At most so many portfolios are shipped at once: several, as shipping has its price, and few, as other lanes wait."""
+"""Most portfolios in one chunk: sending one alone costs as much as solving it, and other lanes wait for long chunks."""
 
 
 class PoolClosed(Exception):
@@ -25,13 +25,13 @@ class SolverFault(Exception):
 
 
 class Solved[Result](Struct, frozen=True):
-    """What became of a portfolio, where and when; moments are those of `time.monotonic()`.
+    """The result of a portfolio, with its process and its times on `time.monotonic()`.
 
     Attributes:
         outcome: the result of a process, or the error that prevented it.
-        pid: the process that solved it; None if none did, in time or at all.
-        submitted: when the portfolio came to the pool.
-        began, ended: the successful attempt, as the process measured it if it could report that.
+        pid: the process that solved it; None if no process did.
+        submitted: when the pool received the portfolio.
+        began, ended: the last attempt, as measured by the process, or by the pool if the process was lost.
     """
 
     outcome: Result | TimeLimit | Crashed
@@ -51,9 +51,9 @@ class Job[Result]:
 
     Attributes:
         entry: what is sent to a process.
-        lane: whose it is.
+        lane: the request that it belongs to.
         result: what the caller awaits; cancelled when the caller is.
-        crashed: a process died under it once, so it travels alone from now on.
+        crashed: a process died while solving it, so it is sent alone from now on.
     """
 
     __slots__ = ("_submitted", "crashed", "entry", "lane", "result")
@@ -66,7 +66,7 @@ class Job[Result]:
         self._submitted = time.monotonic()
 
     def seconds_left(self, now: float) -> float:
-        """From that moment until its deadline; negative when it has passed."""
+        """Return the seconds from `now` until its deadline; negative when that has passed."""
         return math.inf if self.entry.deadline is None else self.entry.deadline - now
 
     def settle(self, outcome: Result | TimeLimit | Crashed, pid: int | None, began: float, ended: float) -> None:
@@ -135,7 +135,7 @@ class Backlog[Result]:
     def take_chunk(self) -> list[Job[Result]]:
         """Return the next portfolios for one process, and leave other idle processes their share of the queue.
 
-        A portfolio under which a process has died travels alone. The queue must not be empty.
+        A portfolio that a process died of is sent alone. The queue must not be empty.
         """
         size = min(CHUNK_PORTFOLIOS, math.ceil(len(self._lanes) / (self._idle + 1)))
         chunk = [self._lanes.pop()]

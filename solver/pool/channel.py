@@ -11,13 +11,13 @@ from solver.pool import protocol
 
 
 class Channel(asyncio.Protocol):
-    """Hears one process.
+    """Sends chunks to one process and queues its messages.
 
-    A stream reader with a queue behind it would do the same with more steps of the event loop for each message.
+    A stream reader with a queue would do the same in more steps of the event loop for each message.
 
     Attributes:
-        lost: done when nothing more will come.
-        closed_by_process: that it will not is the doing of the process, which ends therefore.
+        lost: done when no more messages can arrive.
+        closed_by_process: the process closed its end, because it ends or has ended.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Channel(asyncio.Protocol):
         self._transport.write(len(body).to_bytes(protocol.LENGTH_BYTES) + body)
 
     async def receive(self, seconds: float) -> protocol.Message | None:
-        """Return the next message; None if none arrives in time or the channel ended. For one listener at a time."""
+        """Return the next message; None if none arrives in time or the channel has ended. For one caller at a time."""
         if not self._messages and not self.lost.done():
             loop = asyncio.get_running_loop()
             self._listener = loop.create_future()
@@ -46,7 +46,7 @@ class Channel(asyncio.Protocol):
         return self._messages.popleft() if self._messages else None
 
     def close(self) -> None:
-        """Stop listening, and close the process's side as well."""
+        """Stop receiving, and close the socket."""
         self._end()
         self._transport.close()
 

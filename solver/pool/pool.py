@@ -21,7 +21,7 @@ class Overloaded(Exception):
 
     Attributes:
         queued: portfolios waiting.
-        retry_after_seconds: in how long the queue is worked off at the present pace; 1 to 60.
+        retry_after_seconds: in how many seconds the queue will be empty at the present pace; 1 to 60.
     """
 
     def __init__(self, queued: int, retry_after_seconds: int) -> None:
@@ -55,8 +55,8 @@ class SolverPool[Problem, Result]:
     """A number of solver processes, and the queue in front of them.
 
     A process that hangs, crashes, is killed or runs out of memory is replaced. That costs the portfolio it was solving
-    one more attempt, or ends it at its time limit; no other portfolio notices. No process outlives the pool, however
-    the process that owns the pool ends.
+    one more attempt, or ends it at its time limit; no other portfolio is affected. No process outlives the pool,
+    however the process that owns the pool ends.
 
         async with SolverPool(processes=2, work=solving(solve)) as pool:
             solved = await pool.solve(portfolio, lane="request 1")
@@ -77,11 +77,11 @@ class SolverPool[Problem, Result]:
         Args:
             processes: solver processes to keep; each can keep one core busy.
             strategy: how they solve.
-            time_limit_seconds: for one portfolio, kept by the solver and, a second later, by the pool.
+            time_limit_seconds: for one portfolio, enforced by the solver and, a second later, by the pool.
             queue_limit: portfolios that may wait before the next one is refused.
             work: what they do with a portfolio.
-            on_loss: told of every process that is lost, by its number, or that does not start, and why; must return at
-                once and not raise.
+            on_loss: called with the id of each process that is lost, or None for one that does not start, and the
+                reason; must return at once and not raise.
         """
         self._processes = processes
         self._strategy = strategy
@@ -108,15 +108,15 @@ class SolverPool[Problem, Result]:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Kill every process, busy or not. Waiting callers get PoolClosed."""
+        """Kill every process, busy or not. Waiting callers receive PoolClosed."""
         await self._close()
 
     async def solve(self, problem: Problem, *, lane: Hashable, deadline: float | None = None) -> Solved[Result]:
-        """Solve a portfolio in one of the processes. A caller that is cancelled withdraws it.
+        """Solve a portfolio in one of the processes. It is withdrawn if the caller is cancelled.
 
         Args:
-            problem: the portfolio, as the pool's work wants it.
-            lane: whose it is; the lanes that wait are served in turn.
+            problem: the portfolio, of the type that the pool's work accepts.
+            lane: the request it belongs to; waiting lanes are served in turn.
             deadline: moment on `time.monotonic()` by which the result is needed, if that is before the time limit.
                 The result of a portfolio still queued then is TimeLimit; one being solved ends about a second later.
 

@@ -4,16 +4,16 @@ import os
 import signal
 from importlib import import_module
 
-# Ctrl-C reaches the whole process group of a terminal. How solving ends is the server's decision.
+# Ctrl-C in a terminal reaches the whole process group, but only the server ends solver processes.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-# One solver process is meant for one core, and threads do not survive the fork anyway.
+# Each solver process uses one core, and threads do not survive the fork.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# Requests and probes shall not wait their turn behind solves; nor shall a flood of requests starve the solves.
+# Requests and probes do not wait behind solves, and at this priority a flood of requests does not starve the solves.
 os.nice(10)
 
-# Standard output is for whom the server writes it. What a solver prints goes where complaints go.
+# Standard output belongs to the log lines of the server; what a solver prints goes to standard error.
 os.dup2(2, 1)
 
 for module in ("solver.pool.worker", "solver.cascade", "solver.milp", "highspy"):

@@ -1,4 +1,4 @@
-"""A solver process seen from the server: forked, spoken to over a socket, killed when it must be."""
+"""The server's view of a solver process: it is forked, connected by a socket, and killed."""
 
 import asyncio
 import multiprocessing
@@ -15,17 +15,17 @@ from solver.pool.worker import Work, serve
 from solver.problem import SolverStrategy
 
 START_SECONDS = 60.0
-"""A process that has not solved its first portfolio by then is given up; the very first one waits for the imports."""
+"""After this, a process that has not solved its first portfolio is killed; the very first one waits for the imports."""
 
 _END_SECONDS = 5.0
 
 
 class ProcessLost(Exception):
-    """The solver process has ended, or what it sends makes no sense."""
+    """The solver process has ended, or has sent something that is no message."""
 
 
 class SolverProcess:
-    """One solver process, warm and waiting for chunks. Made by `start`, and always to be ended by `stop`."""
+    """One solver process, warm and waiting for chunks; created by `start`. Every instance must be ended with `stop`."""
 
     def __init__(self, process: BaseProcess, channel: Channel) -> None:
         self._process = process
@@ -33,7 +33,7 @@ class SolverProcess:
 
     @property
     def lost(self) -> asyncio.Future[None]:
-        """Done when the process can no longer be heard."""
+        """Done when no more messages of the process can arrive."""
         return self._channel.lost
 
     @classmethod
@@ -42,7 +42,7 @@ class SolverProcess:
     ) -> "SolverProcess":
         """Fork a process and wait until it has solved a portfolio of its own.
 
-        Raises ProcessLost when it dies over that or takes longer than START_SECONDS. A cancelled start leaves nothing.
+        Raises ProcessLost when it dies before that or needs more than START_SECONDS. A cancelled start leaves nothing.
         """
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["solver.pool.preload", work.run.__module__, "solver.pool.preloaded"])
@@ -118,7 +118,7 @@ class SolverProcess:
             self._process.join(_END_SECONDS)
 
     def _kill(self) -> None:
-        # Process.kill does nothing once the fork server is dead, because it then takes its children for dead too.
+        # Process.kill does nothing if the fork server is dead, because it then considers its children dead too.
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 

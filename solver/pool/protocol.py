@@ -14,7 +14,7 @@ class ChunkEntry(Struct, frozen=True, array_like=True):
 
     Attributes:
         problem: the encoded portfolio.
-        deadline: when its result loses its value, on `time.monotonic()`, one clock for all processes of a machine.
+        deadline: after which nobody needs its result, on `time.monotonic()`, which all processes of a machine share.
     """
 
     problem: Raw
@@ -30,7 +30,7 @@ class Begun(Struct, frozen=True, tag=True):
 
 
 class Completed(Struct, frozen=True, tag=True):
-    """The result of the next portfolio of the chunk, worked on between two moments of `time.monotonic()`."""
+    """The result of the next portfolio of the chunk, and when its solving began and ended on `time.monotonic()`."""
 
     result: Raw
     began: float
@@ -38,11 +38,11 @@ class Completed(Struct, frozen=True, tag=True):
 
 
 class Late(Struct, frozen=True, tag=True):
-    """The next portfolio of the chunk had lost its value before its turn came."""
+    """The deadline of the next portfolio of the chunk passed before its turn."""
 
 
 class Refused(Struct, frozen=True, tag=True):
-    """The next portfolio of the chunk is an InvalidPortfolio, in these words."""
+    """The next portfolio of the chunk is an InvalidPortfolio with this message."""
 
     message: str
 
@@ -55,7 +55,7 @@ class Failed(Struct, frozen=True, tag=True):
 
 
 class NotBegun(Struct, frozen=True, tag=True):
-    """The chunk had its time before the turn of its next portfolio came."""
+    """The time of the chunk was over before the turn of its next portfolio."""
 
 
 type Message = Ready | Begun | Completed | Late | Refused | Failed | NotBegun

@@ -1,4 +1,4 @@
-"""One slot of a pool: it keeps a solver process alive, feeds it from the backlog, and judges how it behaves."""
+"""One slot of a pool: keeps a solver process running, sends it chunks from the backlog, and kills it if it hangs."""
 
 import asyncio
 import math
@@ -15,10 +15,10 @@ from solver.pool.worker import CHUNK_SECONDS, Work
 from solver.problem import Crashed, InvalidPortfolio, SolverStrategy, TimeLimit
 
 GRACE_SECONDS = 1.0
-"""A process that overruns the limit of a portfolio by this is killed."""
+"""A process that exceeds the limit of a portfolio by this is killed."""
 
 BEGIN_SECONDS = 5.0
-"""A process that has not confirmed a chunk by then is killed."""
+"""A process that has not confirmed a chunk after this is killed."""
 
 _RELEASE_SECONDS = 2 * CHUNK_SECONDS
 _FIRST_STARTS = 3
@@ -70,7 +70,7 @@ class Slot[Problem, Result]:
                 process = await SolverProcess.start(self._work, self._strategy, self._time_limit_seconds)
             except ProcessLost as lost:
                 failures += 1
-                # A process that was killed is an accident, and no reason for a server not to start.
+                # One killed process must not prevent the server from starting.
                 if not self.started.done() and failures == _FIRST_STARTS:
                     self.started.set_exception(lost)
                     return
@@ -87,7 +87,7 @@ class Slot[Problem, Result]:
                 await self._serve(process)
             except ProcessLost as lost:
                 reason = str(lost)
-            except Exception as defect:  # noqa: BLE001 - nobody may wait for ever for a slot that is no more
+            except Exception as defect:  # noqa: BLE001 - no caller may wait for ever for a slot that has failed
                 reason = f"the pool has a defect, {defect!r}"
                 for job in self._jobs:
                     job.fail(defect)
@@ -107,9 +107,9 @@ class Slot[Problem, Result]:
             await self._solve_chunk(process, self._backlog.take_chunk())
 
     async def _solve_chunk(self, process: SolverProcess, chunk: Sequence[Job[Result]]) -> None:
-        """Solve a chunk; each result goes to its caller as it arrives.
+        """Solve a chunk; each caller receives its result as it arrives.
 
-        Raises ProcessLost when the process has to be replaced, the jobs left over being in `_jobs`.
+        Raises ProcessLost when the process has to be replaced; the jobs without a result are in `_jobs` then.
         """
         since = shipped = time.monotonic()
         self._jobs.extend(chunk)
@@ -126,7 +126,7 @@ class Slot[Problem, Result]:
             message = await process.receive(min(overrun, release) - time.monotonic())
             now = time.monotonic()
             if message is None and now < overrun:
-                # A hard one: the process will not begin those behind it any more, so they need not wait for it.
+                # The first one is hard. The process starts none of those behind it any more, so they need not wait.
                 self._requeue(keep=1)
                 continue
             expected.popleft()
@@ -144,7 +144,7 @@ class Slot[Problem, Result]:
             self._began = since = now
 
     def _settle(self, job: Job[Result], message: protocol.Message, pid: int) -> None:
-        # Where process and pool disagree by a moment on who begins a portfolio, two of them do.
+        # It may be queued or solved a second time, if it was moved just before the process began it.
         self._backlog.discard(job)
         match message:
             case protocol.Completed(result, began, ended):
@@ -159,7 +159,7 @@ class Slot[Problem, Result]:
                 job.fail(fault)
 
     def _requeue(self, *, keep: int) -> None:
-        """Return to the queue what this process has not begun: all but this number of jobs."""
+        """Return all but the first `keep` jobs to the queue: those that the process has not begun."""
         jobs = list(self._jobs)
         self._jobs = deque(jobs[:keep])
         self._backlog.requeue(jobs[keep:])

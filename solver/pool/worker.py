@@ -1,7 +1,7 @@
-"""What runs inside a solver process: chunks of portfolios come in on a socket, and each result is sent once found.
+"""What runs inside a solver process: receives chunks of portfolios on a socket, and sends each result once found.
 
-What a process does with a portfolio is its `Work`: to solve it, and what the pool's owner wants done with the solution
-if there is a core to do it.
+What a process does with a portfolio is its `Work`: it solves it, and does whatever else the pool's owner wants computed
+in a solver process.
 """
 
 import multiprocessing
@@ -39,10 +39,10 @@ from solver.pool.protocol import (
 from solver.problem import InvalidPortfolio, Outcome, Portfolio, Security, SolverStrategy
 
 CHUNK_SECONDS = 0.05
-"""No portfolio of a chunk is begun later than this after the first: one hard portfolio must not hold up the others."""
+"""No portfolio of a chunk is begun later than this after the first: a hard portfolio must not delay the others."""
 
 WARM_UP_SECONDS = 30.0
-"""For the first portfolio of a process, however short the limit of those that follow."""
+"""The limit of the first portfolio of a process, even if the configured limit is shorter."""
 
 EXAMPLE = Portfolio(
     securities=(
@@ -51,7 +51,7 @@ EXAMPLE = Portfolio(
     ),
     cash=Decimal(100),
 )
-"""A portfolio that takes every strategy some work."""
+"""A portfolio that neither strategy solves without computing."""
 
 
 _FIRST_VICTIM = "1000"
@@ -62,15 +62,15 @@ _DATA_PAGES = 5
 
 
 class Work[Problem, Result](Struct, frozen=True):
-    """What solver processes do. A process gets it by reference: function and types must be importable by name.
+    """What solver processes do. It is pickled by reference: function and types must be importable by name.
 
     Attributes:
         run: called with a problem, and by name with `strategy`, a SolverStrategy, and `time_limit_seconds`; returns the
             result.
         problem, result: the types of both, as msgspec encodes and decodes them.
         example: a problem that a new process solves before it is ready.
-        memory_bytes: how much more memory a process may take than it has when it is ready; None sets no limit. A
-            problem that needs more ends its process, and no other.
+        memory_bytes: how much more memory a process may allocate than it has when it is ready; None sets no limit. A
+            problem that needs more ends only its own process.
     """
 
     run: Callable[..., Result]
@@ -88,7 +88,7 @@ class Solve(Protocol):
 
 
 def solving(solve: Solve) -> Work[Portfolio, Outcome]:
-    """Return the work of solving portfolios, and nothing else."""
+    """Return the work of only solving portfolios."""
     return Work(solve, Portfolio, Outcome, EXAMPLE)
 
 
@@ -102,7 +102,7 @@ def serve[Problem, Result](
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
-    # The first integer program of a process is slower by far, and shows that the solver works here at all.
+    # The first integer program of a process is by far the slowest, and shows that the solver works at all.
     work.run(work.example, strategy=SolverStrategy.MILP, time_limit_seconds=WARM_UP_SECONDS)
     _limit_memory(work.memory_bytes)
     _end_first_without_memory()
@@ -119,7 +119,7 @@ def serve[Problem, Result](
         except InvalidPortfolio as invalid:
             return Refused(str(invalid))
         except MemoryError:
-            # What is left of this process is not to be trusted with another portfolio.
+            # After a failed allocation this process cannot be trusted with another portfolio.
             os._exit(OUT_OF_MEMORY)
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this portfolio and no other of the chunk
             return Failed(f"{type(error).__name__}: {error}", traceback.format_exc())
@@ -169,7 +169,7 @@ def _end_first_without_memory() -> None:
 
 
 def _end_with_parent() -> None:
-    """End with the server: a killed server closes nothing, but its sentinel becomes ready."""
+    """End with the server: the sentinel becomes ready however the server ends."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
