@@ -5,6 +5,7 @@ from math import floor
 
 import pytest
 
+from benchmarks.solver.knapsacks import FAMILIES, METHODS, drawn, measure
 from benchmarks.solver.portfolios import HARD, realistic
 from benchmarks.solver.results import Result, Verdict, judge
 from solver import Portfolio, Solution, SolutionPath
@@ -70,3 +71,24 @@ def test_the_judge_tells_a_true_infeasibility_from_a_false_one() -> None:
         "late": Verdict.LIMIT,
     }
     assert judge(infeasible, {"none": none}) == {"none": Verdict.RIGHT}
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_published_knapsacks_have_the_same_optimum_by_highs(family: str) -> None:
+    """The greatest profit is proven, and HiGHS without a gap proves the same."""
+    for number in range(2):
+        knapsack = drawn(family, 20, number, 2, seed=1)
+        ours, other = (measure(method, knapsack, 60) for method in ("ours", "HiGHS"))
+        assert ours.proven
+        assert other.proven
+        assert ours.profit == other.profit
+
+
+def test_the_capacity_of_a_published_family_is_what_makes_it_hard() -> None:
+    """Of Avis's items fewer than half fit, and no choice fills the capacity."""
+    knapsack = drawn("Avis", 20, 0, 1, seed=1)
+    assert knapsack.weights == knapsack.profits
+    assert sum(sorted(knapsack.weights)[:10]) > knapsack.capacity
+    profit, proven = METHODS["ours"](knapsack, 60)
+    assert proven
+    assert profit < knapsack.capacity

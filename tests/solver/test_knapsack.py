@@ -155,3 +155,13 @@ def test_cheap_shares_in_abundance_fill_any_room(room: int) -> None:
     found = fill([83, 388], [-5000, -5000], [5000, 5000], room)
     assert found is not None
     assert 83 * found[2] + 388 * found[3] == room or 388 * found[2] + 83 * found[3] == room
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.builds(Item, st.just(0), st.integers(50, 60), st.integers(1, 9), st.integers(1, 2)), max_size=6))
+def test_the_number_of_copies_that_fit_bounds_the_profit_truly(items: list[Item]) -> None:
+    """Of weights that differ little, a fixed number fits, which the linear relaxation does not see."""
+    for capacity in (49, 100, 160, 222):
+        packing = packed(items, capacity)
+        assert_consistent(items, capacity, packing)
+        assert packing.profit == packing.bound == greatest_profit(items, capacity)
