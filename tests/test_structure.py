@@ -142,3 +142,38 @@ def test_a_process_does_not_load_the_libraries_of_another(module: str, unwanted:
     packages = {name.partition(".")[0] for name in loaded.stdout.split()}
     assert module.partition(".")[0] in packages
     assert packages.isdisjoint(unwanted)
+
+
+def listed_files() -> set[str]:
+    """Return the paths that the section "Files" of docs/architecture.md lists, folders with a slash at their end."""
+    section = (ROOT / "docs/architecture.md").read_text().split("\n## Files\n")[1].split("\n## ")[0]
+    paths: set[str] = set()
+    package, folders, in_tree = "", [""], False
+    for line in section.splitlines():
+        if line.startswith("### "):
+            package, folders = line.removeprefix("### ") + "/", []
+        elif line.startswith("```"):
+            in_tree = not in_tree
+        elif in_tree and line.strip():
+            depth = (len(line) - len(line.lstrip())) // 2
+            name, *description = line.split(maxsplit=1)
+            folders = folders[:depth]
+            assert name.endswith("/") or description, f"{name} has no description"
+            paths.add(package + "".join(folders) + name)
+            folders.append(name)
+    return paths
+
+
+def test_the_architecture_document_has_a_line_for_each_file() -> None:
+    """docs/architecture.md describes each module and each page template, and nothing that no longer exists."""
+    listed = listed_files()
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("app", *LOWER_PACKAGES)
+        for pattern in ("*.py", "*.html")
+        for path in (ROOT / package).rglob(pattern)
+        if path.name != "__init__.py"
+    }
+    assert len(files) > 150
+    assert sorted(files - listed) == []
+    assert [path for path in sorted(listed) if not (ROOT / path).exists()] == []

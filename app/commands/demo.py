@@ -71,7 +71,8 @@ def run(*, once: bool, orders: bool = False) -> None:
                 step("Creating a model and rebalancing its portfolios")
                 shown = asyncio.run(_rebalance(stack, world, dialect))
                 step("")
-                console.print(f"\nOpen         {stack.service_url}/pages/model/{shown.model_id}", soft_wrap=True)
+                if not once:
+                    console.print(f"\nOpen         {stack.service_url}/pages/model/{shown.model_id}", soft_wrap=True)
                 _show(console, shown, world)
                 if orders and shown.rebalanced[0].rebalance_id is not None:
                     step("Sending the orders, and sending them again")
@@ -79,7 +80,7 @@ def run(*, once: bool, orders: bool = False) -> None:
                     step("")
                     show_orders(console, sent)
                 if once:
-                    console.print("Without --once the service stays up, with its documentation at /docs and /redoc.")
+                    console.print("Without --once the service stays up, with its pages and its API documentation.")
                 else:
                     _show_links(console, stack, shown, log)
                     console.print("\nThe service stays up; Ctrl-C stops it and everything it started.")
