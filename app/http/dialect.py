@@ -94,12 +94,17 @@ class Dialect(StrEnum):
 
 
 def _understood(content: object) -> object:
-    """Rebuild derived structs as the standard ones, with unset fields, which `msgspec.convert` rejects."""
+    """Rebuild derived structs as the standard ones, with unset fields, which `msgspec.convert` rejects.
+
+    The names in a mapping, such as the details of an error, become those of the standard dialect.
+    """
     match content:
         case Struct():
             standard = type(content).__bases__[0]
             names = content.__struct_fields__
             return standard(**{name: _understood(getattr(content, name)) for name in names})
+        case dict():
+            return {camel_case(name): _understood(value) for name, value in content.items()}
         case list():
             return [_understood(value) for value in content]
         case _:

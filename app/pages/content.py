@@ -205,6 +205,6 @@ def leftover_of(portfolio: RebalanceDTO) -> str | None:
         return None
     side = "more" if rest > 0 else "less"
     return (
-        f"Of the cash left, {planned:,.2f} is what the targets leave uninvested; the {abs(rest):,.2f} {side}"
-        " come from whole shares, bands and rules."
+        f"The targets leave {planned:,.2f} uninvested; because of whole shares, bands and rules, "
+        f"{abs(rest):,.2f} {side} remains as cash."
     )

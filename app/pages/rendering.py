@@ -27,18 +27,20 @@ HEADERS: Mapping[str, str] = {
 }
 """Of every page: nothing from elsewhere, and no inline script or style."""
 
+NO_VALUE = "–"  # noqa: RUF001 - an en dash
+
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+){1,8}")
 
 
 def percent(share: Decimal | None) -> str:
-    """Write a share in percent with two decimals; nothing for None."""
-    return "" if share is None else f"{(share * 100).quantize(Decimal('0.01'), ROUND_HALF_UP):f}%"
+    """Write a share in percent with two decimals; a dash for None."""
+    return NO_VALUE if share is None else f"{(share * 100).quantize(Decimal('0.01'), ROUND_HALF_UP):f}%"
 
 
 def money(amount: Decimal | None) -> str:
-    """Write money with separators of thousands and at least two decimals; nothing for None."""
+    """Write money with separators of thousands and at least two decimals; a dash for None."""
     if amount is None:
-        return ""
+        return NO_VALUE
     exponent = amount.normalize().as_tuple().exponent
     places = max(2, -exponent) if isinstance(exponent, int) else 2
     return f"{amount:,.{places}f}"
@@ -47,6 +49,13 @@ def money(amount: Decimal | None) -> str:
 def quantity(shares: Decimal) -> str:
     """Write shares with separators of thousands."""
     return f"{shares:,f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write a number with its noun, such as "1 portfolio" or "2 securities"."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{count:,} {noun}s"
 
 
 def moment(time: datetime) -> str:
@@ -58,7 +67,9 @@ def _engine() -> JinjaTemplateEngine:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters.update({"percent": percent, "money": money, "quantity": quantity, "moment": moment})
+    environment.filters.update(
+        {"percent": percent, "money": money, "quantity": quantity, "counted": counted, "moment": moment}
+    )
     return JinjaTemplateEngine.from_environment(environment)
 
 

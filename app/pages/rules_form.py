@@ -99,10 +99,15 @@ def sentence_of(rules: Mapping[str, object]) -> str:
     """Describe rules in words, for a confirmation or a report."""
     if not rules:
         return "No rules: as close to the targets as possible, inside every drift band."
-    labels = {each.name: each.label for each in (*CHOICES, *AMOUNTS, *LISTS)}
+    labels = {"lotSizes": "Lot sizes"} | {each.name: each.label for each in (*CHOICES, *AMOUNTS, *LISTS)}
     options = {choice.name: dict(choice.options) for choice in CHOICES}
     parts = []
     for name, value in rules.items():
-        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        text = ", ".join(map(_item_text, value)) if isinstance(value, list) else str(value)
         parts.append(f"{labels.get(name, name)}: {options.get(name, {}).get(text, text)}")
     return "; ".join(parts) + "."
+
+
+def _item_text(item: object) -> str:
+    """Return an id, or the lot size of a security as "SIZE of ID"."""
+    return f"{item['lotSize']} of {item['securityId']}" if isinstance(item, Mapping) else str(item)

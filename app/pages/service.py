@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cache
+from typing import Any
 
 import msgspec
 from bson import ObjectId
@@ -10,7 +12,6 @@ from msgspec import Struct
 
 from app.errors.codes import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
-from app.http.exact_json import decode_hook
 from app.orders.schemas import OrderSubmissionDTO
 from app.orders.submission import OrderSubmission
 from app.pages.content import PortfolioRow, row_of, worst_first
@@ -148,5 +149,12 @@ async def orders_of(submission: OrderSubmission, rebalance_id: ObjectId, dialect
 
 def _decoded[T](body: bytes, kind: type[T], dialect: Dialect) -> T:
     """Decode what the API would send."""
-    content = msgspec.json.decode(body, type=dialect.type_of(kind), dec_hook=decode_hook)
-    return dialect.understand(content, kind) if dialect is Dialect.GLOBECO else content
+    content: Any = _decoder(dialect.type_of(kind)).decode(body)
+    decoded: T = dialect.understand(content, kind) if dialect is Dialect.GLOBECO else content
+    return decoded
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    # The hooks are for the details of errors, which can hold any JSON value; their numbers stay exact.
+    return msgspec.json.Decoder(kind, dec_hook=lambda _, value: value, float_hook=Decimal)

@@ -9,7 +9,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from html import escape
 
 from solver.files.document import DriftDocument, PortfolioDocument, TransactionDocument
-from solver.planning.exact import EXACT, plain
+from solver.planning.exact import EXACT, money, plain
 from solver.planning.plan import percent
 
 REPORT_STYLE = """
@@ -21,6 +21,7 @@ REPORT_STYLE = """
 .report table { border-collapse: collapse; width: 100%; margin-bottom: 1rem; font-variant-numeric: tabular-nums; }
 .report th, .report td { text-align: left; padding: .3rem .6rem; vertical-align: top; }
 .report th, .report td { border-bottom: 1px solid #d0d7de; }
+.report .trades td:last-child { min-width: 14rem; }
 .report .number { text-align: right; white-space: nowrap; }
 .report .buy { color: #0a5c2b; font-weight: 600; } .report .sell { color: #8f1d1d; font-weight: 600; }
 .report .warning { border-left: 4px solid #9a6700; padding-left: .75rem; }
@@ -213,13 +214,8 @@ def _table(headers: Sequence[str | tuple[str]], rows: Iterable[Sequence[str]], n
 
 
 def _money(amount: Decimal | None) -> str:
-    """Write money with separators of thousands, exactly, with at least two decimals."""
-    if amount is None:
-        return ""
-    text = plain(amount)
-    whole, _, fraction = text.partition(".")
-    sign = "-" if whole.startswith("-") else ""
-    return f"{sign}{int(whole.lstrip('-')):,}.{fraction:0<2}"
+    """Write money; nothing for None."""
+    return "" if amount is None else money(amount)
 
 
 def _quantity(quantity: int | Decimal) -> str:

@@ -75,6 +75,17 @@ def plain(number: Decimal) -> str:
     return "0" if text == "-0" else text
 
 
+def money(amount: Decimal) -> str:
+    """Write money exactly, with separators of thousands and at least two decimals.
+
+    >>> money(Decimal("48488.4"))
+    '48,488.40'
+    """
+    whole, _, fraction = plain(amount).partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    return f"{sign}{int(whole.lstrip('-')):,}.{fraction:0<2}"
+
+
 def _from_float(value: float, name: str) -> Decimal:
     if not isfinite(value):
         raise InvalidInput(f"{name}: must be a finite number, is {value}")

@@ -17,7 +17,7 @@ HOSTILE = '<script>document.title="owned"</script> "\'> \u05d0\u05d1'
 
 
 def funded(api: Api, upstreams: Upstreams, portfolios: int = 3, name: str | None = None) -> Any:
-    """Create a model of three securities whose portfolios have cash, one of them too little for a band."""
+    """Create a model of three securities whose portfolios hold only cash."""
     securities = upstreams.securities(3)
     positions = [position(each) | {"target": 0.3, "highDrift": 0.02, "lowDrift": 0.02} for each in securities]
     ids = [upstreams.portfolio(str(100_000 * (index + 1)), name=f"Fund {index}") for index in range(portfolios)]
@@ -64,6 +64,32 @@ def test_portfolios_are_sorted_by_drift_worst_first(api: Api, upstreams: Upstrea
     page.goto(address(api, f"/pages/model/{made['modelId']}"))
     names = page.locator("table.portfolios tbody th").all_inner_texts()
     assert names == ["Far", "Close"]
+
+
+def test_an_infeasible_portfolio_comes_first_with_what_would_allow_it(
+    api: Api, upstreams: Upstreams, page: Page
+) -> None:
+    """One portfolio that cannot be rebalanced is listed with its reason, beside those that can."""
+    security = upstreams.securities(1)[0]
+    poor = upstreams.portfolio(str(upstreams.price(security)), name="Poor")
+    rich = upstreams.portfolio("1000000", name="Rich")
+    positions = [position(security) | {"target": 0.3, "highDrift": 0.02, "lowDrift": 0.02}]
+    made = created(api, positions=positions, portfolios=[rich, poor])
+    page.goto(address(api, f"/pages/model/{made['modelId']}"))
+    assert page.locator("table.portfolios tbody th").all_inner_texts() == ["Poor", "Rich"]
+    assert "What would allow it: a drift of 0.3" in page.locator(".report").inner_text()
+
+
+def test_a_report_states_the_rules_in_words(api: Api, upstreams: Upstreams, page: Page) -> None:
+    """Also rules that the form does not have, such as the lot size of one security, are shown in words."""
+    made = funded(api, upstreams, portfolios=1)
+    security = made["positions"][0]["securityId"]
+    rules = {"lotSizes": [{"securityId": security, "lotSize": 0.5}], "minimumCash": 10}
+    rebalance_id = api.post(path(made, "/rebalance"), {"rules": rules}).expect(200).body[0]["rebalanceId"]
+    page.goto(address(api, f"/pages/rebalance/{rebalance_id}"))
+    text = page.locator("main").inner_text()
+    assert f"Lot sizes: 0.5 of {security}" in text
+    assert "Cash reserve: 10" in text
 
 
 def test_rules_change_the_preview_and_wrong_ones_are_explained(api: Api, upstreams: Upstreams, page: Page) -> None:
