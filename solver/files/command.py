@@ -23,7 +23,7 @@ from solver.files.targets import read_targets
 from solver.files.terminal import Column, table, terminal_width, wrapped
 from solver.files.text import read_table_text, read_text
 from solver.files.writing import write_completely
-from solver.planning.exact import plain
+from solver.planning.exact import money, plain
 from solver.planning.plan import NoPlan, Plan, percent, proof_sentence
 from solver.planning.rebalancing import rebalance
 from solver.planning.rule_input import rules_from_json
@@ -205,13 +205,13 @@ def _summary(plan: Plan, width: int) -> list[str]:
     """Lay out the plan for a terminal."""
     lines = _trades(plan, width)
     figures = [
-        ("Market value", plain(plan.market_value)),
-        ("Cash", f"{plain(plan.cash_before)} before, {plain(plan.cash_after)} after"),
+        ("Market value", money(plan.market_value)),
+        ("Cash", f"{money(plan.cash_before)} before, {money(plan.cash_after)} after"),
         ("Drift", f"{percent(plan.drift_before)} before, {percent(plan.drift_after)} after"),
         ("Turnover", percent(plan.turnover)),
     ]
     if plan.fees:
-        figures.append(("Fees", plain(plan.fees)))
+        figures.append(("Fees", money(plan.fees)))
     for name, value in figures:
         lines += wrapped(f"{name}: {value}", width, "  ")
     lines.append("")
@@ -255,8 +255,8 @@ def _trades(plan: Plan, width: int) -> list[str]:
             shown(each.security_id),
             shown(each.ticker or ""),
             plain(Decimal(each.trade).copy_abs()),
-            plain(each.price or Decimal(0)),
-            plain(each.value),
+            money(each.price or Decimal(0)),
+            money(each.value),
             percent(each.weight_before),
             percent(each.weight_after),
             percent(each.target),

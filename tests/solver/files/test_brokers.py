@@ -23,12 +23,12 @@ PLANS = {
 """What each export comes to; computed by hand from market value, targets and prices."""
 
 CASH = {
-    "schwab.csv": "2473.29",
-    "schwab_all_accounts.csv": "750",
-    "fidelity.csv": "4180.55",
-    "interactive_brokers_statement.csv": "5817.123456789",
-    "degiro.csv": "512.4",
-    "wealthfolio.csv": "1830.55",
+    "schwab.csv": "2,473.29",
+    "schwab_all_accounts.csv": "750.00",
+    "fidelity.csv": "4,180.55",
+    "interactive_brokers_statement.csv": "5,817.123456789",
+    "degiro.csv": "512.40",
+    "wealthfolio.csv": "1,830.55",
     "ghostfolio.csv": "905.12",
 }
 

@@ -17,7 +17,7 @@ HELD = "symbol,quantity,price\nAAA,100,10\nBBB,50,20\n"
 def test_a_cash_row_is_cash(label: str, cells: str, tmp_path: Path) -> None:
     """The amount is the quantity, or what stands where the price is."""
     outcome = plan(tmp_path, f"{HELD}{label},{cells}\n", TARGETS)
-    assert "Cash: 500 before" in outcome.output
+    assert "Cash: 500.00 before" in outcome.output
 
 
 def test_cash_in_a_column_of_values(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_a_money_fund_is_a_security(tmp_path: Path) -> None:
 def test_a_class_of_cash_is_cash(tmp_path: Path) -> None:
     """A row whose asset class is cash is cash, whatever its symbol."""
     held = "symbol,quantity,price,asset class\nAAA,100,10,Stock\nBBB,50,20,Stock\nUSD,500,1,Cash\n"
-    assert "Cash: 500 before" in plan(tmp_path, held, TARGETS).output
+    assert "Cash: 500.00 before" in plan(tmp_path, held, TARGETS).output
 
 
 def test_the_same_security_twice_in_one_account_names_both_lines(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_prices_of_the_option_apply_and_the_difference_is_reported(tmp_path: Pat
     outcome = plan(tmp_path, HELD, TARGETS, prices="ticker;last price\nAAA;12,50\nBBB;20\n")
     assert outcome.code == 0
     assert "1 price of the holdings differ" in outcome.output
-    assert "Market value: 2250" in outcome.output
+    assert "Market value: 2,250.00" in outcome.output
 
 
 @pytest.mark.parametrize("price", ["0", "-5", "0.00"])

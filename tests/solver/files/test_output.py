@@ -115,7 +115,7 @@ def test_nothing_is_cut_at_any_width(width: int, tmp_path: Path, monkeypatch: py
     """Columns give way and then the table becomes a list; each number stays whole on lines that fit."""
     monkeypatch.setenv("COLUMNS", str(width))
     output = plan(tmp_path, HELD, TARGETS).output.partition("\n\n")[2]
-    for word in ("SELL", "BUY", "US01", "27", "23", "272.7", "460"):
+    for word in ("SELL", "BUY", "US01", "27", "23", "272.70", "460.00"):
         assert word in output.split()
     longest = max(len(word) for word in output.split())
     assert max(map(len, output.splitlines())) <= max(width, longest + 2)
