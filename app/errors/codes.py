@@ -28,7 +28,7 @@ def with_decimals(details: Details, change: Callable[[Decimal], Decimal]) -> Det
 
 
 class ErrorCode(StrEnum):
-    """The `code` of an error envelope: one row for each, which is all there is to say about it.
+    """The kind of an error; each has one HTTP status.
 
     Attributes:
         status: HTTP status of a response with this code.

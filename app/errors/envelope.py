@@ -37,7 +37,7 @@ class ErrorEnvelope(Struct, frozen=True, rename="camel"):
 
 
 class PortalErrorEnvelope(ErrorEnvelope, frozen=True, rename="camel"):
-    """The same with the message once more where the suite's portal looks for it."""
+    """The same with the message repeated in `detail`, which the suite's portal reads."""
 
     detail: str
 

@@ -18,7 +18,7 @@ from app.history.schemas import PortfolioProofDTO, PortfolioResultDTO, PositionR
 from app.http.compression import compressed
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
-from app.http.fields import ResourceId
+from app.http.fields import RebalanceId as StoredRebalanceId
 from app.http.headers import add_page_headers
 from app.http.identifiers import OBJECT_ID_PATTERN, external_id, object_id
 from app.http.query import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
@@ -44,9 +44,9 @@ NEWEST_FIRST = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
 
 
 class DeletedRebalanceDTO(Struct, frozen=True, rename="camel"):
-    """What was deleted."""
+    """The rebalance that was deleted."""
 
-    rebalance_id: ResourceId
+    rebalance_id: StoredRebalanceId
     deleted: Literal[True]
 
 
@@ -78,7 +78,10 @@ class RebalanceHistoryController(Controller):
             ),
         ] = "full",
     ) -> Stream:
-        """List rebalances with their portfolios, newest first unless sorted otherwise."""
+        """List stored rebalances with their portfolios, newest first unless `sort_by` says otherwise.
+
+        Stored documents that are not in this service's format are left out.
+        """
         if view not in VIEWS:
             raise InvalidField("view", f"must be {' or '.join(VIEWS)}")
         keys = sort_keys(sort_by, SORT_FIELDS) or NEWEST_FIRST
@@ -119,7 +122,7 @@ class RebalanceHistoryController(Controller):
     async def get_rebalance(
         self, rebalance_id: RebalanceId, database: Database, dialect: Dialect
     ) -> Response[bytes] | Stream:
-        """Return a rebalance with all its portfolios and positions."""
+        """Return a stored rebalance with all its portfolios and positions, complete or as an error."""
         rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
         return await complete(as_object(rebalance, database, dialect))
 
@@ -133,7 +136,7 @@ class RebalanceHistoryController(Controller):
     async def get_portfolios(
         self, rebalance_id: RebalanceId, database: Database, dialect: Dialect
     ) -> Response[bytes] | Stream:
-        """Return the portfolios with their positions."""
+        """Return the portfolios of a stored rebalance with their positions."""
         rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
         return await complete(portfolios_as_array(rebalance, database, dialect))
 
@@ -146,19 +149,22 @@ class RebalanceHistoryController(Controller):
     async def get_positions(
         self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database, dialect: Dialect
     ) -> list[PositionResultDTO]:
-        """Return the positions; the list is empty if the portfolio failed."""
+        """Return the positions of one portfolio of a stored rebalance; the list is empty if the portfolio failed."""
         return PortfolioResultDTO.of(await _portfolio(database, rebalance_id, portfolio_id), dialect).positions or []
 
     @get(
         "/rebalance/{rebalance_id:str}/portfolio/{portfolio_id:str}/proof",
         operation_id="getRebalanceProof",
-        summary="Get how good the trades of one portfolio are proven to be",
+        summary="Get the proof of one portfolio's trades",
         responses=errors(ErrorCode.REBALANCE_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE, ErrorCode.PORTFOLIO_NOT_FOUND),
     )
     async def get_proof(
         self, rebalance_id: RebalanceId, portfolio_id: PortfolioId, database: Database
     ) -> PortfolioProofDTO:
-        """Return the proof of the trades; its fields are null if the portfolio failed."""
+        """Return the figures that prove how good the trades of one portfolio are.
+
+        `gap` 0 means that no better trades exist. The figures are null if the portfolio failed.
+        """
         return PortfolioProofDTO.of(await _portfolio(database, rebalance_id, portfolio_id))
 
     @get(
@@ -183,7 +189,7 @@ class RebalanceHistoryController(Controller):
     ) -> Response[bytes] | Stream:
         """Return the trades of all portfolios in one flat array, or as a CSV file with one header row.
 
-        Within a portfolio, sales come before purchases. No orders are sent.
+        Within a portfolio, sales come before purchases. Failed portfolios have no trades. No orders are sent.
         """
         if format is not None and format not in FORMATS:
             raise InvalidField("format", f"must be {' or '.join(FORMATS)}")
@@ -209,7 +215,10 @@ class RebalanceHistoryController(Controller):
     async def delete_rebalance(
         self, rebalance_id: RebalanceId, version: Version, database: Database
     ) -> DeletedRebalanceDTO:
-        """Delete a rebalance and all its portfolios if it still has the version given."""
+        """Delete a stored rebalance with all its portfolios if it still has this version.
+
+        A rebalance whose orders were requested cannot be deleted.
+        """
         await database.rebalances.delete(object_id("rebalanceId", rebalance_id), version)
         return DeletedRebalanceDTO(rebalance_id, deleted=True)
 

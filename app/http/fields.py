@@ -21,7 +21,6 @@ _TARGET_LIMITS = {"minimum": 0, "maximum": float(MAXIMUM_TARGET)}
 _DRIFT_LIMITS = {"minimum": 0, "maximum": 1}
 
 # --- ids and names -------------------------------------------------------------------------------------------------
-ResourceId = Annotated[str, _meta("Id of a model or a rebalance.", pattern=OBJECT_ID_PATTERN)]
 ModelReference = Annotated[str, _meta("Id of the model.", pattern=OBJECT_ID_PATTERN)]
 RebalanceId = Annotated[str, _meta("Id of the rebalance.", pattern=OBJECT_ID_PATTERN)]
 RebalanceReference = Annotated[
@@ -111,7 +110,7 @@ DriftAfter = Annotated[
     Decimal | None, _meta("Sum of |target - weight| after the trades, 6 decimal places; null if it failed.")
 ]
 Turnover = Annotated[Decimal | None, _meta("Traded value / market value, 6 decimal places; null if it failed.")]
-Fees = Annotated[Decimal | None, _meta("Cost of the orders, money; null if the portfolio failed.")]
+Fees = Annotated[Decimal | None, _meta("Cost of the trades, money; null if the portfolio failed.")]
 RestraintName = Annotated[
     str | None,
     _meta(
@@ -120,7 +119,7 @@ RestraintName = Annotated[
     ),
 ]
 WARNING_CODES = ("NO_BALANCES", "OUTSIDE_BAND", "NOT_PRICED")
-WarningCode = Annotated[str, _meta("Which warning it is.", enum=list(WARNING_CODES))]
+WarningCode = Annotated[str, _meta("The kind of warning.", enum=list(WARNING_CODES))]
 WarningMessage = Annotated[str, _meta("The warning as a sentence.")]
 WarningSecurities = Annotated[list[SecurityReference], _meta("The securities that the warning concerns.")]
 

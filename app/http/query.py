@@ -46,17 +46,17 @@ class WholeNumber(int):
 
 
 class Count(WholeNumber):
-    """Of things to skip or to give."""
+    """A number of elements to skip or to return."""
 
 
 class PageCount(WholeNumber):
-    """Of things to give, where each of them is large."""
+    """A number of large elements to return."""
 
     most = 100
 
 
 class VersionNumber(WholeNumber):
-    """Of a model or a rebalance."""
+    """The version of a model or a rebalance."""
 
     least = 1
 
@@ -71,10 +71,10 @@ def read_whole_number(kind: type[WholeNumber], text: str) -> WholeNumber:
     return kind.read(text)
 
 
-Offset = Annotated[Count, QueryParameter(description="How many to skip.")]
+Offset = Annotated[Count, QueryParameter(description="Number of elements to skip.")]
 Limit = Annotated[Count | None, QueryParameter(description="Maximum number to return; all of them if absent.")]
 PageSize = Annotated[PageCount, QueryParameter(description="Maximum number to return.")]
-Version = Annotated[VersionNumber, QueryParameter(description="The version that the caller has seen.")]
+Version = Annotated[VersionNumber, QueryParameter(description="The version that the caller read.")]
 
 
 def sorted_by(fields: Mapping[str, object]) -> QueryParameter:
@@ -83,7 +83,7 @@ def sorted_by(fields: Mapping[str, object]) -> QueryParameter:
     key = f"[ +-]?({'|'.join(spellings)})"
     accepted = ", ".join(f"`{field}`" for field in fields)
     return QueryParameter(
-        description=f"Comma list of {accepted}, each with an optional `+` (ascending, the default) or `-`.",
+        description=f"Comma-separated list of {accepted}, each with an optional `+` (ascending, the default) or `-`.",
         schema_extra={"pattern": f"^{key}(,{key})*$"},
     )
 

@@ -1,4 +1,4 @@
-"""Changes of a part of a model, each a function from the model as it is to the model as it shall be."""
+"""Changes of a part of a model, each a function from the current model to the changed one."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,7 +9,7 @@ from app.models.rules import checked_portfolios, checked_positions
 from persistence import Model, Position
 
 type Alteration = Callable[[Model], Model]
-"""Applied again to the newer model when somebody else's change came first."""
+"""Applied again to the newer model if another request changed it first."""
 
 
 def with_position(position: Position) -> Alteration:

@@ -47,7 +47,7 @@ SORT_FIELDS = {
 
 
 class ModelController(Controller):
-    """Create, read, change and delete models; every change makes a version and an entry of the audit trail."""
+    """Create, read, change and delete models; every change stores a new version and an entry of the audit trail."""
 
     path = "/api/v1"
     tags = ("Models",)
@@ -67,7 +67,11 @@ class ModelController(Controller):
         limit: Limit = None,
         sort_by: Annotated[str | None, sorted_by(SORT_FIELDS)] = None,
     ) -> Stream:
-        """List models: all of them, or a page if `offset` or `limit` is given. `X-Total-Count` counts all pages."""
+        """List models: all of them, or a page if `offset` or `limit` is present.
+
+        `X-Total-Count` counts the models of all pages. Stored documents that are not in this service's format are left
+        out.
+        """
         found = database.models.each(offset=offset, limit=limit, sort=sort_keys(sort_by, SORT_FIELDS))
         response = await streamed(array(encode(dialect.spell(ModelDTO.of(model))) async for model in found))
         # Counted after the page is read, which may have shown that a document is unreadable.
@@ -81,7 +85,10 @@ class ModelController(Controller):
         responses=errors(ErrorCode.DUPLICATE_NAME, body=True),
     )
     async def create_model(self, data: ModelPostDTO, database: Database, request: Request[Any, Any, Any]) -> ModelDTO:
-        """Store a new model at version 1."""
+        """Store a new model at version 1, and the first entry of its audit trail.
+
+        Positions with target 0 are left out. Creating a model rebalances nothing.
+        """
         content = data.content()
         model = Model(
             id=ObjectId(),
@@ -102,7 +109,7 @@ class ModelController(Controller):
         responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE),
     )
     async def get_model(self, model_id: ModelId, database: Database) -> ModelDTO:
-        """Return one model."""
+        """Return the current version of a model."""
         return ModelDTO.of(await database.models.get(object_id("modelId", model_id)))
 
     @put(
@@ -118,7 +125,10 @@ class ModelController(Controller):
         ),
     )
     async def replace_model(self, model_id: ModelId, data: ModelPutDTO, database: Database) -> ModelDTO:
-        """Replace the whole model if it still has the version given."""
+        """Replace a model completely if it still has the version in the body.
+
+        The new version and its entry of the audit trail are stored together. Rebalances that are stored do not change.
+        """
         content = data.content()
         model = Model(
             id=object_id("modelId", model_id),
@@ -137,7 +147,10 @@ class ModelController(Controller):
         responses=errors(ErrorCode.MODEL_NOT_FOUND, ErrorCode.DOCUMENT_UNREADABLE, ErrorCode.VERSION_CONFLICT),
     )
     async def delete_model(self, model_id: ModelId, version: Version, database: Database) -> None:
-        """Delete the model if it still has the version given; its audit trail stays."""
+        """Delete a model if it still has this version.
+
+        Its audit trail and its stored rebalances remain.
+        """
         await database.models.delete(object_id("modelId", model_id), version, change(ModelAction.DELETED))
 
     @get(
@@ -154,7 +167,10 @@ class ModelController(Controller):
         offset: Offset = NO_OFFSET,
         limit: PageSize = PAGE_SIZE,
     ) -> list[ModelHistoryDTO]:
-        """Return the full audit trail, newest first; also works for deleted models."""
+        """Return a page of the audit trail, newest first; also works for deleted models.
+
+        Each entry has the content before and after one change, when it was made, and the correlation id of the request.
+        """
         identifier = object_id("modelId", model_id)
         # An empty page still has to know whether there is such a model.
         entries = await database.models.history(identifier, offset=offset, limit=limit or 1)
@@ -175,7 +191,10 @@ class ModelController(Controller):
         ),
     )
     async def add_position(self, model_id: ModelId, data: ModelPositionRequest, database: Database) -> ModelDTO:
-        """Add a security that the model does not have."""
+        """Add a security that the model does not have, and store the new version with its entry of the audit trail.
+
+        With target 0 nothing is added.
+        """
         return await _changed(database, model_id, with_position(data.to_position()), ModelAction.POSITION_ADDED)
 
     @put(
@@ -191,7 +210,10 @@ class ModelController(Controller):
         ),
     )
     async def replace_position(self, model_id: ModelId, data: ModelPositionRequest, database: Database) -> ModelDTO:
-        """Change target and drifts of a security that the model has; target 0 removes it."""
+        """Change target and drifts of a security that the model has; target 0 removes it.
+
+        If nothing changes, no version is stored.
+        """
         alter = with_position_replaced(data.to_position())
         return await _changed(database, model_id, alter, ModelAction.POSITION_CHANGED)
 
@@ -210,7 +232,7 @@ class ModelController(Controller):
         ),
     )
     async def remove_position(self, model_id: ModelId, data: ModelPositionRequest, database: Database) -> ModelDTO:
-        """Remove a security if its target and drifts are the ones given."""
+        """Remove a security from the model if its target and drifts are those in the body."""
         return await _changed(database, model_id, without_position(data.to_position()), ModelAction.POSITION_REMOVED)
 
     @post(
@@ -223,7 +245,10 @@ class ModelController(Controller):
         ),
     )
     async def add_portfolios(self, model_id: ModelId, data: ModelPortfolioDTO, database: Database) -> ModelDTO:
-        """Add portfolios; those the model has already are left as they are."""
+        """Add portfolios to the model; those that it already has are ignored.
+
+        They are not looked up: an id that no service knows fails when it is rebalanced.
+        """
         return await _changed(database, model_id, with_portfolios(data.portfolios), ModelAction.PORTFOLIOS_ADDED)
 
     @delete(
@@ -236,7 +261,7 @@ class ModelController(Controller):
         ),
     )
     async def remove_portfolios(self, model_id: ModelId, data: ModelPortfolioDTO, database: Database) -> ModelDTO:
-        """Remove portfolios; those the model does not have are ignored."""
+        """Remove portfolios from the model; those that it does not have are ignored."""
         alter = without_portfolios(data.portfolios)
         return await _changed(database, model_id, alter, ModelAction.PORTFOLIOS_REMOVED)
 

@@ -10,16 +10,16 @@ from msgspec.structs import asdict
 
 from app.errors.codes import InvalidField, check
 from app.http.fields import (
-    ExternalId,
     HighDrift,
     LowDrift,
     ModelName,
+    ModelReference,
     Moment,
     PortfolioIds,
     RequestedHighDrift,
     RequestedLowDrift,
     RequestedTarget,
-    ResourceId,
+    SecurityId,
     Target,
     VersionNumber,
 )
@@ -37,9 +37,9 @@ from persistence import Model, ModelAction, ModelContent, ModelHistoryEntry, Pos
 
 
 class ModelPositionRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """A security's place in a model as a caller wants it, checked against the rules."""
+    """A position of a model: a security with its target and its drift band."""
 
-    security_id: ExternalId
+    security_id: SecurityId
     target: RequestedTarget
     high_drift: RequestedHighDrift
     low_drift: RequestedLowDrift
@@ -66,7 +66,7 @@ class ModelPositionRequest(Struct, frozen=True, rename="camel", forbid_unknown_f
 
 
 class ModelPostDTO(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """A model to create; positions with target 0 are left out of it."""
+    """A model to create. Positions with target 0 are left out."""
 
     name: ModelName
     positions: list[ModelPositionRequest]
@@ -99,9 +99,9 @@ class ModelPostDTO(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
 
 
 class ModelPutDTO(ModelPostDTO, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
-    """A model to put in the place of the one that has this version.
+    """The new content of a model that still has this version.
 
-    A last rebalance date that is absent, null or before the stored one leaves the stored one.
+    A last rebalance date that is absent, null or before the stored one keeps the stored one.
     """
 
     last_rebalance_date: Annotated[datetime, Meta(tz=True)] | None = None
@@ -135,7 +135,7 @@ def _in_utc(moment: datetime | None) -> datetime | None:
 
 
 class ModelPortfolioDTO(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Portfolios to add to a model, to take out of it, or to find the rebalances of."""
+    """Portfolios to add to a model, to remove from it, or to search rebalances by."""
 
     portfolios: PortfolioIds
 
@@ -150,9 +150,9 @@ class ModelPortfolioDTO(Struct, frozen=True, rename="camel", forbid_unknown_fiel
 
 
 class ModelPositionDTO(Struct, frozen=True, rename="camel"):
-    """A security's place in a model."""
+    """A position of a stored model."""
 
-    security_id: ExternalId
+    security_id: SecurityId
     target: Target
     high_drift: HighDrift
     low_drift: LowDrift
@@ -166,7 +166,7 @@ class ModelPositionDTO(Struct, frozen=True, rename="camel"):
 class ModelDTO(Struct, frozen=True, rename="camel"):
     """A model as stored."""
 
-    model_id: ResourceId
+    model_id: ModelReference
     name: ModelName
     positions: list[ModelPositionDTO]
     portfolios: PortfolioIds
@@ -187,7 +187,7 @@ class ModelDTO(Struct, frozen=True, rename="camel"):
 
 
 class ModelContentDTO(Struct, frozen=True, rename="camel"):
-    """What a model said at one version."""
+    """The content of a model at one version."""
 
     name: ModelName
     positions: list[ModelPositionDTO]
@@ -208,9 +208,9 @@ class ModelContentDTO(Struct, frozen=True, rename="camel"):
 
 
 class ModelHistoryDTO(Struct, frozen=True, rename="camel"):
-    """One change of a model: who (by correlation id), when, what, and the version it made."""
+    """One change of a model, with the content before and after, and the correlation id of the request."""
 
-    model_id: ResourceId
+    model_id: ModelReference
     version: VersionNumber
     action: ModelAction
     changed_at: Moment

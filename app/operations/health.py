@@ -11,7 +11,7 @@ from app.operations.readiness import Readiness
 
 
 class LiveDTO(Struct, frozen=True, rename="camel"):
-    """The process runs."""
+    """The process is alive."""
 
     status: Literal["UP"]
 
@@ -38,17 +38,20 @@ class HealthController(Controller):
 
     @get("/live", operation_id="getLiveness", summary="Is the process alive?")
     async def live(self) -> LiveDTO:
-        """Return 200 without touching anything."""
+        """Return 200 as long as the process runs; the database, the solvers and the upstreams are not checked."""
         return LiveDTO("UP")
 
     @get(
         "/ready",
         operation_id="getReadiness",
-        summary="Can the service take requests?",
+        summary="Is the service ready for requests?",
         responses=documented(ReadyDTO, 503, "The database or the solvers are unavailable."),
     )
     async def ready(self, readiness: Readiness, request: Request[Any, Any, Any]) -> Response[ReadyDTO]:
-        """Return 503 while the database or the solver processes are unavailable."""
+        """Return 200 if the database and a solver process are available, otherwise 503 with the part that is not.
+
+        The circuit breakers of the upstreams are shown, and do not affect the status.
+        """
         state = readiness.state()
         body = ReadyDTO(
             status=_word(state.database and state.solvers),

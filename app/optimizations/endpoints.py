@@ -31,7 +31,7 @@ class OptimizationController(Controller):
         """Compute the trades of every portfolio in the request, each with its proof.
 
         Nothing is read from other services, nothing is stored and no orders are sent. The response has one element
-        for each portfolio, in the order of the request; a portfolio that fails says why.
+        for each portfolio, in the order of the request; a portfolio that fails has the reason in `error`.
         """
         body = await optimizations.optimize(data)
         if len(body) < BLOCK_BYTES:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from app.errors.codes import InvalidField, check
-from app.http.fields import ExternalId, PortfolioIds, ResourceId, TransactionType
+from app.http.fields import PortfolioId, PortfolioIds, RebalanceId, SecurityId, TransactionType
 from app.models.rules import portfolios_faults
 from persistence import OrderPlan, OrderState, PlannedOrder
 
@@ -43,9 +43,9 @@ class OrdersRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=T
 
 
 class OrderDTO(Struct, frozen=True, rename="camel"):
-    """One order."""
+    """One order: a trade of the rebalance that is, or will be, sent to the Order Service."""
 
-    security_id: ExternalId
+    security_id: SecurityId
     ticker: Annotated[str | None, Meta(description="Ticker of the security; null if it is unknown.")]
     transaction_type: TransactionType
     quantity: Annotated[Decimal, Meta(description="Shares to trade.", extra_json_schema={"exclusiveMinimum": 0})]
@@ -73,7 +73,7 @@ class OrderDTO(Struct, frozen=True, rename="camel"):
 class PortfolioOrdersDTO(Struct, frozen=True, rename="camel"):
     """The orders of one portfolio; none if it failed or does not trade."""
 
-    portfolio_id: ExternalId
+    portfolio_id: PortfolioId
     status: Annotated[
         SubmissionStatus,
         Meta(description="PENDING while an order is PENDING or UNKNOWN, then COMPLETED, PARTIAL or FAILED."),
@@ -87,14 +87,14 @@ class PortfolioOrdersDTO(Struct, frozen=True, rename="camel"):
 
 
 class OrderSubmissionDTO(Struct, frozen=True, rename="camel"):
-    """The orders of a rebalance, as they are recorded."""
+    """The recorded state of the orders of a rebalance."""
 
-    rebalance_id: ResourceId
+    rebalance_id: RebalanceId
     status: Annotated[
         SubmissionStatus,
         Meta(description="PENDING while an order is PENDING or UNKNOWN, then COMPLETED, PARTIAL or FAILED."),
     ]
-    total: Annotated[int, Meta(description="Orders that were ever requested.")]
+    total: Annotated[int, Meta(description="Number of orders that were requested, in every state.")]
     created: Annotated[int, Meta(description="Orders that exist in the Order Service, submitted or not.")]
     refused: Annotated[int, Meta(description="Orders that were not created and are not sent again.")]
     unknown: Annotated[int, Meta(description="Orders whose outcome is not known yet.")]

@@ -24,7 +24,7 @@ IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
         name=IDEMPOTENCY_KEY,
-        description="A repeated request with the same key, target and rules replays the response, for 24 hours.",
+        description="For 24 hours, a request with the same key, target and rules returns the stored response.",
         schema_extra={"pattern": KEY_PATTERN},
     ),
 ]
@@ -62,8 +62,8 @@ class RebalanceController(Controller):
     ) -> Response[bytes] | Stream:
         """Compute the trades of every portfolio of the model, in its order, and store the rebalance.
 
-        Portfolios that fail say why; if all of them fail, the response is an error. A preview stores nothing. No
-        orders are sent.
+        A portfolio that fails has the reason in `error`; if all portfolios fail, the response is an error, and the
+        rebalance is stored nevertheless. A preview stores nothing. No orders are sent.
         """
         body = await rebalances.rebalance_model(object_id("modelId", model_id), data or NO_RULES, idempotency_key)
         if len(body) < BLOCK_BYTES:
@@ -96,7 +96,8 @@ class RebalanceController(Controller):
     ) -> Response[bytes]:
         """Compute the trades of one portfolio and store the rebalance.
 
-        A preview stores nothing. No orders are sent.
+        If the portfolio fails, the response is an error, and the rebalance is stored nevertheless. A preview stores
+        nothing. No orders are sent.
         """
         portfolio_id = external_id("portfolioId", portfolio_id)
         model_id = model_id if model_id is not None else model_id_in_snake_case

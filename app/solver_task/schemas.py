@@ -52,7 +52,7 @@ ZERO = Decimal(0)
 
 
 class TransactionDTO(Struct, frozen=True, rename="camel"):
-    """An order to buy or sell."""
+    """A trade: shares of one security to buy or sell."""
 
     transaction_type: TransactionType
     security_id: SecurityReference
@@ -78,7 +78,7 @@ class DriftDTO(Struct, frozen=True, rename="camel"):
 
 
 class WarningDTO(Struct, frozen=True, rename="camel"):
-    """A fact about the result that its reader should know."""
+    """A warning about a completed portfolio."""
 
     code: WarningCode
     message: WarningMessage

@@ -69,18 +69,18 @@ _CODE = re.compile(r"^`([A-Z_]+)`:", re.MULTILINE)
 _RETRY_AFTER_STATUSES = frozenset({"409", "503"})
 _SUCCESSES = {"200": "Success", "201": "Created", "204": "Deleted"}
 _DESCRIPTIONS = {
-    "action": "What was done to the model.",
+    "action": "The kind of change.",
     "after": "The content after the change; null for a deletion.",
     "before": "The content before the change; null for a creation.",
-    "code": "Which error it is.",
+    "code": "The kind of error.",
     "correlationId": "Correlation id of the request that made the change.",
     "database": "State of the database; null in a stateless optimiser.",
     "databaseFault": "Why the database cannot be used; null if it can be.",
     "deleted": "Always true.",
-    "detail": "The message once more, where the suite's portal reads it.",
+    "detail": "The message again, where the suite's portal reads it.",
     "details": "Facts about the error as data: ids, field paths, limits.",
     "drifts": "Every security of the model, and every other one that is held.",
-    "error": "Why the portfolio failed; null if it completed.",
+    "error": "The reason if the portfolio failed; null if it completed.",
     "lastRebalanceDate": "Keeps the stored date if absent, null or earlier.",
     "message": "The error as a sentence.",
     "orders": "The orders of the portfolio, sales first.",
@@ -90,14 +90,26 @@ _DESCRIPTIONS = {
     "proof": "How good the trades are proven to be.",
     "rules": "The rules to rebalance by; none if absent or null.",
     "solvers": "State of the solver processes.",
-    "status": "Whether requests can be served.",
-    "traceId": "Id of the trace, which the log has too.",
+    "status": "`UP` or `DOWN`.",
+    "traceId": "Id of the request in log lines and traces.",
     "transactionType": "Whether shares are bought or sold; null if the position is not traded.",
-    "transactions": "The orders, sales first.",
+    "transactions": "The trades, sales first.",
     "upstreams": "State of the circuit breaker of each upstream service; does not affect the status.",
-    "warnings": "Facts that the reader of the result should know.",
+    "warnings": "Warnings about a completed portfolio.",
 }
 """Descriptions of fields whose types cannot have one."""
+_DESCRIPTIONS_OF = {
+    ("ErrorEnvelope", "error"): "The error.",
+    ("ModelContentDTO", "lastRebalanceDate"): "When the model was last rebalanced, UTC; null if never.",
+    ("ModelHistoryDTO", "changedAt"): "When the model was changed, UTC.",
+    ("ModelHistoryDTO", "version"): "The version that the change created.",
+    ("ErrorDTO", "timestamp"): "When the error occurred, UTC.",
+    ("OptimizationHolding", "securityId"): "Id of the security, unique in the list.",
+    ("OptimizationPortfolio", "portfolioId"): "Id of the portfolio, unique in the list.",
+    ("OptimizationPosition", "securityId"): "Id of the security, unique in the list.",
+    ("OptimizationPrice", "securityId"): "Id of the security, unique in the list.",
+}
+"""Descriptions of fields that say more than those of their types."""
 
 _METHODS = ("get", "post", "put", "delete")
 _JSON = "application/json"
@@ -127,7 +139,7 @@ def finished(described: Json, dialect: Dialect) -> Json:
         _add_headers(operation)
         _show_response(examples["operations"].get(operation["operationId"]), operation, dialect)
         _show_errors(examples["errors"], operation, dialect)
-    # The shorter a path, the sooner it is wanted.
+    # Short paths first: they are the ones that are most often looked up.
     document["paths"] = {
         path: {method: item[method] for method in _METHODS if method in item}
         for path, item in sorted(document["paths"].items(), key=lambda entry: (len(entry[0]), entry[0]))
@@ -159,12 +171,12 @@ class NumberSchemaPlugin(OpenAPISchemaPlugin):
 
 _HEADERS: Json = {
     "CorrelationId": {
-        "description": "Names the request in every log line: the caller's, or a new one.",
+        "description": "Id of the request in every log line: the caller's, or a new one.",
         "required": True,
         "schema": {"type": "string"},
     },
     "RetryAfter": {
-        "description": "Seconds after which the same request may succeed, where that is known.",
+        "description": "Seconds after which the same request may succeed, if that is known.",
         "schema": {"type": "integer", "minimum": 1},
     },
 }
@@ -186,7 +198,7 @@ _SORT_EXAMPLES = {"listRebalances": "-rebalance_date,model_name"}
 _ADDED_HEADERS: Json = {
     "Location": {"description": "Path of what was created.", "required": True, "schema": {"type": "string"}},
     "X-Total-Count": {
-        "description": "How many elements there are on all pages.",
+        "description": "Number of elements on all pages.",
         "required": True,
         "schema": {"type": "integer", "minimum": 0},
     },
@@ -201,7 +213,7 @@ _PARAMETERS: Json = {
         "name": correlation.HEADER,
         "in": "header",
         "required": False,
-        "description": "Names the request: 1 to 128 of A-Z, a-z, 0-9 and `._:-`; anything else is replaced.",
+        "description": "Id of the request: 1 to 128 of A-Z, a-z, 0-9 and `._:-`; anything else is replaced.",
         "example": "import-2026-11-27.42",
         "schema": {"type": "string"},
     }
@@ -234,12 +246,18 @@ def _schemas(dialect: Dialect) -> Json:
         ref_template=_SCHEMAS + "{name}",
     )
     schemas[ErrorEnvelope.__name__] = schemas.pop(envelope.__name__) | {"title": ErrorEnvelope.__name__}
-    return {name: _described(_with_numbers(schema)) for name, schema in sorted(schemas.items())}
+    return {name: _described(name, _with_numbers(schema)) for name, schema in sorted(schemas.items())}
 
 
-def _described(schema: Json) -> Json:
+def _described(kind: str, schema: Json) -> Json:
+    """Describe a schema without the attributes of its class, and every property."""
+    if "description" in schema:
+        schema["description"] = schema["description"].partition("\n\nAttributes:")[0]
     for name, field in schema.get("properties", {}).items():
-        if "description" not in field:
+        specific = _DESCRIPTIONS_OF.get((kind, camel_case(name)))
+        if specific is not None:
+            field["description"] = specific
+        elif "description" not in field:
             field["description"] = _DESCRIPTIONS[camel_case(name)]
     return schema
 
