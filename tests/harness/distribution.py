@@ -5,12 +5,12 @@ from typing import override
 from xdist.scheduler import LoadScopeScheduling
 
 UNITS = (
-    "tests/app/test_",
+    "tests/app/rebalancing/",
     "tests/chaos/",
-    "tests/app/orders/",
     "tests/app/observability/",
-    "tests/app/http/",
+    "tests/app/orders/",
     "tests/persistence/",
+    "tests/app/http/",
     "tests/system/test_serve.py",
     "tests/app/pages/",
     "tests/benchmarks/test_load.py",

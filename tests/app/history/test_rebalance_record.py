@@ -11,7 +11,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from app.http.dialect import Dialect
-from tests.app.test_rebalance import rounded
+from tests.app.rebalancing.test_rebalance import rounded
 from tests.harness.api import Api
 from tests.harness.bodies import created, path, position
 from tests.harness.upstreams import Upstreams, fresh_id
