@@ -28,6 +28,7 @@ from app.models.schemas import (
     ModelPutDTO,
 )
 from app.operations.health import LiveDTO, ReadyDTO
+from app.operations.openapi.json_schema import plain
 from app.operations.version import VersionDTO
 from app.optimizations.schemas import OptimizationRequest
 from app.orders.schemas import OrdersRequest, OrderSubmissionDTO
@@ -246,7 +247,7 @@ def _schemas(dialect: Dialect) -> Json:
         ref_template=_SCHEMAS + "{name}",
     )
     schemas[ErrorEnvelope.__name__] = schemas.pop(envelope.__name__) | {"title": ErrorEnvelope.__name__}
-    return {name: _described(name, _with_numbers(schema)) for name, schema in sorted(schemas.items())}
+    return {name: _described(name, plain(schema)) for name, schema in sorted(schemas.items())}
 
 
 def _described(kind: str, schema: Json) -> Json:
@@ -268,24 +269,6 @@ def _custom_schema(kind: type) -> Json:
     if kind is object:
         return {"description": "Any JSON value."}
     raise NotImplementedError
-
-
-def _with_numbers(schema: Any) -> Any:
-    """Call decimals the numbers they are, and say that a value may be null as briefly as JSON Schema can."""
-    if isinstance(schema, list):
-        return [_with_numbers(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    schema = {name: _with_numbers(value) for name, value in schema.items()}
-    if schema.get("format") == "decimal" and schema.get("type") == "string":
-        schema["type"] = "number"
-    match schema.get("anyOf"):
-        case [{"type": str(kind)} as one, {"type": "null"}] if "enum" not in one:
-            del schema["anyOf"]
-            return {**one, **schema, "type": [kind, "null"]}
-        case [{"enum": list(values)}, {"type": "null"}]:
-            return {"enum": [*values, None]}
-    return schema
 
 
 def _is_spelled(parameter: Json, dialect: Dialect) -> bool:

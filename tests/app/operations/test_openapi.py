@@ -178,6 +178,28 @@ def test_decimals_are_numbers_with_their_limits(api: Api, document: Json) -> Non
     assert schemas["ModelPostDTO"]["properties"]["name"]["maxLength"] == 255
 
 
+def test_every_choice_has_a_type(document: Json) -> None:
+    """Generators of clients leave out operations whose responses have a choice without one."""
+    choices = 0
+
+    def look(value: Any) -> None:
+        nonlocal choices
+        if isinstance(value, dict):
+            if isinstance(value.get("enum"), list):
+                choices += 1
+                assert value.get("type") in ("string", ["string", "null"]), value
+            for inner in value.values():
+                look(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                look(inner)
+
+    look(document["components"]["schemas"])
+    assert choices > 10
+    deleted = document["components"]["schemas"]["DeletedRebalanceDTO"]["properties"]["deleted"]
+    assert (deleted["type"], deleted["const"]) == ("boolean", True)
+
+
 def test_every_field_is_described_and_every_parameter_has_an_example(document: Json) -> None:
     """Every property of every schema has a description, and every parameter an example."""
     fields = [
