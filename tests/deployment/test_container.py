@@ -80,8 +80,8 @@ def test_it_ends_on_sigterm_and_leaves_no_process(
     with running_confined_service(installation, settings, tmp_path / "log") as ended:
         processes = ended.processes()
         ended.process.send_signal(signal.SIGTERM)
-        assert ended.process.wait(20) == 0
-        assert psutil.wait_procs(processes, timeout=5)[1] == []
+        assert ended.process.wait(60) == 0
+        assert psutil.wait_procs(processes, timeout=30)[1] == []
 
 
 BY_OTHER_SETTINGS = """
