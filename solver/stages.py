@@ -1,5 +1,6 @@
 """The stages of the cascade: certificate, bounds, exact search or integer program, tie-break, and verification last."""
 
+from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from operator import add
 from time import perf_counter
@@ -108,10 +109,13 @@ def _full_milp(problem: TimedProblem, bounds: ShareBounds) -> Proven | TimeLimit
 def _exact(problem: TimedProblem, bounds: ShareBounds, candidate: Verified | None) -> Proven | TimeLimit:
     """Return the optimum with its proof; another stage's candidate counts if no better one is found in time."""
     scaled = problem.scaled
-    certified = _certified(scaled, np.clip(nearest_shares(scaled), bounds.lowest, bounds.highest))
-    if certified is not None:
-        return certified
-    reduction = reduce_to_knapsack(scaled, bounds, _by_name(problem.portfolio))
+    nearest = np.minimum(np.maximum(nearest_shares(scaled), bounds.lowest), bounds.highest)
+    if int((nearest * scaled.prices + scaled.fractions).sum()) <= scaled.market_value:
+        certified = _certified(scaled, nearest)
+        if certified is not None:
+            return certified
+    order = _by_name(problem.portfolio)
+    reduction = reduce_to_knapsack(scaled, bounds, order)
     packing = pack(
         reduction.items, reduction.capacity, deadline=problem.deadline, max_states=SEARCH_STATES, persist=True
     )
@@ -121,12 +125,14 @@ def _exact(problem: TimedProblem, bounds: ShareBounds, candidate: Verified | Non
         best = verify(scaled, candidate.shares, bound)
     if best.objective != bound:
         return TimeLimit(scaled.money(best.objective), scaled.money(bound), perf_counter() - problem.started)
-    return _tie_broken(problem, bounds, best, reduction.base - best.objective)
+    return _tie_broken(problem, bounds, order, best, reduction.base - best.objective)
 
 
-def _tie_broken(problem: TimedProblem, bounds: ShareBounds, best: Verified, profit: int) -> Proven:
+def _tie_broken(
+    problem: TimedProblem, bounds: ShareBounds, order: Sequence[int], best: Verified, profit: int
+) -> Proven:
     """Return the optimum that trades the fewest shares; the known one if the search for it is abandoned."""
-    folded, factor = fold_ties(problem.scaled, bounds, _by_name(problem.portfolio))
+    folded, factor = fold_ties(problem.scaled, bounds, order)
     packing = pack(
         folded.items,
         folded.capacity,

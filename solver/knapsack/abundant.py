@@ -83,6 +83,8 @@ class Completed(Struct, frozen=True):
 
 def coins_of(greedy: Greedy, best: int) -> list[int]:
     """Return the equally dense items with copies in abundance; none if there are too few copies."""
+    if max(greedy.limits) < MANY:
+        return []
     spare = greedy.spare(best)
     groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for index, limit in enumerate(greedy.limits):

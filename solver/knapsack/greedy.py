@@ -175,8 +175,13 @@ def _searched(
         weight, profit, taken = greedy.weights[index], greedy.profits[index], greedy.taken[index]
         loss = greedy.loss(index)
         most = spare // loss if loss else greedy.limits[index]
-        additions.offer(Move(index, 1, weight, profit), min(greedy.limits[index] - taken, most), -densities[index])
-        removals.offer(Move(index, -1, -weight, -profit), min(taken, most), densities[index])
+        if not most:
+            continue
+        if taken < greedy.limits[index]:
+            most_added = min(greedy.limits[index] - taken, most)
+            additions.offer(Move(index, 1, weight, profit), most_added, -densities[index])
+        if taken:
+            removals.offer(Move(index, -1, -weight, -profit), min(taken, most), densities[index])
     broken = Move(greedy.broken, 1, greedy.weights[greedy.broken], greedy.profits[greedy.broken])
     core = Core(additions.sorted(), removals.sorted(), broken, greedy.room)
     start = greedy.profit

@@ -85,8 +85,11 @@ class Core:
         # In units of their common divisor the profits are small numbers, and any bound in them is sharper.
         unit = gcd(broken.profit, *(move.profit for move in additions), *(move.profit for move in removals))
         self._unit = unit
-        self._additions = Undecided([move.in_units(unit) for move in additions])
-        self._removals = Undecided([move.in_units(unit) for move in removals])
+        if unit != 1:
+            additions = [move.in_units(unit) for move in additions]
+            removals = [move.in_units(unit) for move in removals]
+        self._additions = Undecided(additions)
+        self._removals = Undecided(removals)
         self._broken = broken.in_units(unit)
         self._room = room
         self._best = self._bound = 0
