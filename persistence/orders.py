@@ -266,6 +266,7 @@ class OrderRepository:
         Raises:
             DuplicateTimestamp: another post has the timestamp.
         """
+        orders = changed_orders(plan.orders, fields or {})
         update: Document = {
             "$set": {path: _stored(value) for path, value in (fields or {}).items()},
             "$currentDate": dict.fromkeys(("leaseFrom", "updatedAt", *now), True),
@@ -273,8 +274,11 @@ class OrderRepository:
         }
         if drop_last_post:
             update["$pop"] = {"posts": 1}
+        if orders != plan.orders:
+            # At once: another rebalance of the portfolio need not wait until the lease is returned.
+            update["$set"]["open"] = any(order.state in UNFINISHED_ORDER_STATES for order in orders)
         changed = await self._compare_and_set(plan, update)
-        return None if changed is None else replace(changed, orders=changed_orders(plan.orders, fields or {}))
+        return None if changed is None else replace(changed, orders=orders)
 
     async def release(self, plan: OrderPlan, due: datetime | None, *, is_open: bool) -> OrderPlan | None:
         """Return the lease of a plan, and store when it is due next and whether an order of it is unfinished.

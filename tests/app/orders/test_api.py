@@ -8,7 +8,7 @@ from decimal import Decimal
 from bson import ObjectId
 from pymongo import MongoClient
 
-from integrations.simulator import Creation, OrderFault, OrderResponse, Refuse
+from integrations.simulator import Creation, Hang, OrderFault, OrderResponse, Refuse
 from tests.harness.api import Api
 from tests.harness.ordering import (
     BOUGHT,
@@ -209,6 +209,22 @@ def test_a_rebalance_is_superseded_by_later_or_unfinished_orders_of_its_portfoli
     assert response.json()["error"]["details"]["portfolios"][0]["reason"] == "UNFINISHED"
     order_service.heal()
     service.finished(unfinished)
+
+
+def test_orders_with_outcomes_do_not_supersede_while_they_are_submitted(
+    service: OrderingService, order_service: OrderServiceControl
+) -> None:
+    """Another rebalance of the portfolio can be sent once every order is created, also if the submission hangs."""
+    portfolio = order_service.portfolio()
+    first = service.rebalance([portfolio], order_service.world)
+    order_service.inject(Hang(route=SUBMIT, calls=1))
+    with ThreadPoolExecutor(1) as pool:
+        submitting = pool.submit(service.send, first, {"submit": True})
+        order_service.await_calls(SUBMIT, 1)
+        assert service.state(first)["created"] == BOUGHT
+        second = service.rebalance([portfolio], order_service.world)
+        assert service.send(second).status_code == 200
+        assert submitting.result().status_code == 200
 
 
 def test_of_two_rebalances_sent_at_once_one_is_superseded(
