@@ -27,6 +27,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: longest_first(item.nodeid))
 
 
+READY_SECONDS = 60
+"""Time to create the indexes of an empty database on a machine that does much else at the same time."""
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     """Async tests run on the loop the service runs on."""
@@ -81,6 +85,7 @@ def database_name(server_url: str) -> Iterator[str]:
 async def database(server_url: str, database_name: str) -> AsyncIterator[Database]:
     """The database, empty; its indexes stay from test to test, since dropping and making them is slow."""
     async with open_database(server_url, database_name) as opened:
+        await opened.ping(READY_SECONDS)
         yield opened
     await wipe(server_url, database_name)
 
