@@ -27,7 +27,10 @@ def cli() -> None:
 @cli.command()
 @EXIT_WITH_STDIN
 def serve(*, exit_with_stdin: bool) -> None:
-    """Run the service. Settings come from the environment; docs/settings.md lists them."""
+    """Run the service.
+
+    Settings come from the environment; docs/settings.md lists them.
+    """
     from app.commands.parent_watch import end_with_stdin  # noqa: PLC0415 - each command loads only what it needs
     from app.commands.server import read_environment, run  # noqa: PLC0415
 
@@ -44,10 +47,13 @@ def serve(*, exit_with_stdin: bool) -> None:
 
 
 @cli.command()
-@click.option("--once", is_flag=True, help="Exit when the rebalance is shown instead of staying up.")
+@click.option("--once", is_flag=True, help="Exit after the rebalance instead of staying up.")
 @click.option("--orders", is_flag=True, help="Also send the orders, twice, to show that the second call sends nothing.")
 def demo(*, once: bool, orders: bool) -> None:
-    """Run everything here, an embedded MongoDB, a simulator of the other services and the service, and rebalance."""
+    """Start the whole service on this machine and rebalance.
+
+    It starts an embedded MongoDB, a simulator of the other services and the service.
+    """
     try:
         from app.commands.demo import run  # noqa: PLC0415
 
@@ -57,15 +63,29 @@ def demo(*, once: bool, orders: bool) -> None:
 
 
 @cli.command()
-@click.option("--seed", default=1, show_default=True, help="The same seed makes the same world.")
-@click.option("--portfolios", default=10_000, show_default=True, help="How many there are.")
 @click.option(
-    "--price-spread", default="0.016", show_default=True, help="Of one drawn price around its mean; 0 freezes."
+    "--seed", default=1, show_default=True, help="The same seed creates the same securities, portfolios and prices."
 )
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--first-port", default=0, help="Each service listens on this and the following ports; free ones if 0.")
+@click.option("--portfolios", default=10_000, show_default=True, help="Number of portfolios.")
+@click.option(
+    "--price-spread",
+    default="0.016",
+    show_default=True,
+    help="Standard deviation of a price as a share of its mean; 0 for fixed prices.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--first-port",
+    default=0,
+    show_default=True,
+    help="First of consecutive ports, one for each service; 0 chooses free ports.",
+)
 @EXIT_WITH_STDIN
-@click.option("--control-help", is_flag=True, help="Say how to switch faults, holdings and prices while it runs.")
+@click.option(
+    "--control-help",
+    is_flag=True,
+    help="Describe the control API, which changes faults, holdings and prices while it runs.",
+)
 def simulator(
     *,
     seed: int,
@@ -76,7 +96,10 @@ def simulator(
     exit_with_stdin: bool,
     control_help: bool,
 ) -> None:
-    """Run only the simulator of the GlobeCo services. Its first line of output names their URLs as JSON."""
+    """Run the simulator of the GlobeCo services.
+
+    Its first line of output has their URLs as JSON.
+    """
     from app.commands.parent_watch import end_with_stdin  # noqa: PLC0415
     from integrations.simulator import CONTROL_HELP, SimulatorSettings, run  # noqa: PLC0415
 

@@ -17,9 +17,10 @@ STANDARD_STREAM = Path("-")
 @click.command()
 @FILE
 def backup(file: Path) -> None:
-    """Write a backup of the database (MONGODB_URL, DATABASE_NAME) to FILE, or to standard output if it is `-`.
+    """Write the database to a file.
 
-    The service may keep running. FILE is written completely or not at all.
+    FILE is the file, or `-` for standard output. MONGODB_URL and DATABASE_NAME select the database. The service may
+    keep running. FILE is written completely or not at all.
     """
     from persistence import BackupFailed, back_up  # noqa: PLC0415 - each command loads only what it needs
 
@@ -45,9 +46,10 @@ def backup(file: Path) -> None:
 @click.command()
 @FILE
 def restore(file: Path) -> None:
-    """Restore FILE, or standard input if it is `-`, into the database (MONGODB_URL, DATABASE_NAME).
+    """Restore the database from a file.
 
-    The database must be empty and the service stopped. A damaged or incomplete file changes nothing.
+    FILE is the file, or `-` for standard input. MONGODB_URL and DATABASE_NAME select the database, which must be
+    empty. Stop the service first. A damaged or incomplete file changes nothing.
     """
     from persistence import BackupFailed, restore_backup  # noqa: PLC0415 - each command loads only what it needs
 
