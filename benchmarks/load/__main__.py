@@ -49,9 +49,9 @@ def main(
     pricing_service_url: str,
     portfolio_service_url: str,
 ) -> None:
-    """Send load to the service, and judge it by the service level.
+    """Send load to the service, and compare it with the service level.
 
-    Exit code 0 says that it was kept at the requested rate, 1 that it was not, 2 that nothing was measured.
+    The exit code is 0 if it was kept at the requested rate, 1 if it was not, and 2 if nothing was measured.
     """
     if host and not all((security_service_url, pricing_service_url, portfolio_service_url)):
         raise click.UsageError("--host needs the URLs of the security, the pricing and the portfolio service")
