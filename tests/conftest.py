@@ -6,7 +6,7 @@ TEST_MONGODB_URL names a server to use; TEST_MONGODB=container starts MongoDB 8.
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 from pymongo import AsyncMongoClient, MongoClient
@@ -84,7 +84,11 @@ def database_name(server_url: str) -> Iterator[str]:
 @pytest.fixture
 async def database(server_url: str, database_name: str) -> AsyncIterator[Database]:
     """The database, empty; its indexes stay from test to test, since dropping and making them is slow."""
-    async with open_database(server_url, database_name) as opened:
+    async with AsyncExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            # The server is well here, however slow the machine; tests of outages open the database themselves.
+            patch.setattr("persistence.database._PATIENCE_MILLISECONDS", 1000 * READY_SECONDS)
+            opened = await stack.enter_async_context(open_database(server_url, database_name))
         await opened.ping(READY_SECONDS)
         yield opened
     await wipe(server_url, database_name)
