@@ -374,6 +374,21 @@ async def test_a_list_without_a_usable_row_is_an_error_not_a_hundred_single_call
     assert server.paths.count("/api/v1/prices") == 1
 
 
+async def test_a_list_without_any_usable_price_is_read_again_by_the_next_rebalance(
+    market_data: MakeMarketData, market: Market, server: Server
+) -> None:
+    """A list of nothing but prices of 0 shows a service that fails, and is not kept for the time of a good list."""
+    data = market_data()
+    good, market.prices = market.prices, '[{"ticker": "AAPL", "close": 0}, {"ticker": "PEAR", "close": 0}]'
+    failing = await (await data.snapshot(deadline=None)).quote([APPLE, PEAR], deadline=None)
+    assert (failing.prices, set(failing.unpriced)) == ({}, {APPLE, PEAR})
+    market.prices = good
+    for _ in range(2):
+        quote = await (await data.snapshot(deadline=None)).quote([APPLE, PEAR], deadline=None)
+        assert set(quote.prices) == {APPLE, PEAR}
+    assert server.paths.count("/api/v1/prices") == 2
+
+
 async def test_an_empty_list_is_one_big_gap(market_data: MakeMarketData, market: Market) -> None:
     """Every security is without a price."""
     market.prices = "[]"
