@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from solver.planning.exact import EXACT, plain
+from solver.planning.exact import EXACT, money, plain
 from solver.problem import Infeasible, InfeasibleReason, SolutionPath, TimeLimit
 from solver.rules import Goal, Restraint, Rules
 
@@ -172,10 +172,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         count = len(self.orders)
         orders = f"{count} order{'' if count == 1 else 's'}" if count else "no orders"
         yield (
-            f"The portfolio is worth {plain(self.market_value)} and needs {orders}: its distance from the targets falls"
+            f"The portfolio is worth {money(self.market_value)} and needs {orders}: its distance from the targets falls"
             f" from {percent(self.drift_before)} to {percent(self.drift_after)}."
             if count and self.drift_after < self.drift_before
-            else f"The portfolio is worth {plain(self.market_value)} and needs {orders}; its distance from the targets"
+            else f"The portfolio is worth {money(self.market_value)} and needs {orders}; its distance from the targets"
             f" is {percent(self.drift_after)}."
         )
         for each in self.orders:
@@ -183,14 +183,14 @@ class Plan(Struct, frozen=True, kw_only=True):
             name = f" ({each.ticker})" if each.ticker and each.ticker != each.security_id else ""
             assert each.price is not None
             yield (
-                f"{verb} {plain(Decimal(each.trade).copy_abs())} {each.security_id}{name} at {plain(each.price)} for"
-                f" {plain(each.value)}: {each.reason}."
+                f"{verb} {plain(Decimal(each.trade).copy_abs())} {each.security_id}{name} at {money(each.price)} for"
+                f" {money(each.value)}: {each.reason}."
             )
         for each in self.securities:
             if each.restraint and not each.trade:
                 yield f"Keep {each.security_id}: {each.reason}."
-        fees = f", {plain(self.fees)} of which pay for the orders" if self.fees else ""
-        yield f"Cash changes from {plain(self.cash_before)} to {plain(self.cash_after)}{fees}."
+        fees = f", {money(self.fees)} of which pay for the orders" if self.fees else ""
+        yield f"Cash changes from {money(self.cash_before)} to {money(self.cash_after)}{fees}."
         yield proof_sentence(self.proof, self.rules)
         for warning in self.warnings:
             yield warning.message

@@ -171,9 +171,9 @@ def test_a_plan_has_trades_weights_reasons_cash_and_fees() -> None:
 def test_a_plan_explains_itself() -> None:
     """The sentences name each order, the cash and the proof."""
     text = plan().explain()
-    assert "Sell 15 AAA (Alpha) at 10 for 150: above its band" in text
-    assert "Buy 9 BBB at 20 for 180" in text
-    assert "1.5 of which pay for the orders" in text
+    assert "Sell 15 AAA (Alpha) at 10.00 for 150.00: above its band" in text
+    assert "Buy 9 BBB at 20.00 for 180.00" in text
+    assert "1.50 of which pay for the orders" in text
     assert "Proven in exact arithmetic" in text
 
 
@@ -333,11 +333,13 @@ def test_importing_the_solver_is_cheap() -> None:
 
 
 def test_the_readme_is_true() -> None:
-    """The five lines of the README run and print what it says."""
+    """Each block of Python in the README runs by itself and prints what it says."""
     readme = (Path(solver.__file__).parent / "README.md").read_text()
-    first = readme.partition("```python\n")[2].partition("```")[0]
-    expected = re.findall(r"print\(plan\.trades\) *# (\{.*?\})", first)
-    with redirect_stdout(StringIO()) as printed:
-        exec(first, {})
-    assert printed.getvalue().splitlines()[0] == expected[0]
-    assert "Proven in exact arithmetic" in printed.getvalue()
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        (expected,) = re.findall(r"print\(plan\.trades\) *# (\{.*?\})", block)
+        with redirect_stdout(StringIO()) as printed:
+            exec(block, {})
+        assert printed.getvalue().splitlines()[0] == expected
+        assert ("explain" in block) == ("Proven in exact arithmetic" in printed.getvalue())
