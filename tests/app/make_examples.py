@@ -1,6 +1,6 @@
-"""Makes the examples of the API document out of real responses: `python -m tests.app.make_examples`.
+"""Writes the examples of the API document from real responses: `python -m tests.app.make_examples`.
 
-To be run after a response has got another shape; a test says when.
+Run it after the shape of a response has changed; a test fails until then.
 """
 
 import tempfile
