@@ -20,23 +20,23 @@ The control API, on a port of its own. SERVICE is portfolio-accounting, pricing,
   GET    /control/urls             base URLs of the five services and of this API
   GET    /control/cases            the special portfolios: unfunded, small, short, overdrawn, many-rows ...
   GET    /control/portfolios/ID    {"name","cash","holdings":[{"securityId","quantity"}]}
-  PUT    /control/portfolios/ID    the same: hold exactly this; an unknown id becomes a new portfolio
-  DELETE /control/portfolios/ID    back to what the seed says
+  PUT    /control/portfolios/ID    the same: replaces the holdings; an unknown id becomes a new portfolio
+  DELETE /control/portfolios/ID    restore the state of the seed
   GET    /control/prices           {"spread","prices":{TICKER: mean price}}
-  PUT    /control/prices           {"spread":"0"} returns the means themselves, 0.016 draws as at the start
-  DELETE /control/prices           back to what the seed says
-  PUT    /control/prices/TICKER    {"price":"63.10"}: exactly this from now on
+  PUT    /control/prices           {"spread":"0"} fixes the prices at their means, 0.016 draws as at the start
+  DELETE /control/prices           restore the prices of the seed
+  PUT    /control/prices/TICKER    {"price":"63.10"}: fix the price
   DELETE /control/prices/TICKER    no price for this ticker
   POST   /control/settle           apply the accepted orders to holdings and cash, at one draw of the prices
   GET    /control/orders           every created order, with the number of trades sent for it
   DELETE /control/orders           forget all orders
   GET    /control/calls            calls by service and route, and the last 200 with their correlation ids
-  DELETE /control/calls            count from zero again
+  DELETE /control/calls            reset the counts
   GET    /control/faults           the faults of every service
-  PUT    /control/faults/SERVICE   an array of faults in place of the present ones; [] heals the service
-  DELETE /control/faults           heal every service
+  PUT    /control/faults/SERVICE   an array of faults that replaces the current ones; [] removes them
+  DELETE /control/faults           remove every fault
 
-Faults, tried in order; delays add to what follows, of the others the first that applies wins:
+Faults apply in order: delays add to what follows; of the others, only the first that applies is used:
 
   {"fault":"delay","seconds":0.2,"up_to":1.5}          wait, here 0.2 to 1.5 s
   {"fault":"error-status","status":503,"retry_after":2}
@@ -56,8 +56,8 @@ Faults, tried in order; delays add to what follows, of the others the first that
                                                        "order_type":2, "later_seconds":1, "delay_seconds":0, "message"
   {"fault":"lost-status"}                              a submission that sends trades, keeps the status and fails
 
-All but refuse take "rate":0.3 (that share of the calls), "calls":5 (only the next five), "pause":3 (with calls: then
-let three pass, and so on), "route":"GET /api/v1/prices" (only that route).
+All except refuse accept "rate":0.3 (that share of the calls), "calls":5 (only the next five), "pause":3 (with calls:
+then three calls pass, and so on), "route":"GET /api/v1/prices" (only that route).
 """
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
