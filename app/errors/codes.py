@@ -64,23 +64,27 @@ class ErrorCode(StrEnum):
     ORDERS_DISABLED = "ORDERS_DISABLED", HTTPStatus.FORBIDDEN, "this service is not configured to send orders"
     CROSS_SITE = "CROSS_SITE", HTTPStatus.FORBIDDEN, "a browser sent the request from another site"
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND", HTTPStatus.NOT_FOUND, "no model has this id"
-    POSITION_NOT_FOUND = "POSITION_NOT_FOUND", HTTPStatus.NOT_FOUND, "the model has no such security"
+    POSITION_NOT_FOUND = "POSITION_NOT_FOUND", HTTPStatus.NOT_FOUND, "the model has no position in this security"
     PORTFOLIO_NOT_FOUND = (
         "PORTFOLIO_NOT_FOUND",
         HTTPStatus.NOT_FOUND,
         "no model has the portfolio, or it was not part of the rebalance",
     )
     REBALANCE_NOT_FOUND = "REBALANCE_NOT_FOUND", HTTPStatus.NOT_FOUND, "no rebalance has this id, or it was deleted"
-    NOT_FOUND = "NOT_FOUND", HTTPStatus.NOT_FOUND, "there is no such route"
+    NOT_FOUND = (
+        "NOT_FOUND",
+        HTTPStatus.NOT_FOUND,
+        "there is no such route, or no orders of the rebalance were requested",
+    )
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED", HTTPStatus.METHOD_NOT_ALLOWED, "the route does not accept this method"
     REQUEST_TIMEOUT = "REQUEST_TIMEOUT", HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time"
     VERSION_CONFLICT = (
         "VERSION_CONFLICT",
         HTTPStatus.CONFLICT,
-        "another change came first; the details name the current version",
+        "the version is not the current one, which the details name",
     )
-    DUPLICATE_NAME = "DUPLICATE_NAME", HTTPStatus.CONFLICT, "another model has the name"
-    DUPLICATE_POSITION = "DUPLICATE_POSITION", HTTPStatus.CONFLICT, "the model has the security already"
+    DUPLICATE_NAME = "DUPLICATE_NAME", HTTPStatus.CONFLICT, "another model has this name"
+    DUPLICATE_POSITION = "DUPLICATE_POSITION", HTTPStatus.CONFLICT, "the model already has this security"
     POSITION_MISMATCH = "POSITION_MISMATCH", HTTPStatus.CONFLICT, "the position has another target or other drifts"
     AMBIGUOUS_MODEL = "AMBIGUOUS_MODEL", HTTPStatus.CONFLICT, "several models have the portfolio; the details name them"
     IDEMPOTENCY_IN_PROGRESS = (
@@ -140,10 +144,15 @@ class ErrorCode(StrEnum):
     BOOKS_INVALID = (
         "BOOKS_INVALID",
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "an upstream response contradicts itself; the details name the securities",
+        "an upstream response contradicts itself or breaks a limit; the details name the securities",
         True,
     )
-    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED", HTTPStatus.UNPROCESSABLE_ENTITY, "the time for the request was up", True
+    DEADLINE_EXCEEDED = (
+        "DEADLINE_EXCEEDED",
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "the portfolio was not finished by the deadline of the request",
+        True,
+    )
     EXTERNAL_SERVICE_ERROR = (
         "EXTERNAL_SERVICE_ERROR",
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -154,7 +163,7 @@ class ErrorCode(StrEnum):
     OVERLOADED = (
         "OVERLOADED",
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "every solver is busy and the queue is full, or too much waits for clients",
+        "every solver is busy and the queue is full, or too many bytes are in transfer",
         True,
     )
     INTERNAL_ERROR = "INTERNAL_ERROR", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error occurred", True

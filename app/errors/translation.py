@@ -126,7 +126,7 @@ def from_refusal(portfolio_id: str, refusal: Infeasible | TimeLimit | Crashed) -
         case Crashed():
             return OrderGenerationError(
                 ErrorCode.INTERNAL_ERROR,
-                "The solver process died twice under this portfolio.",
+                "The solver process died twice while solving this portfolio.",
                 {"portfolioId": portfolio_id},
             )
 
