@@ -90,6 +90,13 @@ def test_refused_sells_hold_back_what_the_money_does_not_pay_for(cash: str, held
     assert step(*sells, order(), order(), order(), cash=Decimal(cash)) == expected
 
 
+def test_a_refused_buy_costs_nothing() -> None:
+    """Money for one BUY pays for the next one if the first was refused."""
+    sell = order("SELL", "REFUSED")
+    assert step(sell, order("BUY", "REFUSED"), order(), cash=Decimal(50)) == Send((2,))
+    assert step(sell, order("BUY", "CREATED"), order(), cash=Decimal(50)) == Refuse((2,), HELD_BACK)
+
+
 def test_fees_and_reserved_money_reduce_what_pays_for_buys() -> None:
     """A BUY that is affordable without fees can be unaffordable with them."""
     sell = order("SELL", "REFUSED")

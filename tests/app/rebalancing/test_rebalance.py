@@ -179,6 +179,20 @@ def test_a_model_without_positions_sells_everything(api: Api, upstreams: Upstrea
     assert response["cashAfterRebalance"] == response["marketValue"]
 
 
+def test_a_trade_of_one_share_is_listed(api: Api, upstreams: Upstreams) -> None:
+    """One share is sold and one is bought, each as a transaction of quantity 1, in the response and in the record."""
+    sold, bought = upstreams.securities(2)
+    cash = upstreams.price(bought) * 2 - upstreams.price(sold)
+    positions = [position(bought, target="0.5", high="0.01", low="0.01")]
+    made = created(api, positions=positions, portfolios=[upstreams.portfolio(str(cash), {sold: "1"})])
+    (response,) = api.post(path(made, "/rebalance")).expect(200).body
+    expected = [("SELL", 1, sold), ("BUY", 1, bought)]
+    keys = ("transactionType", "quantity", "securityId")
+    assert [tuple(each[key] for key in keys) for each in response["transactions"]] == expected
+    listed = api.get(f"/rebalance/{response['rebalanceId']}/trades").expect(200).body
+    assert [tuple(each[key] for key in keys) for each in listed] == expected
+
+
 def test_a_model_without_portfolios_returns_nothing_and_stores_nothing(api: Api) -> None:
     """The response is an empty list, and neither model nor list of rebalances changes."""
     made = created(api, positions=[position()])
