@@ -25,8 +25,9 @@ TIE_STATES, TIE_WORK = 20_000, 200_000
 BRIEF_STATES, BRIEF_WORK = 2_000, 20_000
 """The same if quantities are too many to compare, or need numbers beyond machine integers."""
 
-SMALL, SMALL_FACTOR = 16, 5
-"""Open securities up to which the brief limits are multiplied by a factor: a proof is then likely."""
+SMALL, SMALL_BITS, SMALL_FACTOR = 16, 10, 5
+"""Open securities, and binary digits of the lots of each, up to which the brief limits are multiplied by the factor: a
+proof is then likely."""
 
 
 class Found(Struct, frozen=True):
@@ -188,7 +189,8 @@ def _tie_broken(binding: Binding, offers: Sequence[list[list[Corner]]], trades: 
     ceiling = None if trades is None else sum(folded.cost(i, line, trades[i]) for i, line in enumerate(binding.lines))
     limits = Limits(binding.deadline, TIE_STATES, persist=False, max_work=TIE_WORK)
     if not folded.whole or folded.large:
-        factor = SMALL_FACTOR if len(menus) <= SMALL else 1
+        small = len(menus) <= SMALL and folded.digits[0].bit_length() <= SMALL_BITS * len(menus)
+        factor = SMALL_FACTOR if small else 1
         states, work = BRIEF_STATES * factor, BRIEF_WORK * factor
         limits = Limits(binding.deadline, states, persist=False, max_work=work, thorough=len(menus) <= FEW)
     choice = choose(menus, binding.capacity, limits, ceiling)
