@@ -91,28 +91,33 @@ class Coins:
         first = 0
         while first < examined:
             sums = start + direction * np.arange(first, first + stride, dtype=np.int64)
-            made = np.flatnonzero((self._least(sums % self._modulus) <= sums) & (sums >= 0))
+            made = np.flatnonzero((sums >= 0) & self._made(sums))
             if len(made):
                 return first + int(made[0])
             first += stride
             stride = min(2 * stride, STRIDE)
         return None
 
-    def _least(self, remainders: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the least sum of each remainder."""
-        least: NDArray[np.int64]
+    def _made(self, sums: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which sums can be made; of more than two weights, if their copies were unlimited."""
+        found: NDArray[np.bool_]
         if len(self._weights) == 1:
-            return np.where(remainders == 0, np.int64(0), np.int64(UNMADE))
-        if len(self._weights) == 2:
-            other = self._weights[1]
-            inverse = pow(other, -1, self._modulus) if self._modulus > 1 else 0
-            copies = remainders * inverse % self._modulus
-            # More of them than there are is worth more than anything that is asked for.
-            least = np.minimum(copies, self._limits[1] + 1) * other
-            return np.where(copies > self._limits[1], np.int64(UNMADE), least)
-        if self._table is None:
-            self._table = self._least_sums()
-        least = self._table[remainders]
+            found = sums % self._modulus == 0
+        elif len(self._weights) == 2:
+            found = self._of_second(sums) <= np.minimum(self._limits[1], sums // self._weights[1])
+        else:
+            if self._table is None:
+                self._table = self._least_sums()
+            found = self._table[sums % self._modulus] <= sums
+        return found
+
+    def _of_second(self, sums: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the fewest copies of the second of two weights that leave no more to the first than there is of it."""
+        smaller, other = self._weights
+        inverse = pow(other, -1, smaller) if smaller > 1 else 0
+        copies = sums % smaller * inverse % smaller
+        needed = -((smaller * self._limits[0] - sums) // other)
+        least: NDArray[np.int64] = copies + np.maximum(-((copies - needed) // smaller), 0) * smaller
         return least
 
     def _least_sums(self) -> NDArray[np.int64]:
@@ -134,7 +139,7 @@ class Coins:
         counts = [0] * len(self._weights)
         remainder = total % self._modulus
         if len(self._weights) == 2:
-            counts[1] = remainder * pow(self._weights[1], -1, self._modulus) % self._modulus if self._modulus > 1 else 0
+            counts[1] = int(self._of_second(np.array([total], dtype=np.int64))[0])
         elif len(self._weights) > 2:
             self._trace(remainder, counts)
         rest = total - sum(count * weight for count, weight in zip(counts, self._weights, strict=True))
