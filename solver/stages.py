@@ -38,6 +38,9 @@ TIE_STATES = 100_000
 TIE_WORK = 5_000_000
 """Partial choices that the tie-break may examine. A limit in seconds would make trades depend on the machine."""
 
+ABUNDANT, ABUNDANT_PART = 50_000, 10
+"""Copies of a share from which the tie-break has only a part of its limits: more seldom helps."""
+
 
 class TimedProblem(Struct, frozen=True):
     """A portfolio under way. Moments are those of `time.perf_counter()`."""
@@ -133,14 +136,15 @@ def _tie_broken(
 ) -> Proven:
     """Return the optimum that trades the fewest shares; the known one if the search for it is abandoned."""
     folded, factor = fold_ties(problem.scaled, bounds, order)
+    part = ABUNDANT_PART if any(item.copies >= ABUNDANT for item in folded.items) else 1
     packing = pack(
         folded.items,
         folded.capacity,
         deadline=problem.deadline,
-        max_states=TIE_STATES,
+        max_states=TIE_STATES // part,
         persist=False,
         floor=(profit - 1) * factor,
-        max_work=TIE_WORK,
+        max_work=TIE_WORK // part,
     )
     if packing.copies is not None:
         fewest = verify(problem.scaled, folded.shares(packing.copies), best.objective)
