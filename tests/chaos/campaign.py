@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import signal
+import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 
 import httpx
@@ -29,6 +31,14 @@ from tests.chaos.judge.asked import BROKEN, Asked
 from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
 from tests.chaos.judge.oracle import Model
+from tests.chaos.outsiders import (
+    StoredDocument,
+    insert,
+    kill_operations,
+    poor_clients,
+    remove,
+    strange_documents,
+)
 from tests.harness.simulator import SimulatorControl
 from tests.harness.stack import RECOVERY_SECONDS, RunningService, Surroundings
 
@@ -44,6 +54,9 @@ class Dangers(Struct, frozen=True):
 
     database: float = 0.5
     worker: float = 0.25
+    documents: float = 0.8
+    operations: float = 0.8
+    clients: float = 0.8
 
 
 class Campaign:
@@ -106,12 +119,23 @@ class Campaign:
                 tasks.create_task(self._disturb_database(seconds))
             if self._chance.random() < dangers.worker:
                 tasks.create_task(self._kill_worker(seconds))
+            if self._chance.random() < dangers.operations:
+                tasks.create_task(self._kill_operations())
+            calm = threading.Event()
+            if self._chance.random() < dangers.clients:
+                tasks.create_task(self._connect_poor_clients(calm))
+            strange = strange_documents(portfolios[:10], self._chance)
+            if self._chance.random() >= dangers.documents:
+                strange = []
+            tasks.create_task(self._insert(strange))
             await asyncio.sleep(seconds)
             self._raging = False
+            calm.set()
             # Calls under way need not wait for what hangs.
             await self._control.heal()
         await self._control.heal()
         await self.caller.await_ready()
+        await asyncio.to_thread(remove, self._around.mongod.url, strange)
         await self._clear_path()
         await self.caller.await_normal(self._models[-1], RECOVERY_SECONDS)
         self.judged += await self.caller.settle()
@@ -245,6 +269,19 @@ class Campaign:
             await asyncio.sleep(away)
             mongod.thaw()
             self.done["databases frozen"] += 1
+
+    async def _insert(self, documents: Sequence[StoredDocument]) -> None:
+        self.done["foreign documents"] += await asyncio.to_thread(insert, self._around.mongod.url, documents)
+
+    async def _kill_operations(self) -> None:
+        self.caller.judge.blamed.add("database")
+        while self._raging:
+            self.done["database operations killed"] += await asyncio.to_thread(kill_operations, self._around.mongod.url)
+            await asyncio.sleep(self._chance.uniform(0.01, 0.2))
+
+    async def _connect_poor_clients(self, calm: threading.Event) -> None:
+        chance = Random(self._chance.random())
+        self.done["silent and slow clients"] += await asyncio.to_thread(poor_clients, self._service.url, chance, calm)
 
     async def _kill_worker(self, seconds: float) -> None:
         await asyncio.sleep(self._chance.uniform(0, seconds / 2))
