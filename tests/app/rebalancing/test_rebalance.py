@@ -212,7 +212,8 @@ def test_a_rebalance_dates_the_model_without_making_a_version(api: Api, upstream
     assert abs(datetime.fromisoformat(after["lastRebalanceDate"]) - datetime.now(UTC)).total_seconds() < 60
     (again,) = api.post(path(made, "/rebalance")).expect(200).body
     assert again["rebalanceId"] != response["rebalanceId"]
-    assert api.get(path(made)).body["lastRebalanceDate"] > after["lastRebalanceDate"]
+    later = api.get(path(made)).body["lastRebalanceDate"]
+    assert datetime.fromisoformat(later) > datetime.fromisoformat(after["lastRebalanceDate"])
     assert len(api.get(path(made, "/history")).body) == 1
 
 

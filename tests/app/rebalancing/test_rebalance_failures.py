@@ -328,11 +328,12 @@ def test_portfolios_that_were_finished_before_the_deadline_are_kept(hurried: Api
 
 
 def test_a_solver_out_of_time_says_how_far_it_came(hurried: Api, upstreams: Upstreams) -> None:
-    """Nine securities want a share and a half each, and the cash does not allow all of them the second."""
-    securities = upstreams.securities(9)
+    """38 securities want three quarters of a share more than whole ones, and the cash does not allow all of them."""
+    securities = upstreams.securities(38)
     for number, each in enumerate(securities):
-        upstreams.put_price(each, str(690 + number))
-    positions = [position(each, target="0.105", high="1", low="0.105") for each in securities]
+        shares = 1 + number % 4 + Decimal("0.75")
+        upstreams.put_price(each, str(round(250 / shares + Decimal(number) / 100, 2)))
+    positions = [position(each, target="0.025", high="1", low="0.025") for each in securities]
     made = created(hurried, positions=positions, portfolios=[upstreams.portfolio("10000")])
     details = hurried.post(path(made, "/rebalance")).expect(422, "OPTIMIZATION_FAILED").error["details"]
     assert details["solverStatus"] == "TIME_LIMIT"
