@@ -47,7 +47,10 @@ class Cost(Struct, frozen=True):
 def client_session(connections: int = CLIENTS) -> aiohttp.ClientSession:
     """Open a session with one connection for each client."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections), timeout=aiohttp.ClientTimeout(RESPONSE_SECONDS)
+        # Both sides of a comparison send the same bytes.
+        headers={"Accept-Encoding": "identity"},
+        connector=aiohttp.TCPConnector(limit=connections),
+        timeout=aiohttp.ClientTimeout(RESPONSE_SECONDS),
     )
 
 

@@ -79,7 +79,7 @@ def _newest(stack: Stack) -> str:
 def _first_byte(url: str) -> float:
     """Return the median time in seconds until the first byte of the body arrives."""
     seconds = []
-    with httpx.Client(timeout=RESPONSE_SECONDS) as client:
+    with httpx.Client(timeout=RESPONSE_SECONDS, headers={"Accept-Encoding": "identity"}) as client:
         for _ in range(FIRST_BYTES):
             started = time.perf_counter()
             with client.stream("GET", url) as response:

@@ -1,31 +1,103 @@
-"""Responses about one stored rebalance: all of it is read before any of it is sent.
+"""Responses about one stored rebalance: complete, or an error.
 
-A portfolio that cannot be read, or a database that fails, is then an error response instead of half a response.
+All its portfolios are read before anything is sent, so that one that cannot be read, or a database that fails, is an
+error response instead of half a response. Read portfolios are small: those of most rebalances wait in memory while
+their JSON is written and sent. Of a larger rebalance the JSON is collected first, in memory or in a temporary file.
 """
 
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
+from typing import ClassVar, Final
 
 from litestar import MediaType, Response
 from litestar.response import Stream
 
-from app.http.streaming import BLOCK_BYTES, blocks
+from app.http.streaming import BLOCK_BYTES, blocks, streamed
 from app.rebalancing.body import ResponseBody
+from persistence import RebalancedPortfolio
+
+MOST_POSITIONS: Final = 10_000
+"""Positions of one response that wait in memory; each takes about half a kilobyte."""
+MOST_POSITIONS_IN_TOTAL: Final = 40_000
+"""Positions of all responses that wait in memory."""
+
+
+class ReadPortfolios:
+    """The portfolios of a rebalance, read before they are used, as far as memory allows.
+
+    Attributes:
+        held: positions that wait in memory, of all instances.
+        whole: whether all of them are read, so that nothing can go wrong any more.
+    """
+
+    held: ClassVar[int] = 0
+
+    def __init__(self, portfolios: AsyncIterator[RebalancedPortfolio]) -> None:
+        self._portfolios = portfolios
+        self._waiting: deque[RebalancedPortfolio] = deque()
+        self._held = 0
+        self.whole = False
+
+    def __del__(self) -> None:
+        """Release what was never used: a client that is gone reads no further."""
+        ReadPortfolios.held -= self._held
+
+    async def read(self) -> None:
+        """Read portfolios until there are no more, or no more may wait.
+
+        Raises:
+            persistence.PersistenceError: one is unreadable, the rebalance is being deleted, or the database failed.
+        """
+        async for portfolio in self._portfolios:
+            self._waiting.append(portfolio)
+            self._hold(_size(portfolio))
+            if self._held > MOST_POSITIONS or ReadPortfolios.held > MOST_POSITIONS_IN_TOTAL:
+                return
+        self.whole = True
+
+    async def __aiter__(self) -> AsyncIterator[RebalancedPortfolio]:
+        """Yield the portfolios, first those that were read."""
+        while self._waiting:
+            portfolio = self._waiting.popleft()
+            self._hold(-_size(portfolio))
+            yield portfolio
+        if not self.whole:
+            async for portfolio in self._portfolios:
+                yield portfolio
+
+    def _hold(self, positions: int) -> None:
+        self._held += positions
+        ReadPortfolios.held += positions
+
+
+def _size(portfolio: RebalancedPortfolio) -> int:
+    return 1 + len(portfolio.positions)
 
 
 async def complete(
-    chunks: AsyncIterator[bytes], media_type: str = MediaType.JSON, headers: Mapping[str, str] | None = None
+    portfolios: ReadPortfolios,
+    chunks: AsyncIterator[bytes],
+    media_type: str = MediaType.JSON,
+    headers: Mapping[str, str] | None = None,
 ) -> Response[bytes] | Stream:
-    """Collect the chunks of a response, and return it.
+    """Read all portfolios, and return the response that is written from them.
 
     Args:
-        chunks: its body.
+        portfolios: not read yet.
+        chunks: the body, written from the portfolios.
         media_type: of the body.
         headers: further headers.
 
     Raises:
         OrderGenerationError: `OVERLOADED`, too many responses wait to be read.
-        persistence.PersistenceError: as the chunks raise it.
+        persistence.PersistenceError: as `ReadPortfolios.read` raises it.
     """
+    await portfolios.read()
+    if portfolios.whole:
+        response = await streamed(chunks)
+        response.media_type = media_type
+        response.headers.update(headers or {})
+        return response
     with ResponseBody() as body:
         index = 0
         async for block in blocks(chunks):

@@ -3,7 +3,7 @@
 A response about one rebalance is complete or an error; lists, which can be of any size, are streamed.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import Annotated, Any, Literal
 
 from litestar import Controller, Request, Response, delete, get, post
@@ -12,7 +12,7 @@ from litestar.response import Stream
 from msgspec import Struct
 
 from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError
-from app.history.complete import complete
+from app.history.complete import ReadPortfolios, complete
 from app.history.csv import trades_as_csv
 from app.history.schemas import PortfolioProofDTO, PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO, TradeDTO
 from app.http.compression import compressed
@@ -124,7 +124,8 @@ class RebalanceHistoryController(Controller):
     ) -> Response[bytes] | Stream:
         """Return a stored rebalance with all its portfolios and positions, complete or as an error."""
         rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
-        return await complete(as_object(rebalance, database, dialect))
+        portfolios = ReadPortfolios(database.rebalances.portfolios(rebalance))
+        return await complete(portfolios, as_object(rebalance, portfolios, dialect))
 
     @get(
         "/rebalance/{rebalance_id:str}/portfolios",
@@ -138,7 +139,8 @@ class RebalanceHistoryController(Controller):
     ) -> Response[bytes] | Stream:
         """Return the portfolios of a stored rebalance with their positions."""
         rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
-        return await complete(portfolios_as_array(rebalance, database, dialect))
+        portfolios = ReadPortfolios(database.rebalances.portfolios(rebalance))
+        return await complete(portfolios, portfolios_as_array(portfolios, dialect))
 
     @get(
         "/rebalance/{rebalance_id:str}/portfolio/{portfolio_id:str}/positions",
@@ -194,11 +196,13 @@ class RebalanceHistoryController(Controller):
         if format is not None and format not in FORMATS:
             raise InvalidField("format", f"must be {' or '.join(FORMATS)}")
         rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
-        trades = _trades(rebalance, database)
+        portfolios = ReadPortfolios(database.rebalances.portfolios(rebalance))
+        trades = _trades(portfolios)
         if format == "csv" or (format is None and _prefers_csv(request)):
             named = {"Content-Disposition": f'attachment; filename="trades-{rebalance.id}.csv"'}
-            return await complete(trades_as_csv(trades, dialect), "text/csv", named)
-        return await complete(array(encode(dialect.spell(trade)) async for block in trades for trade in block))
+            return await complete(portfolios, trades_as_csv(trades, dialect), "text/csv", named)
+        shown = (encode(dialect.spell(trade)) async for block in trades for trade in block)
+        return await complete(portfolios, array(shown))
 
     @delete(
         "/rebalance/{rebalance_id:str}",
@@ -235,9 +239,9 @@ async def _portfolio(database: Database, rebalance_id: str, portfolio_id: str) -
     return portfolio
 
 
-async def _trades(rebalance: Rebalance, database: Database) -> AsyncIterator[list[TradeDTO]]:
-    """Yield the trades of each portfolio, one portfolio in memory at a time."""
-    async for portfolio in database.rebalances.portfolios(rebalance):
+async def _trades(portfolios: AsyncIterable[RebalancedPortfolio]) -> AsyncIterator[list[TradeDTO]]:
+    """Yield the trades of each portfolio."""
+    async for portfolio in portfolios:
         yield TradeDTO.all_of(portfolio)
 
 
@@ -254,7 +258,8 @@ async def as_array(
     """
     opening = b"["
     for rebalance in rebalances:
-        written = as_object(rebalance, database, dialect, positions=positions, skip_unreadable=True)
+        portfolios = database.rebalances.portfolios(rebalance, positions=positions, skip_unreadable=True)
+        written = as_object(rebalance, portfolios, dialect, positions=positions)
         try:
             first, rest = await read_ahead(written)
         except RebalanceNotFound:
@@ -267,31 +272,21 @@ async def as_array(
 
 
 async def as_object(
-    rebalance: Rebalance,
-    database: Database,
-    dialect: Dialect,
-    *,
-    positions: bool = True,
-    skip_unreadable: bool = False,
+    rebalance: Rebalance, portfolios: AsyncIterable[RebalancedPortfolio], dialect: Dialect, *, positions: bool = True
 ) -> AsyncIterator[bytes]:
     """Write a rebalance as a JSON object, whose last field is its portfolios."""
     yield encode(dialect.spell(RebalanceResultDTO.of(rebalance, []))).removesuffix(b"[]}")
-    portfolios = portfolios_as_array(rebalance, database, dialect, positions=positions, skip_unreadable=skip_unreadable)
-    async for chunk in portfolios:
+    async for chunk in portfolios_as_array(portfolios, dialect, positions=positions):
         yield chunk
     yield b"}"
 
 
 async def portfolios_as_array(
-    rebalance: Rebalance,
-    database: Database,
-    dialect: Dialect,
-    *,
-    positions: bool = True,
-    skip_unreadable: bool = False,
+    portfolios: AsyncIterable[RebalancedPortfolio], dialect: Dialect, *, positions: bool = True
 ) -> AsyncIterator[bytes]:
-    """Write the portfolios of a rebalance as a JSON array, one in memory at a time."""
-    found = database.rebalances.portfolios(rebalance, positions=positions, skip_unreadable=skip_unreadable)
-    shown = (encode(dialect.spell(PortfolioResultDTO.of(each, dialect, positions=positions))) async for each in found)
+    """Write portfolios as a JSON array, one at a time."""
+    shown = (
+        encode(dialect.spell(PortfolioResultDTO.of(each, dialect, positions=positions))) async for each in portfolios
+    )
     async for chunk in array(shown):
         yield chunk

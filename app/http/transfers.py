@@ -20,7 +20,7 @@ WAITING_BYTES = 32 * 1024 * 1024
 """Of all request bodies that are arriving or in use."""
 UNREAD_BYTES = 64 * 1024 * 1024
 """Of all responses that are being sent."""
-STREAM_BYTES = 512 * 1024
+STREAM_BYTES = 768 * 1024
 """What one streamed response holds: a block, the part that is read ahead, and documents of the database."""
 BLOCK_BYTES = 64 * 1024
 """Responses up to this size are not counted."""

@@ -46,7 +46,7 @@ _HEADER: Final = {field.encode_name: True for field in fields(Rebalance)}
 _COVERED: Final = {name: True for name in _HEADER if name not in ("rules", "calculatedAt")}
 """The part of a header that the index `WHOLE_HEADERS` holds."""
 _NEWEST_FIRST: Final = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
-_READ_AHEAD_PORTFOLIOS: Final = 10
+_READ_AHEAD_PORTFOLIOS: Final = 32
 _CLEANING_SECONDS: Final = 5
 _PAGE_ATTEMPTS: Final = 10
 
