@@ -11,8 +11,8 @@ from persistence.indexes import REBALANCES
 from tests.harness.proxy import Proxy
 from tests.persistence.examples import portfolios_of, rebalance, store
 
-PORTFOLIOS = 45
-DISTURBED = (0, 9, 10, 25)
+PORTFOLIOS = 110
+DISTURBED = (0, 31, 32, 80)
 """At the beginning, at the end of what comes at once, at the beginning of what is asked for next, and well within."""
 
 

@@ -115,7 +115,7 @@ async def test_deleting_removes_all_of_it_if_the_version_is_right(
 
 async def test_a_reader_is_told_when_what_it_reads_is_deleted(database: Database) -> None:
     """The reader gets RebalanceNotFound instead of a shortened list."""
-    header = await store(database, rebalance(30))
+    header = await store(database, rebalance(100))
     reading = database.rebalances.portfolios(header)
     assert (await anext(reading)).place == 0
     await database.rebalances.delete(header.id, 1)

@@ -22,7 +22,7 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium as the system provides it; without it the tests are skipped, but never in CI."""
     executable = shutil.which("chromium") or shutil.which("google-chrome")
