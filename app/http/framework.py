@@ -35,11 +35,15 @@ class ExactRequest(Request[Any, Any, Any]):
                 {"accepted": ["application/json"]},
             )
         dialect: Dialect = self.app.state.dialect
+        kind = definition.annotation
+        if definition.is_optional:
+            # The body may be absent, but one that is sent is an object.
+            (kind,) = (each.annotation for each in definition.inner_types if not each.is_none_type)
         body = await self.body()
         if len(body) > LARGE_BODY_BYTES:
             limiter = _ONE_AT_A_TIME if len(body) > HUGE_BODY_BYTES else None
-            return await to_thread.run_sync(decode, body, definition.annotation, dialect, limiter=limiter)
-        return decode(body, definition.annotation, dialect)
+            return await to_thread.run_sync(decode, body, kind, dialect, limiter=limiter)
+        return decode(body, kind, dialect)
 
 
 class ExactResponse[T](Response[T]):

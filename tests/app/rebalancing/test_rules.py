@@ -40,6 +40,13 @@ def test_an_empty_body_is_the_same_as_no_rules(api: Api, made: Json) -> None:
         assert api.get(f"/rebalance/{response.body[0]['rebalanceId']}").expect(200).body["rules"] is None
 
 
+@pytest.mark.parametrize("body", [b"null", b"[]", b"1"])
+def test_a_body_that_is_sent_is_an_object(api: Api, made: Json, body: bytes) -> None:
+    """The body may be absent, but not null or any other value that is no object."""
+    rejected = api.call("POST", path(made, "/rebalance"), body).expect(400, "VALIDATION_ERROR")
+    assert list(rejected.rules) == ["body"]
+
+
 def test_a_key_is_for_the_rules_and_not_for_their_spelling(api: Api, made: Json, upstreams: Upstreams) -> None:
     """The same rules replay the response however they are written; other rules are rejected, and nothing is stored."""
     one, other = upstreams.securities(2)
