@@ -63,7 +63,7 @@ def accepted_encodings(header: str) -> frozenset[str]:
     for entry in header.lower().split(","):
         encoding, _, parameters = (part.strip() for part in entry.partition(";"))
         weight = parameters.replace(" ", "").removeprefix("q=")
-        if not parameters or weight.strip("0."):
+        if encoding and (not parameters or weight.strip("0.")):
             accepted.add(encoding)
     return frozenset(accepted)
 

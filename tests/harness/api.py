@@ -65,7 +65,7 @@ class ApiResponse:
         return {each["field"]: each["rule"] for each in self.error["details"]["errors"]}
 
     def expect(self, status: int, code: str | None = None) -> Self:
-        """Give this response if it has the status, and the code where one is expected."""
+        """Return this response; fail unless it has the status, and the code if one is expected."""
         assert self.status == status, f"{self.status} instead of {status}: {self.text[:1000]}"
         assert code is None or self.code == code, self.text[:1000]
         return self

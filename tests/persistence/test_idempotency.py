@@ -105,7 +105,7 @@ async def test_a_crash_after_storing_and_before_completing_still_returns_the_res
 async def test_a_request_that_lost_its_key_cannot_store_a_second_rebalance(
     database: Database, stored: AsyncDatabase[Document], begun: bool
 ) -> None:
-    """It was not dead but slow: whoever took the key over is the only one to respond."""
+    """A slow owner that loses its key to another request cannot complete it any more."""
     former = await database.idempotency.claim("key", TARGET, ObjectId())
     assert isinstance(former, Claimed)
     await _expire(stored)

@@ -38,7 +38,7 @@ async def receive() -> Any:
 
 
 async def send(message: Message) -> None:
-    """Take the response."""
+    """Accept a message of the response."""
 
 
 def request() -> HTTPScope:

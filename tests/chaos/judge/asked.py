@@ -80,7 +80,7 @@ class Asked(Struct, frozen=True):
 
     @property
     def final(self) -> bool:
-        """The response uses its key up: whoever asks again under it gets the same one."""
+        """Whether a repeated request under the same key receives this response again."""
         return self.status in (200, 422, 500)
 
     @property

@@ -149,7 +149,7 @@ class StoredRebalance(Wire, frozen=True):
 
     @property
     def final(self) -> bool:
-        """It uses its key up: it did not fail as a whole for something that a retry may mend."""
+        """Whether a retry under its key replays it: it did not fail as a whole for a reason that may pass."""
         errors = [portfolio.error for portfolio in self.portfolios]
         return None in errors or not any(error and CODES[error.code] == 503 for error in errors)
 

@@ -103,7 +103,7 @@ async def test_responses_of_4xx_never_open_it(make_client: MakeClient, service: 
 
 
 async def test_responses_that_do_not_fit_the_contract_never_open_it(make_client: MakeClient) -> None:
-    """A retry would not mend them, and there is nothing to spare a service that responds."""
+    """Such errors are not retried and do not open the breaker: the service responds, and a retry would fail again."""
 
     async def response(_: web.Request) -> web.Response:
         return web.Response(text="<html>", content_type="text/html")
