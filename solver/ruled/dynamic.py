@@ -17,7 +17,19 @@ from time import perf_counter
 import numpy as np
 from msgspec import Struct
 
-from solver.ruled.menus import Menu, Point
+from solver.ruled.menus import Menu
+from solver.ruled.offers import (
+    Chain,
+    Offer,
+    Slope,
+    best_within,
+    extreme,
+    least_steep_lot,
+    offer_of,
+    ordered,
+    steps,
+    suffix,
+)
 from solver.scaling import INT64_LIMIT, Integers
 
 COMPLETE_EVERY = 4
@@ -25,9 +37,6 @@ COMPLETE_EVERY = 4
 
 CANDIDATES = 8
 """Combinations of chains that are solved exactly after the relaxation of lots."""
-
-type Slope = tuple[int, int]
-"""Saving and cash of a step."""
 
 
 class Result(Struct, frozen=True):
@@ -60,33 +69,6 @@ class Relaxed(Struct, frozen=True):
     work: int
 
 
-class _Chain(Struct, frozen=True):
-    """A chain, the position of its point nearest to the line of the break density, and its distance from that line."""
-
-    number: int
-    points: list[Point]
-    nearest: int
-    loss: int
-
-
-class _Offer(Struct, frozen=True):
-    """A menu seen from its start point.
-
-    Attributes:
-        owner: position of the menu.
-        start: nearest to the line.
-        chains: by distance from the line.
-        up: the steepest step to more cash; None without such a step.
-        down: the least steep step to less cash; None without such a step.
-    """
-
-    owner: int
-    start: Point
-    chains: list[_Chain]
-    up: Slope | None
-    down: Slope | None
-
-
 class _Layer(Struct, frozen=True):
     """How each partial choice came about: the one before it, and the trade that was added."""
 
@@ -109,11 +91,13 @@ class Programme:
             bound: no choice costs less.
         """
         self._density = density
-        self._offers = _ordered([self._offer(owner, menu) for owner, menu in enumerate(menus)])
+        self._offers = ordered([offer_of(owner, menu, density) for owner, menu in enumerate(menus)])
         starts = [offer.start for offer in self._offers]
         self._base = sum(point.cost for point in starts)
         used = sum(point.cash for point in starts)
-        differences = [(point.cash - offer.start.cash, offer.start.cost - point.cost) for offer, point in self._steps()]
+        differences = [
+            (point.cash - offer.start.cash, offer.start.cost - point.cost) for offer, point in steps(self._offers)
+        ]
         self._unit = gcd(*(cash for cash, _ in differences)) or 1
         room = (capacity - used) // self._unit
         self._room = room
@@ -127,8 +111,8 @@ class Programme:
         self._weights = np.array([-room], dtype=self._number)
         self._savings = np.array([0], dtype=self._number)
         self._layers: list[_Layer] = []
-        self._ups = _suffix([offer.up for offer in self._offers], steepest=True)
-        self._downs = _suffix([offer.down for offer in self._offers], steepest=False)
+        self._ups = suffix([offer.up for offer in self._offers], steepest=True)
+        self._downs = suffix([offer.down for offer in self._offers], steepest=False)
         self._trades: list[int] | None = None
         self._work = 0
 
@@ -157,9 +141,9 @@ class Programme:
         Returns:
             The least cost by this relaxation, and the chains that reach it or come close; None at a limit.
         """
-        downs = self._least_steep_lot()
+        downs = least_steep_lot(self._offers)
         self._downs = [
-            _extreme([one for one in (slope, downs) if one is not None], steepest=False) for slope in self._downs
+            extreme([one for one in (slope, downs) if one is not None], steepest=False) for slope in self._downs
         ]
         for position, offer in enumerate(self._offers):
             if not self._decide(position, offer, max_states, lots=False):
@@ -175,15 +159,6 @@ class Programme:
             self._base - int(hopes[order[0]]), [self._chains(index) for index in order[:CANDIDATES]], self._work
         )
 
-    def _least_steep_lot(self) -> Slope | None:
-        """Return the least steep step to less cash within any chain."""
-        downs = []
-        for offer in self._offers:
-            for chain in offer.chains:
-                points = chain.points[: chain.nearest + 1]
-                downs += [(one.cost - two.cost, two.cash - one.cash) for one, two in pairwise(points)]
-        return _extreme(downs, steepest=False)
-
     def _chains(self, index: int) -> list[int]:
         """Return the chains of all menus in a partial choice."""
         trades = self._history(index)
@@ -194,52 +169,12 @@ class Programme:
                     chains[offer.owner] = chain.number
         return chains
 
-    def _offer(self, owner: int, menu: Menu) -> _Offer:
-        gain, cash = self._density
-        chains = []
-        for number, points in enumerate(menu.chains):
-            heights = [point.cost * cash + point.cash * gain for point in points]
-            nearest = min(range(len(points)), key=heights.__getitem__)
-            chains.append((heights[nearest], number, nearest, points))
-        chains.sort(key=lambda chain: chain[0])
-        least, _, nearest, points = chains[0]
-        start = points[nearest]
-        slopes = [(start.cost - point.cost, point.cash - start.cash) for _, _, _, some in chains for point in some]
-        # Once a chain is chosen, the slopes along it are steeper than from the start.
-        for _, _, at, some in chains:
-            slopes += [(one.cost - two.cost, two.cash - one.cash) for one, two in pairwise(some[at:])]
-            slopes += [(two.cost - one.cost, one.cash - two.cash) for one, two in pairwise(some[: at + 1])]
-        # Room does not have to be used: a step that saves nothing is no bound.
-        ups = [(saving, cash) for saving, cash in slopes if cash > 0 and saving > 0]
-        downs = [(-saving, -cash) for saving, cash in slopes if cash < 0]
-        up, down = _extreme(ups, steepest=True), _extreme(downs, steepest=False)
-        return _Offer(
-            owner, start, [_Chain(number, some, at, height - least) for height, number, at, some in chains], up, down
-        )
-
-    def _steps(self) -> Iterator[tuple[_Offer, Point]]:
-        for offer in self._offers:
-            for chain in offer.chains:
-                for point in chain.points:
-                    yield offer, point
-                for before, after in pairwise(chain.points):
-                    # The first lot of a run stands for all of them in the common divisor.
-                    copies = after.trade - before.trade
-                    yield (
-                        offer,
-                        Point(
-                            before.trade + 1,
-                            before.cash + (after.cash - before.cash) // copies,
-                            before.cost + (after.cost - before.cost) // copies,
-                        ),
-                    )
-
     def _spare(self) -> int:
         """Distance from the line that a better choice can afford in all, in the units of the losses."""
         gain, cash = self._density
         return gain * self._room * self._unit - (self._best + 1) * cash
 
-    def _decide(self, position: int, offer: _Offer, max_states: int, *, lots: bool = True) -> bool:
+    def _decide(self, position: int, offer: Offer, max_states: int, *, lots: bool = True) -> bool:
         """Extend every partial choice by every useful trade of a security; False if there are too many."""
         spare = self._spare()
         parts = []
@@ -271,7 +206,7 @@ class Programme:
         self._layers.append(_Layer(offer.owner, origins[kept], trades[kept]))
         return len(kept) <= max_states
 
-    def _moves(self, chain: _Chain, spare: int) -> Iterator[tuple[int, int, int]]:
+    def _moves(self, chain: Chain, spare: int) -> Iterator[tuple[int, int, int]]:
         """Yield lots, cash and saving of the moves from the nearest point, in groups of 1, 2, 4 ...."""
         gain, density_cash = self._density
         points = chain.points
@@ -349,7 +284,7 @@ class Programme:
         room, saving = -int(self._weights[index]) * self._unit, int(self._savings[index])
         added: dict[int, int] = {}
         for offer in self._offers[position:]:
-            found = _best_within(offer, room)
+            found = best_within(offer, room)
             if found is not None:
                 added[offer.owner] = found.trade
                 room -= found.cash - offer.start.cash
@@ -370,62 +305,6 @@ class Programme:
             trades[layer.owner] = int(layer.trades[index])
             index = int(layer.origins[index])
         return trades
-
-
-def _best_within(offer: _Offer, room: int) -> Point | None:
-    """Return the point of a menu that saves the most and uses at most `room` more cash than its start."""
-    best: Point | None = None
-    for chain in offer.chains:
-        points = chain.points
-        for before, after in pairwise([*points, points[-1]]):
-            if before.cash - offer.start.cash > room:
-                break
-            point = before
-            copies = after.trade - before.trade
-            if copies > 1:
-                cash = (after.cash - before.cash) // copies
-                lots = min((room - before.cash + offer.start.cash) // cash, copies - 1)
-                saving = (before.cost - after.cost) // copies
-                point = Point(before.trade + lots, before.cash + lots * cash, before.cost - lots * saving)
-            if point.cost < offer.start.cost and (best is None or point.cost < best.cost):
-                best = point
-    return best
-
-
-def _ordered(offers: list[_Offer]) -> list[_Offer]:
-    """Return the offers by the rank of their steps: those with a step close to the break density first."""
-    by_up = sorted((offer for offer in offers if offer.up is not None), key=lambda offer: -_density(offer.up))
-    by_down = sorted((offer for offer in offers if offer.down is not None), key=lambda offer: _density(offer.down))
-    rank = {offer.owner: len(offers) for offer in offers}
-    for ranked in (by_up, by_down):
-        for position, offer in enumerate(ranked):
-            rank[offer.owner] = min(rank[offer.owner], position)
-    return sorted(offers, key=lambda offer: (rank[offer.owner], offer.owner))
-
-
-def _density(slope: Slope | None) -> int:
-    """Return a slope as an integer that orders slopes closely enough to rank them."""
-    assert slope is not None
-    return (slope[0] << 64) // slope[1]
-
-
-def _extreme(slopes: Sequence[Slope], *, steepest: bool) -> Slope | None:
-    """Return the steepest or least steep of some slopes."""
-    found: Slope | None = None
-    for slope in slopes:
-        if found is None or (
-            (slope[0] * found[1] != found[0] * slope[1]) and ((slope[0] * found[1] > found[0] * slope[1]) == steepest)
-        ):
-            found = slope
-    return found
-
-
-def _suffix(slopes: Sequence[Slope | None], *, steepest: bool) -> list[Slope | None]:
-    """Return the steepest or least steep slope from each position on; None without slopes."""
-    found: list[Slope | None] = [None]
-    for slope in reversed(slopes):
-        found.append(_extreme([one for one in (found[-1], slope) if one is not None], steepest=steepest))
-    return found[::-1]
 
 
 def _relaxed(room: Integers, slope: Slope, unit: int) -> Integers:
