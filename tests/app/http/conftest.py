@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from tests.app.conftest import Environment, running_service
-from tests.harness.api import Api
+from tests.harness.api import PATIENCE_SECONDS, Api
+from tests.harness.service import until
 
 REQUEST_SECONDS = 1.0
 UNREAD_SECONDS = 1.5
@@ -16,19 +18,32 @@ HAS_IPV6 = Path("/proc/net/if_inet6").exists()
 
 
 class Log:
-    """The lines that a service has logged since the test began."""
+    """The lines that a service has logged since the test began.
 
-    def __init__(self, path: Path) -> None:
+    A request is logged after its response was sent, so that reading lines waits for the requests that they are about.
+    """
+
+    def __init__(self, api: Api, path: Path) -> None:
+        self._api = api
         self._path = path
-        self._start = path.stat().st_size if path.exists() else 0
+        self._start = path.stat().st_size
 
-    def lines(self) -> list[dict[str, Any]]:
-        """Every line, each of which is JSON."""
-        return [json.loads(line) for line in self._path.read_bytes()[self._start :].decode().splitlines()]
+    def lines(self, at_least: int) -> list[dict[str, Any]]:
+        """Return every line, each of which is JSON, once there are this many."""
+        until(lambda: len(self._complete()) >= at_least, PATIENCE_SECONDS)
+        return self._complete()
 
     def problems(self) -> list[dict[str, Any]]:
-        """Lines above the level of information."""
-        return [line for line in self.lines() if line["level"] not in {"debug", "info"}]
+        """Return lines above the level of information, once a request that is sent now has been logged."""
+        mark = uuid4().hex
+        self._api.raw("GET", "/health/live", headers={"X-Correlation-ID": mark})
+        until(lambda: any(line.get("correlation_id") == mark for line in self._complete()), PATIENCE_SECONDS)
+        return [line for line in self._complete() if line["level"] not in {"debug", "info"}]
+
+    def _complete(self) -> list[dict[str, Any]]:
+        # The last line may be half written.
+        lines = self._path.read_bytes()[self._start :].splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]
 
 
 @pytest.fixture(scope="session")
@@ -54,4 +69,4 @@ def impatient(environment: Environment, log_path: Path) -> Iterator[Api]:
 @pytest.fixture
 def log(impatient: Api, log_path: Path) -> Log:
     """What the impatient service logs during a test."""
-    return Log(log_path)
+    return Log(impatient, log_path)
