@@ -85,7 +85,7 @@ class _BalancePage(Struct, frozen=True):
         rows = self.balances
         ids = [row.security_id for row in rows if row.security_id]
         # All of them at once, as pages are read by the thousand; row by row only to name the faulty one.
-        quantities = (quantity for row in rows for quantity in (row.quantity_long, row.quantity_short))
+        quantities = [row.quantity_long for row in rows] + [row.quantity_short for row in rows]
         if all(map(Decimal.is_finite, quantities)) and are_entity_ids(ids):
             return
         for number, row in enumerate(rows):
@@ -96,9 +96,9 @@ class _BalancePage(Struct, frozen=True):
 
     def is_of(self, portfolio_id: str, offset: int) -> bool | None:
         """Return whether this is the page at an offset of a portfolio; None if it does not say."""
-        if self.pagination.offset not in (None, offset) or any(r.portfolio_id != portfolio_id for r in self.balances):
+        if self.pagination.offset not in (None, offset):
             return False
-        return True if self.balances else None
+        return {row.portfolio_id for row in self.balances} == {portfolio_id} if self.balances else None
 
 
 class PortfolioAccounting:
@@ -130,18 +130,15 @@ class PortfolioAccounting:
         return holdings
 
     async def _page(self, portfolio_id: str, *, offset: int, deadline: float | None) -> _BalancePage:
-        def identify(page: _BalancePage) -> bool | None:
-            return page.is_of(portfolio_id, offset)
-
         page = await self._client.get(
             "/api/v1/balances",
             {"portfolio_id": portfolio_id, "limit": str(PAGE_ROWS), "offset": str(offset)},
             expect=_BalancePage,
             deadline=deadline,
             # Only an offset tells the pages of a portfolio apart, and a service may omit it.
-            identify=identify if offset == 0 else None,
+            identify=(lambda page: page.is_of(portfolio_id, offset)) if offset == 0 else None,
         )
-        if identify(page) is False:
+        if offset and page.is_of(portfolio_id, offset) is False:
             raise self._contradiction("a page of another portfolio or offset")
         return page
 
@@ -162,7 +159,7 @@ class PortfolioAccounting:
 
     def _require_limits(self, rows: list[_Balance]) -> None:
         # All of them at once, as pages are read by the thousand; row by row only to name the faulty ones.
-        if not are_within_limits([quantity for row in rows for quantity in (row.quantity_long, row.quantity_short)]):
+        if not are_within_limits([row.quantity_long for row in rows] + [row.quantity_short for row in rows]):
             raise self._invalid([(row.security_id or None, fault) for row in rows if (fault := row.broken_limit())])
 
     def _invalid(self, faults: list[tuple[str | None, str]]) -> BooksInvalid:

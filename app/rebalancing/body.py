@@ -6,8 +6,8 @@ A response that is collected before it is sent is complete or an error, whatever
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
-from tempfile import SpooledTemporaryFile
-from typing import ClassVar, Self
+from tempfile import TemporaryFile
+from typing import IO, ClassVar, Self
 
 import structlog
 
@@ -31,11 +31,11 @@ class ResponseBody:
     disk: ClassVar[int] = 0
 
     def __init__(self) -> None:
-        # By index: where the part starts and how long it is.
-        self._parts: dict[int, tuple[int, int]] = {}
-        self._file: SpooledTemporaryFile[bytes] = SpooledTemporaryFile(max_size=0)  # noqa: SIM115 - closed by `close`
-        self._on_disk = False
+        # By index: the part, or where it starts in the file and how long it is.
+        self._parts: dict[int, bytes | tuple[int, int]] = {}
+        self._file: IO[bytes] | None = None
         self._length = 0
+        self._closed = False
 
     def __enter__(self) -> Self:
         """Return the body itself."""
@@ -64,35 +64,43 @@ class ResponseBody:
             raise _overloaded("There is no room for another large response") from error
 
     def _add(self, index: int, part: bytes) -> None:
-        if not self._on_disk and (
+        if self._file is None and (
             self._length + len(part) > MEMORY_BYTES or ResponseBody.memory + len(part) > TOTAL_MEMORY_BYTES
         ):
             self._move_to_disk()
-        if self._on_disk:
-            _check_disk(len(part))
-            ResponseBody.disk += len(part)
-        else:
+        if self._file is None:
             ResponseBody.memory += len(part)
-        self._parts[index] = self._length, len(part)
+            self._length += len(part)
+            self._parts[index] = part
+            return
+        _check_disk(len(part))
+        ResponseBody.disk += len(part)
         self._length += len(part)
+        self._parts[index] = self._file.tell(), len(part)
         self._file.write(part)
-        if self._on_disk:
-            # A full disk has to be known before the rebalance is stored, not in the middle of its response.
-            self._file.flush()
+        # A full disk has to be known before the rebalance is stored, not in the middle of its response.
+        self._file.flush()
 
     def _move_to_disk(self) -> None:
         _check_disk(self._length)
-        self._file.rollover()
-        self._on_disk = True
+        self._file = file = TemporaryFile()  # noqa: SIM115 - closed by `close`
         ResponseBody.memory -= self._length
         ResponseBody.disk += self._length
+        for index, part in self._parts.items():
+            assert isinstance(part, bytes), "nothing is in the file yet"
+            self._parts[index] = file.tell(), len(part)
+            file.write(part)
 
     def parts(self) -> Iterator[bytes]:
         """Yield the parts in the order of their indexes."""
         for index in sorted(self._parts):
-            start, length = self._parts[index]
-            self._file.seek(start)
-            yield self._file.read(length)
+            match self._parts[index]:
+                case bytes() as part:
+                    yield part
+                case start, length:
+                    assert self._file is not None
+                    self._file.seek(start)
+                    yield self._file.read(length)
 
     async def array(self) -> AsyncGenerator[bytes]:
         """Yield the parts as a JSON array, once: the collection is closed afterwards."""
@@ -114,22 +122,25 @@ class ResponseBody:
             await self._release()
 
     async def _release(self) -> None:
-        if self._on_disk:
+        if self._file is None:
+            self.close()
+        else:
             # Releasing a large file takes milliseconds, for which other requests need not wait.
             await asyncio.to_thread(self.close)
-        else:
-            self.close()
 
     def close(self) -> None:
         """Release what was collected."""
-        if not self._file.closed:
+        if self._closed:
+            return
+        self._closed = True
+        self._parts.clear()
+        if self._file is None:
+            ResponseBody.memory -= self._length
+        else:
+            ResponseBody.disk -= self._length
             # What did not fit into the file is written once more as it is closed.
             with suppress(OSError):
                 self._file.close()
-            if self._on_disk:
-                ResponseBody.disk -= self._length
-            else:
-                ResponseBody.memory -= self._length
 
     def __del__(self) -> None:
         """Release the parts of a response that was never sent."""

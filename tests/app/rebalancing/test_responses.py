@@ -61,7 +61,7 @@ async def test_its_file_is_closed_when_it_was_read_or_given_up(monkeypatch: pyte
         await anext(reading)
     given_up.close()
     files = [each._file for each in (read, abandoned, given_up)]
-    assert all(file.closed for file in files)
+    assert all(file is not None and file.closed for file in files)
 
 
 @contextmanager
