@@ -17,7 +17,7 @@ import msgspec
 from msgspec import inspect
 
 from app.errors.codes import InvalidField, InvalidFields
-from app.http.dialect import Dialect, camel_case
+from app.http.dialect import Dialect, camel_case, snake_case
 from app.http.json_text import LARGE_BYTES, JsonObject, Unread, has_repeated_keys, outer_part, outer_repetitions, parse
 from app.http.scalars import NumberText, WrongType, decoded
 
@@ -26,8 +26,21 @@ _LONGEST_NAME = 100
 _INVALID: Final = object()
 
 
+class Partial:
+    """What could be read of an object with faults: the fields without any as attributes, None for the others."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = fields
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a field; None if it has faults."""
+        return self._fields.get(name)
+
+
 class _Incomplete(list[Any]):
-    """A list whose invalid elements are None."""
+    """A list with invalid elements: each is a `Partial`, or None if it is no object."""
 
 
 class _Enough(Exception):
@@ -103,7 +116,7 @@ class _Reader:
         self.faults: list[InvalidField] = []
 
     def read(self, value: Any, kind: inspect.Type, path: str) -> Any:
-        """Return a value as its type; `_INVALID` if it has faults, which are collected."""
+        """Return a value as its type, or `_INVALID`, or a `Partial` of an object; the faults are collected."""
         if isinstance(value, Unread):
             return self._unread(value, kind, path)
         match kind:
@@ -163,16 +176,16 @@ class _Reader:
         if kind.forbid_unknown_fields:
             for key in (key for key in value if key not in fields):
                 self._add(_joined(path, key), f"is not a field of this request{_similar(key, fields)}")
-        self._rules(kind.cls, read, path)
-        return _INVALID if len(self.faults) > before else kind.cls(**read)
+        sound = self._rules(kind.cls, read, path)
+        return Partial(sound) if len(self.faults) > before else kind.cls(**read)
 
-    def _rules(self, cls: type[msgspec.Struct], read: Mapping[str, Any], path: str) -> None:
-        """Check the rules of a type, as far as its fields could be read."""
-        valid = {name: value for name, value in read.items() if value is not _INVALID}
+    def _rules(self, cls: type[msgspec.Struct], read: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+        """Check the rules of a type, as far as its fields could be read; return the fields that break none."""
+        valid = {name: value for name, value in read.items() if not _is_invalid(value)}
         if faults := getattr(cls, "faults", None):
             broken: Iterable[InvalidField] = faults(valid)
         elif not _is_complete(cls, read, valid):
-            return
+            return valid
         else:
             broken = ()
             try:
@@ -181,8 +194,11 @@ class _Reader:
                 broken = error.faults
             except InvalidField as error:
                 broken = (error,)
+        sound = dict(valid)
         for fault in broken:
             self._add(_joined(path, self._dialect.field_name(fault.field)), fault.rule)
+            sound.pop(snake_case(fault.field.partition(".")[0].partition("[")[0]), None)
+        return sound
 
     def _list(self, value: Any, kind: inspect.ListType | inspect.VarTupleType, path: str) -> Any:
         if not isinstance(value, list):
@@ -206,7 +222,7 @@ class _Reader:
         for key in value.repeated:
             self._add(_joined(path, key), "occurs more than once")
         read = {key: self.read(each, inner, _joined(path, key)) for key, each in value.items()}
-        return _INVALID if _INVALID in read.values() else read
+        return _INVALID if any(_is_invalid(each) for each in read.values()) else read
 
     def _scalar(self, value: Any, kind: inspect.Type, path: str) -> Any:
         try:
@@ -225,6 +241,10 @@ class _Reader:
         self.faults.append(InvalidField(path or "body", rule))
         if len(self.faults) >= MOST_FAULTS:
             raise _Enough
+
+
+def _is_invalid(value: Any) -> bool:
+    return value is _INVALID or isinstance(value, Partial)
 
 
 def _is_complete(cls: type[msgspec.Struct], read: Mapping[str, Any], valid: Mapping[str, Any]) -> bool:

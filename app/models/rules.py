@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from typing import Protocol
 
 from app.errors.codes import InvalidField, check
 from app.http.identifiers import external_id_faults
@@ -60,18 +61,30 @@ def percent_hint(value: Decimal) -> str:
     return f"; it is a fraction of 1: for {value:f} percent, send {(value / 100).normalize():f}"
 
 
-def positions_faults(positions: Sequence[Position | None]) -> Iterator[InvalidField]:
+class ModelPosition(Protocol):
+    """What the positions of a model share; in a request that could not be read completely, either may be None."""
+
+    @property
+    def security_id(self) -> str:
+        """Id of the security."""
+
+    @property
+    def target(self) -> Decimal:
+        """Share of the market value."""
+
+
+def positions_faults(positions: Sequence[ModelPosition | None]) -> Iterator[InvalidField]:
     """Yield the rules that a model's positions break together; those that could not be read are None."""
     seen: set[str] = set()
     for place, position in enumerate(positions):
-        if position is not None:
+        if position is not None and position.security_id is not None:
             if position.security_id in seen:
                 yield InvalidField(f"positions[{place}].securityId", "must be unique within the model")
             seen.add(position.security_id)
-    kept = [position for position in positions if position is not None and position.target > 0]
-    if len(kept) > MAXIMUM_POSITIONS:
+    targets = [position.target for position in positions if position is not None and position.target]
+    if len(targets) > MAXIMUM_POSITIONS:
         yield InvalidField("positions", f"must be at most {MAXIMUM_POSITIONS} with a target above 0")
-    total = sum((position.target for position in kept), Decimal(0))
+    total = sum(targets, Decimal(0))
     if total > MAXIMUM_TARGET:
         yield InvalidField("positions", f"must have targets that sum to at most {MAXIMUM_TARGET}; they sum to {total}")
 

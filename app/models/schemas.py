@@ -81,7 +81,7 @@ class ModelPostDTO(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
         """Yield the rules that are broken by the fields that could be read."""
         if "name" in fields:
             yield from name_faults(fields["name"])
-        yield from positions_faults([each and each.to_position() for each in fields.get("positions", ())])
+        yield from positions_faults(fields.get("positions", ()))
         yield from portfolios_faults(fields.get("portfolios", ()))
 
     def content(self, last_rebalance_date: datetime | None = None) -> ModelContent:

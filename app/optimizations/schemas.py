@@ -3,17 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import reduce
-from typing import Annotated, Any
+from typing import Annotated, Any, override
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import asdict
 
-from app.errors.codes import InvalidField
+from app.errors.codes import InvalidField, check
+from app.http.dialect import camel_case
 from app.http.exact_json import Number
-from app.http.faults import field_faults
+from app.http.faults import Partial, field_faults
 from app.http.fields import OptimizationId
 from app.http.identifiers import optimization_id
 from app.models.rules import percent_hint
-from app.rebalancing.schemas import RulesRequest, check_amount, rules_faults
+from app.rebalancing.schemas import LOT_SIZES, LotSizeRequest, RulesRequest, check_amount, repetition_faults
 from app.solver_task.rounding import EXACT
 from solver import Rules
 
@@ -100,14 +102,36 @@ class OptimizationPortfolio(Struct, frozen=True, rename="camel", forbid_unknown_
         """Check the portfolio by itself."""
         optimization_id("portfolioId", self.portfolio_id)
         check_amount("cash", self.cash)
-        check_holdings("holdings", self.holdings)
+        check(list_faults("holdings", "security_id", self.holdings, MAXIMUM_POSITIONS))
 
     @classmethod
     def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
         """Yield the rules that are broken by the fields that could be read."""
-        yield from field_faults(
-            {"portfolio_id": optimization_id, "cash": check_amount, "holdings": check_holdings}, fields
-        )
+        yield from field_faults({"portfolio_id": optimization_id, "cash": check_amount}, fields)
+        yield from list_faults("holdings", "security_id", fields.get("holdings", ()), MAXIMUM_POSITIONS)
+
+
+class OptimizationLotSizeRequest(LotSizeRequest, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """The lot size of one security."""
+
+    @staticmethod
+    @override
+    def check_id(field: str, security_id: str) -> str:
+        """Check the id of a security, which the caller chooses."""
+        return optimization_id(field, security_id)
+
+
+class OptimizationRulesRequest(RulesRequest, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """The rules of one optimisation; an absent rule changes nothing."""
+
+    # A list of a narrower type, which is possible because nothing is ever added to it.
+    lot_sizes: Annotated[list[OptimizationLotSizeRequest] | UnsetType, LOT_SIZES] = UNSET  # type: ignore[assignment]
+
+    @staticmethod
+    @override
+    def check_id(field: str, security_id: str) -> str:
+        """Check the id of a security, which the caller chooses."""
+        return optimization_id(field, security_id)
 
 
 class OptimizationRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -122,35 +146,22 @@ class OptimizationRequest(Struct, frozen=True, rename="camel", forbid_unknown_fi
         list[OptimizationPortfolio],
         Meta(description="The portfolios, in the order of the response.", extra_json_schema={"maxItems": 1_000}),
     ]
-    rules: RulesRequest | None = None
+    rules: OptimizationRulesRequest | None = None
 
     def __post_init__(self) -> None:
         """Check what the parts must satisfy together."""
-        check_positions("positions", self.positions)
-        check_prices("prices", self.prices)
-        check_portfolios("portfolios", self.portfolios)
-        self.solver_rules()
+        check(self.faults(asdict(self)))
 
     @classmethod
     def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
         """Yield the rules that are broken by the fields that could be read."""
-        yield from field_faults(
-            {"positions": check_positions, "prices": check_prices, "portfolios": check_portfolios}, fields
-        )
-        yield from rules_faults(fields.get("rules"), optimization_id)
+        yield from positions_faults(fields.get("positions", ()))
+        yield from list_faults("prices", "security_id", fields.get("prices", ()))
+        yield from list_faults("portfolios", "portfolio_id", fields.get("portfolios", ()), MAXIMUM_PORTFOLIOS)
 
     def solver_rules(self) -> Rules | None:
-        """Return the rules in the solver's form; None if there are none.
-
-        Raises:
-            InvalidField: naming the rule and what it accepts.
-        """
-        if self.rules is None:
-            return None
-        try:
-            return self.rules.rules(optimization_id)
-        except InvalidField as error:
-            raise InvalidField(f"rules.{error.field}", error.rule) from None
+        """Return the rules in the solver's form; None if there are none."""
+        return None if self.rules is None else self.rules.rules()
 
 
 def check_weight(field: str, weight: Decimal) -> None:
@@ -174,70 +185,29 @@ def check_price(field: str, price: Decimal) -> None:
     check_amount(field, price)
 
 
-def check_positions(field: str, positions: Sequence[OptimizationPosition | None]) -> None:
-    """Check the positions together; those that could not be read are None.
-
-    Raises:
-        InvalidField: there are too many, one is repeated, or the targets exceed 1.
-    """
-    check_count(field, positions, MAXIMUM_POSITIONS)
-    check_distinct(field, "securityId", [None if each is None else each.security_id for each in positions])
-    total = reduce(EXACT.add, (each.target for each in positions if each is not None), Decimal(0))
+def positions_faults(
+    positions: Sequence[OptimizationPosition | Partial | None],
+) -> Iterator[InvalidField]:
+    """Yield what is wrong with the positions together, as far as they could be read."""
+    yield from list_faults("positions", "security_id", positions, MAXIMUM_POSITIONS)
+    targets = (each.target for each in positions if each is not None and each.target is not None)
+    total = reduce(EXACT.add, targets, Decimal(0))
     if total > 1:
-        raise InvalidField(field, f"must have targets with a sum of at most 1; their sum is {total}")
+        yield InvalidField("positions", f"must have targets with a sum of at most 1; their sum is {total}")
 
 
-def check_prices(field: str, prices: Sequence[OptimizationPrice | None]) -> None:
-    """Check the prices together; those that could not be read are None.
+def list_faults(
+    field: str, id_name: str, items: Sequence[Struct | Partial | None], most: int | None = None
+) -> Iterator[InvalidField]:
+    """Yield what is wrong with the elements of a list together, as far as they could be read.
 
-    Raises:
-        InvalidField: one is repeated.
+    Args:
+        field: name of the list.
+        id_name: the attribute that is unique in the list.
+        items: the elements.
+        most: how many there may be; None for any number.
     """
-    check_distinct(field, "securityId", [None if each is None else each.security_id for each in prices])
-
-
-def check_holdings(field: str, holdings: Sequence[OptimizationHolding | None]) -> None:
-    """Check the holdings of a portfolio together; those that could not be read are None.
-
-    Raises:
-        InvalidField: there are too many, or one is repeated.
-    """
-    check_count(field, holdings, MAXIMUM_POSITIONS)
-    check_distinct(field, "securityId", [None if each is None else each.security_id for each in holdings])
-
-
-def check_portfolios(field: str, portfolios: Sequence[OptimizationPortfolio | None]) -> None:
-    """Check the portfolios together; those that could not be read are None.
-
-    Raises:
-        InvalidField: there are too many, or one is repeated.
-    """
-    check_count(field, portfolios, MAXIMUM_PORTFOLIOS)
-    check_distinct(field, "portfolioId", [None if each is None else each.portfolio_id for each in portfolios])
-
-
-def check_count(field: str, items: Sequence[object], most: int) -> None:
-    """Check the length of a list.
-
-    Raises:
-        InvalidField: it is too long.
-    """
-    if len(items) > most:
-        raise InvalidField(field, f"must have at most {most} elements, not {len(items)}")
-
-
-def check_distinct(field: str, name: str, ids: Sequence[str | None]) -> None:
-    """Check that no id is repeated in a list; None is not an id.
-
-    Raises:
-        InvalidField: naming the first repetition.
-    """
-    if len(set(ids)) == len(ids):
-        return
-    seen: set[str] = set()
-    for index, identifier in enumerate(ids):
-        if identifier is None:
-            continue
-        if identifier in seen:
-            raise InvalidField(f"{field}[{index}].{name}", "must be unique in its list")
-        seen.add(identifier)
+    if most is not None and len(items) > most:
+        yield InvalidField(field, f"must have at most {most} elements, not {len(items)}")
+    ids = [getattr(each, id_name, None) for each in items]
+    yield from repetition_faults(ids, lambda index: f"{field}[{index}].{camel_case(id_name)}")

@@ -1,27 +1,24 @@
 """What the rebalance endpoints accept: whether to preview, and the rules to rebalance by."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import asdict
 
-from app.errors.codes import InvalidField
-from app.http.dialect import camel_case
+from app.errors.codes import InvalidField, check
+from app.http.dialect import camel_case, snake_case
 from app.http.exact_json import Number
+from app.http.faults import field_faults
 from app.http.identifiers import external_id
+from app.models.rules import percent_hint
 from app.solver_task.rounding import shortest
 from solver import Bands, Direction, Goal, InvalidRules, LotSize, Rules, TradeScope, Unpriced
 
-MAXIMUM_LOCKS = 10_000
-"""Ids in one list of a rule."""
-
 LARGEST_AMOUNT = Decimal(10) ** 15
 MAXIMUM_DECIMALS = 18
-
-type CheckId = Callable[[str, str], str]
-"""Checks an id, given the field's path and the id."""
 
 
 def _rule(description: str, **schema: Any) -> Meta:
@@ -32,11 +29,28 @@ _Ids = list[str] | UnsetType
 _Amount = Number | UnsetType
 
 
+LOT_SIZES = _rule("Lot sizes of single securities.")
+
+
 class LotSizeRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """The lot size of one security."""
 
     security_id: Annotated[str, _rule("Id of the security.")]
     lot_size: Annotated[Number, _rule("Shares in a lot, above 0: 100 for board lots, 0.001 for fractions.")]
+
+    def __post_init__(self) -> None:
+        """Check the lot size by itself."""
+        check(self.faults(asdict(self)))
+
+    @staticmethod
+    def check_id(field: str, security_id: str) -> str:
+        """Check the id of a security."""
+        return external_id(field, security_id)
+
+    @classmethod
+    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
+        """Yield the rules that are broken by the fields that could be read."""
+        yield from field_faults({"security_id": cls.check_id, "lot_size": _check_rule}, fields)
 
 
 class RulesRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -64,7 +78,7 @@ class RulesRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
         _Amount, _rule("Money; no smaller order is allowed, except one that closes a position.", minimum=0)
     ] = UNSET
     lot_size: Annotated[_Amount, _rule("Trades are multiples of it; 1 by default.", exclusiveMinimum=0)] = UNSET
-    lot_sizes: Annotated[list[LotSizeRequest] | UnsetType, _rule("Lot sizes of single securities.")] = UNSET
+    lot_sizes: Annotated[list[LotSizeRequest] | UnsetType, LOT_SIZES] = UNSET
     minimum_cash: Annotated[_Amount, _rule("Money that remains as cash.", minimum=0)] = UNSET
     withdrawal: Annotated[
         _Amount, _rule("Money to be raised; not part of the market value that targets refer to.", minimum=0)
@@ -86,52 +100,41 @@ class RulesRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
         ),
     ] = UNSET
 
-    def rules(self, check_id: CheckId) -> Rules | None:
-        """Return the rules in the solver's form; None if every one of them is the default.
+    def __post_init__(self) -> None:
+        """Check each rule."""
+        check(self.faults(dict(self._given())))
 
-        Args:
-            check_id: checks the security ids.
+    @staticmethod
+    def check_id(field: str, security_id: str) -> str:
+        """Check the id of a security."""
+        return external_id(field, security_id)
 
-        Raises:
-            InvalidField: naming the rule and what it accepts.
-        """
-        for field in ("doNotTrade", "doNotBuy", "doNotSell"):
-            ids = getattr(self, _ATTRIBUTES[field])
-            for index, security_id in enumerate(ids or ()):
-                check_id(f"{field}[{index}]", security_id)
-        for index, lot in enumerate(self.lot_sizes or ()):
-            check_id(f"lotSizes[{index}].securityId", lot.security_id)
-            check_amount(f"lotSizes[{index}].lotSize", lot.lot_size)
-        for field in ("minimumTradeValue", "lotSize", "minimumCash", "withdrawal", "feePerOrder"):
-            amount = getattr(self, _ATTRIBUTES[field])
-            if amount is not UNSET:
-                check_amount(field, amount)
-        try:
-            rules = msgspec.convert({name: _plain(value) for name, value in self._given()}, Rules)
-        except msgspec.ValidationError as error:
-            if not isinstance(error.__cause__, InvalidRules):
-                raise
-            name, _, rule = str(error.__cause__).partition(": ")
-            raise InvalidField(camel_case(name) if name in self.__struct_fields__ else "lotSizes", rule) from None
+    def rules(self) -> Rules | None:
+        """Return the rules in the solver's form; None if every one of them is the default."""
+        rules = msgspec.convert({name: _plain(value) for name, value in self._given()}, Rules)
         return None if rules == Rules() else rules
 
     @classmethod
     def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
-        """Yield the rules that cannot be applied, apart from ids; fields that could not be read are absent."""
-        for name, value in fields.items():
-            if not isinstance(value, list) or None not in value:
-                try:
-                    cls(**cast("dict[str, Any]", {name: value})).rules(lambda _, identifier: identifier)
-                except InvalidField as fault:
-                    yield fault
-
-    def id_faults(self, check_id: CheckId) -> Iterator[InvalidField]:
-        """Yield what is wrong with each security id."""
+        """Yield what is wrong with the rules that could be read."""
         for name in ("do_not_trade", "do_not_buy", "do_not_sell"):
-            for index, security_id in enumerate(getattr(self, name) or ()):
-                yield from _caught(check_id, f"{camel_case(name)}[{index}]", security_id)
-        for index, lot in enumerate(self.lot_sizes or ()):
-            yield from _caught(check_id, f"lotSizes[{index}].securityId", lot.security_id)
+            yield from cls._lock_faults(camel_case(name), fields.get(name, ()))
+        lots = [lot and lot.security_id for lot in fields.get("lot_sizes", ())]
+        yield from repetition_faults(lots, lambda index: f"lotSizes[{index}].securityId")
+        amounts = (name for name, value in fields.items() if isinstance(value, Number))
+        yield from field_faults(dict.fromkeys(amounts, _check_rule), fields)
+
+    @classmethod
+    def _lock_faults(cls, field: str, ids: Sequence[str | None]) -> Iterator[InvalidField]:
+        valid = list(ids)
+        for index, security_id in enumerate(ids):
+            if security_id is not None:
+                try:
+                    cls.check_id(f"{field}[{index}]", security_id)
+                except InvalidField as fault:
+                    valid[index] = None
+                    yield fault
+        yield from repetition_faults(valid, lambda index: f"{field}[{index}]")
 
     def document(self) -> dict[str, object] | None:
         """Return the rules as they were sent, as JSON values and Decimals; None if there are none."""
@@ -143,61 +146,56 @@ class RulesRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
         return [(name, value) for name, value in fields if value is not UNSET]
 
 
-_ATTRIBUTES = {camel_case(name): name for name in RulesRequest.__struct_fields__}
-
-
 class RebalanceRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """How to rebalance; an empty body is the same as an empty object."""
 
     preview: Annotated[bool, Meta(description="Whether to compute the result without storing it.")] = False
     rules: RulesRequest | None = None
 
-    def __post_init__(self) -> None:
-        """Check the rules."""
-        self.solver_rules()
-
-    @classmethod
-    def faults(cls, fields: Mapping[str, Any]) -> Iterator[InvalidField]:
-        """Yield what is wrong with rules that could be read."""
-        yield from rules_faults(fields.get("rules"), external_id)
-
     def solver_rules(self) -> Rules | None:
-        """Return the rules in the solver's form; None if there are none.
-
-        Raises:
-            InvalidField: naming the rule and what it accepts.
-        """
-        if self.rules is None:
-            return None
-        try:
-            return self.rules.rules(external_id)
-        except InvalidField as error:
-            raise InvalidField(f"rules.{error.field}", error.rule) from None
+        """Return the rules in the solver's form; None if there are none."""
+        return None if self.rules is None else self.rules.rules()
 
     def rules_document(self) -> dict[str, object] | None:
         """Return the rules as they were sent, as they are stored; None if there are none."""
         return None if self.rules is None else self.rules.document()
 
 
-def rules_faults(rules: RulesRequest | None, check_id: CheckId) -> Iterator[InvalidField]:
-    """Yield every wrong id in rules; if all ids are valid, what is wrong with the rules together."""
-    if rules is None:
+def repetition_faults(ids: Sequence[str | None], path: Callable[[int], str]) -> Iterator[InvalidField]:
+    """Yield each repetition in a list of ids, of which those that could not be read are None.
+
+    Args:
+        ids: in the order of the request.
+        path: returns the JSON path of an id, by its index.
+    """
+    if len(set(ids)) == len(ids):
         return
-    faults = [*rules.id_faults(check_id)]
-    if not faults:
-        try:
-            rules.rules(check_id)
-        except InvalidField as fault:
-            faults.append(fault)
-    for each in faults:
-        yield InvalidField(f"rules.{each.field}", each.rule)
+    seen: set[str] = set()
+    for index, identifier in enumerate(ids):
+        if identifier in seen:
+            yield InvalidField(path(index), "must be unique in its list")
+        elif identifier is not None:
+            seen.add(identifier)
 
 
-def _caught(check_id: CheckId, field: str, identifier: str) -> Iterator[InvalidField]:
+def _check_rule(field: str, value: Number) -> None:
+    """Check the amount of one rule.
+
+    Raises:
+        InvalidField: naming what the rule accepts.
+    """
+    if field not in _SHARES_OF_VALUE:
+        check_amount(field, value)
     try:
-        check_id(field, identifier)
-    except InvalidField as fault:
-        yield fault
+        msgspec.convert({snake_case(field): Decimal(value)}, Rules)
+    except msgspec.ValidationError as error:
+        if not isinstance(error.__cause__, InvalidRules):
+            raise
+        hint = percent_hint(value) if field in _SHARES_OF_VALUE else ""
+        raise InvalidField(field, str(error.__cause__).partition(": ")[2] + hint) from None
+
+
+_SHARES_OF_VALUE = ("feeRate", "acceptableGap")
 
 
 def check_amount(field: str, amount: Decimal) -> Decimal:

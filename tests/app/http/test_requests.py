@@ -10,6 +10,8 @@ from tests.harness.api import Api, ApiResponse, json_bytes
 from tests.harness.bodies import content, created, model, path, position
 from tests.harness.upstreams import Upstreams, fresh_id
 
+GOOD = "0123456789abcdefghijKLMN"
+
 
 def test_all_faults_of_a_body_are_named_at_once(api: Api) -> None:
     """Faults of every kind are reported together, each with its path and rule."""
@@ -46,6 +48,101 @@ def test_all_faults_of_a_body_are_named_at_once(api: Api) -> None:
         "portfolios[0]": "must be 24 letters or digits",
     }
     assert refused.body["error"]["message"].endswith("(11 more in the details)")
+
+
+RULES = {
+    "goal": "X",
+    "doNotTrade": ["x y", GOOD, "IBM ", GOOD, 5],
+    "doNotSell": ["x y"],
+    "lotSize": -1,
+    "lotSizes": [
+        {"securityId": "x y", "lotSize": 0},
+        {"securityId": GOOD, "lotSize": "x"},
+        {"securityId": GOOD, "lotSize": 1},
+        7,
+    ],
+    "feeRate": 2,
+    "minimumCash": "1e15",
+}
+
+
+@pytest.mark.parametrize(
+    ("route", "rest", "id_rule", "other_rules"),
+    [
+        (f"/model/{'0' * 24}/rebalance", {"preview": 1}, "must be 24 letters or digits", {"preview"}),
+        (
+            "/optimizations",
+            {"positions": [], "prices": [], "portfolios": [], "now": 1},
+            "must be 1 to 64 characters from A-Z a-z 0-9 . _ -",
+            {"now"},
+        ),
+    ],
+)
+def test_all_faults_of_rules_are_named_at_once(
+    api: Api, route: str, rest: dict[str, Any], id_rule: str, other_rules: set[str]
+) -> None:
+    """Wrong ids and amounts within rules are reported together with other faults of the rules and of the body."""
+    refused = api.call("POST", route, json_bytes(api.spell({**rest, "rules": RULES}))).expect(400, "VALIDATION_ERROR")
+    repeated = "must be unique in its list"
+    expected = {
+        "goal": 'must be "TARGET" or "BAND"',
+        "doNotTrade[0]": id_rule,
+        "doNotTrade[2]": id_rule,
+        "doNotTrade[3]": repeated,
+        "doNotTrade[4]": "must be a string, not a number",
+        "doNotSell[0]": id_rule,
+        "lotSize": "must be above 0, is -1",
+        "lotSizes[0].securityId": id_rule,
+        "lotSizes[0].lotSize": "must be above 0, is 0",
+        "lotSizes[1].lotSize": "must be a number, or a string that holds one",
+        "lotSizes[2].securityId": repeated,
+        "lotSizes[3]": "must be a JSON object, not a number",
+        "feeRate": "must be at least 0 and below 1, is 2; it is a fraction of 1: for 2 percent, send 0.02",
+        "minimumCash": "must be below 10^15 and have at most 18 decimal places",
+    }
+    assert {path: rule for path, rule in refused.rules.items() if path not in other_rules} == {
+        f"rules.{api.name(field)}": rule for field, rule in expected.items()
+    }
+    assert other_rules < set(refused.rules)
+
+
+def test_faults_of_elements_hide_no_fault_of_their_list(api: Api) -> None:
+    """Repeated ids and sums are checked as far as elements can be read, whatever else is wrong with them."""
+    zero = {"highDrift": 0, "lowDrift": 0}
+    holdings = [{"securityId": "z", "quantity": quantity} for quantity in ("1e20", 1, 2)]
+    body = {
+        "positions": [
+            {"securityId": "A", "target": 0.5, **zero, "extra": 1},
+            {"securityId": "A", "target": 0.6, **zero},
+            {"securityId": "B", "target": 100, **zero},
+        ],
+        "prices": [{"securityId": "A", "price": price} for price in (0, 1, 2)],
+        "portfolios": [{"portfolioId": "p", "cash": 1, "holdings": each} for each in (holdings, [])],
+    }
+    refused = api.call("POST", "/optimizations", json_bytes(api.spell(body))).expect(400, "VALIDATION_ERROR")
+    assert {
+        path: rule for path, rule in refused.rules.items() if rule.startswith(("must be unique", "must have targets"))
+    } == {
+        "positions": "must have targets with a sum of at most 1; their sum is 1.1",
+        **{
+            api.name(path): "must be unique in its list"
+            for path in (
+                "positions[1].securityId",
+                "prices[1].securityId",
+                "prices[2].securityId",
+                "portfolios[0].holdings[1].securityId",
+                "portfolios[0].holdings[2].securityId",
+                "portfolios[1].portfolioId",
+            )
+        },
+    }
+    repeated = position(target="0.9")
+    positions = [{**repeated, "lowDrift": "x"}, repeated]
+    refused = api.call("POST", "/models", json_bytes(api.spell(model(positions=positions)))).expect(400)
+    assert {path: rule for path, rule in refused.rules.items() if api.name("lowDrift") not in path} == {
+        f"positions[1].{api.name('securityId')}": "must be unique within the model",
+        "positions": "must have targets that sum to at most 0.95; they sum to 1.8",
+    }
 
 
 def test_twenty_faults_are_named_at_most(api: Api) -> None:
@@ -244,19 +341,6 @@ def test_rebalances_are_counted(api: Api, upstreams: Upstreams) -> None:
     found = api.post("/rebalances/portfolios", {"portfolios": [portfolio]}, limit=2).expect(200)
     assert found.headers["X-Total-Count"] == "3"
     assert set(links(found)) == {"next"}
-
-
-def test_all_faults_of_rules_are_named_at_once(api: Api) -> None:
-    """Rules are checked one by one, and their ids even where nothing else is wrong."""
-    made = created(api)
-    wrong = {"goal": "X", "lotSize": -1, "minimumTradeValue": "a", "feeRate": 2, "bogus": 1}
-    refused = api.post(path(made, "/rebalance"), {"preview": "yes", "rules": wrong}).expect(400)
-    names = {"goal", "lotSize", "minimumTradeValue", "feeRate", "bogus"}
-    assert set(refused.rules) == {"preview", *(f"rules.{api.name(name)}" for name in names)}
-    ids = {"doNotTrade": ["IBM", fresh_id(), "x"], "doNotSell": [fresh_id(), ""]}
-    refused = api.post(path(made, "/rebalance"), {"rules": ids}).expect(400)
-    places = ("doNotTrade[0]", "doNotTrade[2]", "doNotSell[1]")
-    assert set(refused.rules) == {f"rules.{api.name(place)}" for place in places}
 
 
 def test_all_faults_of_an_optimization_are_named_at_once(api: Api) -> None:

@@ -151,6 +151,7 @@ def test_responses_have_every_key_and_requests_no_other(document: Json) -> None:
         "ModelPutDTO": 1,
         "RebalanceRequest": 2,
         "RulesRequest": 16,
+        "OptimizationRulesRequest": 16,
         "OptimizationRequest": 1,
         "OrdersRequest": 2,
     }
