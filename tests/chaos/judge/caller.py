@@ -21,7 +21,7 @@ from tests.chaos.judge.oracle import Model, Wanted
 from tests.chaos.judge.responses import CODES, ApiResponse, Envelope, RebalanceSummary, StoredRebalance
 
 _LISTED = 20
-_HEALTH_SECONDS = 30
+_HEALTH_SECONDS = 180
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
