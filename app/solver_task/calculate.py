@@ -14,8 +14,9 @@ from msgspec import Struct
 from app.http.dialect import Dialect
 from app.solver_task.assignment import Assignment, Terms, decoded
 from app.solver_task.movement import Movement, movement
-from app.solver_task.rounding import is_storable
+from app.solver_task.rounding import are_storable, is_storable
 from app.solver_task.schemas import portfolio_json
+from app.solver_task.valuation import valuation
 from app.solver_task.warnings import warnings_of
 from persistence import PortfolioRecord, RebalancedPortfolio, RebalancedPosition, Solve, record_of
 from solver import (
@@ -88,11 +89,13 @@ def calculate(assignment: Assignment, *, strategy: SolverStrategy, time_limit_se
     unstorable = _unstorable(portfolio, outcome) if stored else None
     if unstorable is not None:
         return unstorable
-    moved = movement(portfolio, outcome)
-    rebalanced = _rebalanced(assignment, terms, portfolio, outcome, moved)
+    positions = tuple(_positions(assignment, terms, portfolio, outcome))
+    values = valuation(positions)
+    moved = movement(positions, values, outcome.market_value)
+    rebalanced = _rebalanced(assignment, terms, portfolio, outcome, positions, moved)
     return Calculated(
         record=record_of(rebalanced) if stored else None,
-        body=portfolio_json(rebalanced, terms.dialect, stored=stored, with_proof=terms.with_proof),
+        body=portfolio_json(rebalanced, terms.dialect, stored=stored, with_proof=terms.with_proof, values=values),
         movement=moved,
         exempted=len(outcome.outside_band),
         path=outcome.path,
@@ -102,20 +105,30 @@ def calculate(assignment: Assignment, *, strategy: SolverStrategy, time_limit_se
 
 
 def _unstorable(portfolio: Portfolio, solution: Solution) -> Unstorable | None:
-    held = zip(portfolio.securities, solution.quantities, strict=True)
-    security_ids = tuple(
-        security.security_id
-        for security, quantity in held
-        if not is_storable(quantity) or not -QUANTITY_LIMIT < quantity < QUANTITY_LIMIT
-    )
+    quantities = solution.quantities
     numbers = (solution.market_value, solution.cash_after, solution.fees, solution.objective, solution.bound)
-    if security_ids or not all(map(is_storable, (*numbers, solution.outside))):
-        return Unstorable(security_ids)
-    return None
+    if (
+        min(quantities, default=ZERO) > -QUANTITY_LIMIT
+        and max(quantities, default=ZERO) < QUANTITY_LIMIT
+        and are_storable((*quantities, *numbers, solution.outside))
+    ):
+        return None
+    return Unstorable(
+        tuple(
+            security.security_id
+            for security, quantity in zip(portfolio.securities, quantities, strict=True)
+            if not is_storable(quantity) or not -QUANTITY_LIMIT < quantity < QUANTITY_LIMIT
+        )
+    )
 
 
 def _rebalanced(
-    assignment: Assignment, terms: Terms, portfolio: Portfolio, solution: Solution, moved: Movement
+    assignment: Assignment,
+    terms: Terms,
+    portfolio: Portfolio,
+    solution: Solution,
+    positions: tuple[RebalancedPosition, ...],
+    moved: Movement,
 ) -> RebalancedPortfolio:
     return RebalancedPortfolio(
         rebalance_id=NOT_STORED if terms.rebalance_id is None else ObjectId(terms.rebalance_id),
@@ -128,7 +141,7 @@ def _rebalanced(
         cash_before=portfolio.cash,
         cash_after=solution.cash_after,
         trade_date=terms.trade_date,
-        positions=tuple(_positions(assignment, terms, portfolio, solution)),
+        positions=positions,
         solve=Solve(
             solution.path,
             solution.gap,

@@ -1,11 +1,14 @@
 """How far a rebalance moves a portfolio."""
 
-from decimal import Decimal
+from collections.abc import Sequence
+from decimal import Decimal, localcontext
+from operator import sub
 
 from msgspec import Struct
 
-from app.solver_task.rounding import EXACT, magnitude, share6
-from solver import Portfolio, Solution
+from app.solver_task.rounding import EXACT, share6
+from app.solver_task.valuation import ZERO, Valuation
+from persistence import RebalancedPosition
 
 
 class Movement(Struct, frozen=True, array_like=True):
@@ -27,28 +30,23 @@ class Movement(Struct, frozen=True, array_like=True):
     sold_value: Decimal
 
 
-def movement(portfolio: Portfolio, solution: Solution) -> Movement:
+def movement(positions: Sequence[RebalancedPosition], values: Valuation, market_value: Decimal) -> Movement:
     """Measure a rebalanced portfolio. One whose market value is 0 has no drift and no turnover."""
-    value = solution.market_value
-    multiply, subtract, add = EXACT.multiply, EXACT.subtract, EXACT.add
-    before = after = bought_value = sold_value = Decimal(0)
-    bought = sold = 0
-    for security, trade, quantity in zip(portfolio.securities, solution.trades, solution.quantities, strict=True):
-        wanted = multiply(value, security.target)
-        distance = magnitude(subtract(wanted, multiply(security.quantity, security.price)))
-        before = add(before, distance)
-        if not trade:
-            after = add(after, distance)
-            continue
-        after = add(after, magnitude(subtract(wanted, multiply(quantity, security.price))))
-        traded_value = multiply(Decimal(trade), security.price)
-        if trade > 0:
-            bought += 1
-            bought_value = add(bought_value, traded_value)
-        else:
-            sold += 1
-            sold_value = subtract(sold_value, traded_value)
-    traded = add(bought_value, sold_value)
+    with localcontext(EXACT):
+        wanted = [market_value * position.target for position in positions]
+        before = sum(map(abs, map(sub, wanted, values.original_values)), ZERO)
+        after = sum(map(abs, map(sub, wanted, values.adjusted_values)), ZERO)
+        traded = [value for value in map(sub, values.adjusted_values, values.original_values) if value]
+        purchases = [value for value in traded if not value.is_signed()]
+        bought_value = sum(purchases, ZERO)
+        sold_value = bought_value - sum(traded, ZERO)
+        turnover = bought_value + sold_value
     return Movement(
-        share6(before, value), share6(after, value), share6(traded, value), bought, sold, bought_value, sold_value
+        share6(before, market_value),
+        share6(after, market_value),
+        share6(turnover, market_value),
+        len(purchases),
+        len(traded) - len(purchases),
+        bought_value,
+        sold_value,
     )

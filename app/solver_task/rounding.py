@@ -1,6 +1,8 @@
 """The one way in which the service rounds: halves away from zero."""
 
-from decimal import ROUND_HALF_UP, Context, Decimal
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
+from operator import eq, pos
 
 FOUR_DECIMALS = Decimal("0.0001")
 SIX_DECIMALS = Decimal("0.000001")
@@ -32,6 +34,14 @@ def share(part: Decimal, whole: Decimal, decimals: Decimal = FOUR_DECIMALS) -> D
     return EXACT.divide(part, whole).quantize(decimals, ROUND_HALF_UP, EXACT)
 
 
+def shares(parts: Sequence[Decimal], whole: Decimal) -> list[Decimal]:
+    """Return the `share` of each part, in a fraction of the time."""
+    if not whole:
+        return [ZERO_SHARE] * len(parts)
+    with localcontext(EXACT):
+        return [(part / whole).quantize(FOUR_DECIMALS, ROUND_HALF_UP) if part else ZERO_SHARE for part in parts]
+
+
 def share6(part: Decimal, whole: Decimal) -> Decimal:
     """Return `part / whole` with six decimals; 0 if the whole is 0."""
     return share(part, whole, SIX_DECIMALS)
@@ -40,6 +50,12 @@ def share6(part: Decimal, whole: Decimal) -> Decimal:
 def is_storable(value: Decimal) -> bool:
     """Return whether the database can hold the value without rounding."""
     return STORABLE.plus(value) == value
+
+
+def are_storable(values: Sequence[Decimal]) -> bool:
+    """Return whether the database can hold all values without rounding."""
+    with localcontext(STORABLE):
+        return all(map(eq, map(pos, values), values))
 
 
 def storable(value: Decimal) -> Decimal:

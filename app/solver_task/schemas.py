@@ -44,11 +44,13 @@ from app.http.fields import (
     WarningMessage,
     WarningSecurities,
 )
-from app.solver_task.rounding import difference, negative, product, share, shortest
+from app.solver_task.rounding import difference, negative, product, shares, shortest
+from app.solver_task.valuation import Valuation, valuation
 from persistence import PortfolioWarning, RebalancedPortfolio, RebalancedPosition, Solve
 from solver import SolutionPath
 
 ZERO = Decimal(0)
+WHOLE = Decimal(1)
 
 
 class TransactionDTO(Struct, frozen=True, rename="camel"):
@@ -141,18 +143,17 @@ class OptimizationDTO(RebalanceDTO, frozen=True, rename="camel"):
     proof: ProofDTO
 
 
-def rebalance_dto(portfolio: RebalancedPortfolio, *, stored: bool = True) -> RebalanceDTO:
+def rebalance_dto(
+    portfolio: RebalancedPortfolio, *, stored: bool = True, values: Valuation | None = None
+) -> RebalanceDTO:
     """Show a portfolio of a rebalance.
 
     Args:
         portfolio: its record.
         stored: whether it is kept; otherwise the response has no rebalance id.
+        values: the valuation of its positions, if it is known.
     """
-    market_value = portfolio.market_value or ZERO
-    trade_date = date.fromisoformat(portfolio.trade_date)
-    trades = [(position, trade_of(position)) for position in portfolio.positions]
-    sales = [_transaction("SELL", position, negative(trade), trade_date) for position, trade in trades if trade < 0]
-    purchases = [_transaction("BUY", position, trade, trade_date) for position, trade in trades if trade > 0]
+    values = values or valuation(portfolio.positions)
     return RebalanceDTO(
         portfolio_id=portfolio.portfolio_id,
         portfolio_name=portfolio.portfolio_name,
@@ -165,18 +166,23 @@ def rebalance_dto(portfolio: RebalancedPortfolio, *, stored: bool = True) -> Reb
         drift_after=portfolio.drift_after,
         turnover=portfolio.turnover,
         fees=portfolio.fees,
-        transactions=sales + purchases,
-        drifts=[_drift(position, trade, market_value) for position, trade in trades],
+        transactions=_transactions(portfolio, values),
+        drifts=_drifts(portfolio, values),
         warnings=[WarningDTO.of(warning) for warning in portfolio.warnings],
         error=ErrorDTO.of(portfolio.failure),
     )
 
 
 def portfolio_json(
-    portfolio: RebalancedPortfolio, dialect: Dialect, *, stored: bool = True, with_proof: bool = False
+    portfolio: RebalancedPortfolio,
+    dialect: Dialect,
+    *,
+    stored: bool = True,
+    with_proof: bool = False,
+    values: Valuation | None = None,
 ) -> bytes:
-    """Encode a portfolio's part of the response as JSON."""
-    shown = rebalance_dto(portfolio, stored=stored)
+    """Encode a portfolio's part of the response as JSON; the arguments are those of `rebalance_dto`."""
+    shown = rebalance_dto(portfolio, stored=stored, values=values)
     if with_proof:
         names = RebalanceDTO.__struct_fields__
         fields = {name: getattr(shown, name) for name in names}
@@ -191,30 +197,47 @@ def value_of(quantity: Decimal, price: Decimal | None) -> Decimal:
 
 def trade_of(position: RebalancedPosition) -> Decimal:
     """Return the shares traded, positive if bought and negative if sold, without trailing zeros."""
-    trade = difference(position.adjusted_quantity, position.original_quantity)
+    return _without_zeros(difference(position.adjusted_quantity, position.original_quantity))
+
+
+def _without_zeros(trade: Decimal) -> Decimal:
+    if trade.same_quantum(WHOLE):
+        return trade
     whole = int(trade)
     return Decimal(whole) if whole == trade else shortest(trade)
 
 
-def _drift(position: RebalancedPosition, trade: Decimal, market_value: Decimal) -> DriftDTO:
-    before = share(value_of(position.original_quantity, position.price), market_value)
-    after = share(value_of(position.adjusted_quantity, position.price), market_value) if trade else before
-    return DriftDTO(
-        position.security_id,
-        position.ticker,
-        position.original_quantity,
-        position.adjusted_quantity,
-        position.target,
-        position.high_drift,
-        position.low_drift,
-        before,
-        after,
-        position.restraint,
-    )
+def _drifts(portfolio: RebalancedPortfolio, values: Valuation) -> list[DriftDTO]:
+    market_value = portfolio.market_value or ZERO
+    originals, adjusted = (shares(each, market_value) for each in (values.original_values, values.adjusted_values))
+    return [
+        DriftDTO(
+            position.security_id,
+            position.ticker,
+            position.original_quantity,
+            position.adjusted_quantity,
+            position.target,
+            position.high_drift,
+            position.low_drift,
+            original_actual,
+            actual,
+            position.restraint,
+        )
+        for position, original_actual, actual in zip(portfolio.positions, originals, adjusted, strict=True)
+    ]
 
 
-def _transaction(
-    kind: TransactionType, position: RebalancedPosition, quantity: Decimal, trade_date: date
-) -> TransactionDTO:
-    assert position.price is not None, "what has no price is not traded"
-    return TransactionDTO(kind, position.security_id, position.ticker, quantity, position.price, trade_date)
+def _transactions(portfolio: RebalancedPortfolio, values: Valuation) -> list[TransactionDTO]:
+    """Show the trades, sales first."""
+    trade_date = date.fromisoformat(portfolio.trade_date)
+    sales: list[TransactionDTO] = []
+    purchases: list[TransactionDTO] = []
+    for position, trade in zip(portfolio.positions, values.trades, strict=True):
+        if not trade:
+            continue
+        assert position.price is not None, "what has no price is not traded"
+        kind: TransactionType = "BUY" if trade > 0 else "SELL"
+        quantity = _without_zeros(trade if trade > 0 else negative(trade))
+        shown = TransactionDTO(kind, position.security_id, position.ticker, quantity, position.price, trade_date)
+        (purchases if trade > 0 else sales).append(shown)
+    return sales + purchases

@@ -64,7 +64,7 @@ def _array(positions: Sequence[RebalancedPosition]) -> bytes:
     for index, position in enumerate(positions):
         end = _end(position.ticker, position.restraint)
         elements += (
-            _start(index, position.security_id, len(end), priced=position.price is not None),
+            _start(index, position.security_id, len(end), position.price is not None),
             b"" if position.price is None else repeated_decimal_bytes(str(position.price)),
             ORIGINAL_QUANTITY,
             repeated_decimal_bytes(str(position.original_quantity)),
@@ -82,7 +82,7 @@ def _array(positions: Sequence[RebalancedPosition]) -> bytes:
 
 
 @lru_cache(_REMEMBERED_POSITIONS)
-def _start(index: int, security_id: str, end_bytes: int, *, priced: bool) -> bytes:
+def _start(index: int, security_id: str, end_bytes: int, priced: bool) -> bytes:
     """Return a position's bytes up to the value of its price, which are the same in every portfolio of a rebalance."""
     identifier = _text(SECURITY_ID, security_id)
     price = DECIMAL + PRICE if priced else NULL + PRICE

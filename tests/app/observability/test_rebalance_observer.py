@@ -11,35 +11,21 @@ from app.observability.metrics import Metrics
 from app.observability.tracing import NO_TRACING
 from app.rebalancing.telemetry import RebalanceObserver
 from app.solver_task.movement import Movement, movement
-from persistence import DatabaseUnavailable, Failure
-from solver import Portfolio, Security, Solution, SolutionPath
+from app.solver_task.valuation import valuation
+from persistence import DatabaseUnavailable, Failure, RebalancedPosition
 from tests.harness.service import Scrape
 
 
-def security(price: str, quantity: str, target: str) -> Security:
-    return Security(f"{price}-{quantity}", Decimal(price), Decimal(quantity), Decimal(target))
-
-
-def solution(quantities: tuple[int, ...], trades: tuple[int, ...], market_value: int, objective: int) -> Solution:
-    """Return the part of a solution that determines how far it moves a portfolio."""
-    value, distance = Decimal(market_value), Decimal(objective)
-    return Solution(
-        trades,
-        tuple(map(Decimal, quantities)),
-        value,
-        Decimal(0),
-        distance,
-        distance,
-        True,
-        SolutionPath.ROUNDING,
-        0.001,
+def position(price: str, before: str, after: str, target: str) -> RebalancedPosition:
+    return RebalancedPosition(
+        "S" * 24, Decimal(price), Decimal(before), Decimal(after), Decimal(target), Decimal(0), Decimal(0)
     )
 
 
 def test_movement_adds_up() -> None:
     """One security bought, one sold, one kept that the model does not want."""
-    held = (security("10", "0", "0.3"), security("20", "25", "0.45"), security("5", "10", "0"))
-    moved = movement(Portfolio(held, Decimal(450)), solution((30, 20, 10), (30, -5, 0), 1000, 100))
+    held = (position("10", "0", "30", "0.3"), position("20", "25", "20", "0.45"), position("5", "10", "10", "0"))
+    moved = movement(held, valuation(held), Decimal(1000))
     assert moved == Movement(
         drift_before=Decimal("0.4"),  # 300 missing, 50 too much, 50 unwanted
         drift_after=Decimal("0.1"),  # 50 missing, 50 unwanted
@@ -53,8 +39,8 @@ def test_movement_adds_up() -> None:
 
 def test_a_portfolio_worth_nothing_has_moved_nothing() -> None:
     """Without market value, drift and turnover are 0 instead of a division by zero."""
-    held = (security("10", "0", "0.3"),)
-    moved = movement(Portfolio(held, Decimal(0)), solution((0,), (0,), 0, 0))
+    held = (position("10", "0", "0", "0.3"),)
+    moved = movement(held, valuation(held), Decimal(0))
     assert {moved.drift_before, moved.drift_after, moved.turnover} == {Decimal(0)}
 
 

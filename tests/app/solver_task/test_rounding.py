@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.solver_task.rounding import difference, is_storable, product, share, storable
+from app.solver_task.rounding import are_storable, difference, is_storable, product, share, shares, storable
 
 stored = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**12), max_value=10**12, places=8)
 weights = st.decimals(allow_nan=False, allow_infinity=False, min_value=-10, max_value=10, places=30)
@@ -44,6 +44,12 @@ def test_halves_are_rounded_up_and_a_share_of_nothing_is_none(part: str, whole: 
     assert str(share(Decimal(part), Decimal(whole))) == expected
 
 
+@given(parts=st.lists(stored), whole=stored)
+def test_many_shares_are_rounded_as_each_is(parts: list[Decimal], whole: Decimal) -> None:
+    """The result for many parts has the digits of the results for each, also for a whole of 0."""
+    assert list(map(str, shares(parts, whole))) == [str(share(part, whole)) for part in parts]
+
+
 @given(stored, weights)
 def test_products_and_differences_are_exact(one: Decimal, other: Decimal) -> None:
     """No digit is lost for any numbers that can be stored."""
@@ -55,4 +61,5 @@ def test_products_and_differences_are_exact(one: Decimal, other: Decimal) -> Non
 def test_34_digits_are_storable_and_what_is_longer_is_cut_to_them(value: Decimal) -> None:
     """Decimal128's precision decides."""
     assert is_storable(value) == (storable(value) == value)
+    assert are_storable([value, Decimal(1)]) == is_storable(value)
     assert len(storable(value).as_tuple().digits) <= 34
