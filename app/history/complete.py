@@ -3,10 +3,12 @@
 All its portfolios are read before anything is sent, so that one that cannot be read, or a database that fails, is an
 error response instead of half a response. Read portfolios are small: those of most rebalances wait in memory while
 their JSON is written and sent. Of a larger rebalance the JSON is collected first, in memory or in a temporary file.
+Lists of rebalances have no largest size: their JSON is collected up to a limit, and what follows is sent while it is
+read. If that fails, the connection ends without the last chunk of the body, which every HTTP client reports.
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import ClassVar, Final
 
 from litestar import MediaType, Response
@@ -14,12 +16,15 @@ from litestar.response import Stream
 
 from app.http.streaming import BLOCK_BYTES, blocks, streamed
 from app.rebalancing.body import ResponseBody
-from persistence import RebalancedPortfolio
+from persistence import Rebalance, RebalancedPortfolio, RebalanceNotFound
 
 MOST_POSITIONS: Final = 10_000
 """Positions of one response that wait in memory; each takes about half a kilobyte."""
 MOST_POSITIONS_IN_TOTAL: Final = 40_000
 """Positions of all responses that wait in memory."""
+
+MOST_LIST_BYTES: Final = 32 * 1024 * 1024
+"""Of a list that is collected before it is sent."""
 
 
 class ReadPortfolios:
@@ -104,5 +109,53 @@ async def complete(
             body.add(index, block)
             index += 1
     if len(body) < BLOCK_BYTES:
-        return Response(b"".join([part async for part in body.joined()]), media_type=media_type, headers=headers)
+        return Response(await _whole(body), media_type=media_type, headers=headers)
     return Stream(body.joined(), media_type=media_type, headers=headers)
+
+
+async def complete_list(
+    rebalances: Sequence[Rebalance], written: Callable[[Sequence[Rebalance]], AsyncIterator[bytes]]
+) -> Response[bytes] | Stream:
+    """Return the response that lists rebalances; those that are deleted while they are read are left out.
+
+    A list of at most `MOST_LIST_BYTES` is complete or an error.
+
+    Args:
+        rebalances: in the order of the list.
+        written: writes the body that lists some of them.
+
+    Raises:
+        OrderGenerationError: `OVERLOADED`, too many responses wait to be read.
+        persistence.DatabaseUnavailable: the database failed.
+    """
+    chunks = blocks(written(rebalances))
+    try:
+        body, is_whole = await _collected(chunks)
+    except RebalanceNotFound as gone:
+        return await complete_list([each for each in rebalances if each.id != gone.rebalance_id], written)
+    if is_whole and len(body) < BLOCK_BYTES:
+        return Response(await _whole(body), media_type=MediaType.JSON)
+
+    async def all_blocks() -> AsyncIterator[bytes]:
+        async for block in body.joined():
+            yield block
+        async for block in chunks:
+            yield block
+
+    return Stream(all_blocks(), media_type=MediaType.JSON)
+
+
+async def _collected(chunks: AsyncIterator[bytes]) -> tuple[ResponseBody, bool]:
+    """Collect up to `MOST_LIST_BYTES`, or a chunk more; return also whether there are no more chunks."""
+    with ResponseBody() as body:
+        index = 0
+        async for chunk in chunks:
+            body.add(index, chunk)
+            index += 1
+            if len(body) >= MOST_LIST_BYTES:
+                return body, False
+    return body, True
+
+
+async def _whole(body: ResponseBody) -> bytes:
+    return b"".join([part async for part in body.joined()])

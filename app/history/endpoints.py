@@ -1,6 +1,6 @@
 """The endpoints that read and delete stored rebalances, portfolio by portfolio: memory does not grow with their size.
 
-A response about one rebalance is complete or an error; lists, which can be of any size, are streamed.
+A response about one rebalance is complete or an error, and so are lists of at most 32 MiB.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
@@ -12,7 +12,7 @@ from litestar.response import Stream
 from msgspec import Struct
 
 from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError
-from app.history.complete import ReadPortfolios, complete
+from app.history.complete import ReadPortfolios, complete, complete_list
 from app.history.csv import trades_as_csv
 from app.history.schemas import PortfolioProofDTO, PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO, TradeDTO
 from app.http.compression import compressed
@@ -23,10 +23,10 @@ from app.http.headers import add_page_headers
 from app.http.identifiers import OBJECT_ID_PATTERN, external_id, object_id
 from app.http.query import NO_OFFSET, PAGE_SIZE, Offset, PageSize, Version, sort_keys, sorted_by
 from app.http.responses import documented, errors
-from app.http.streaming import array, read_ahead, streamed
+from app.http.streaming import array
 from app.models.schemas import ModelPortfolioDTO
 from app.rebalancing.endpoints import PortfolioId
-from persistence import Database, Rebalance, RebalancedPortfolio, RebalanceField, RebalanceNotFound, SortKey
+from persistence import Database, Rebalance, RebalancedPortfolio, RebalanceField, SortKey
 
 RebalanceId = Annotated[
     str, PathParameter(description="24 hexadecimal characters.", schema_extra={"pattern": OBJECT_ID_PATTERN})
@@ -77,7 +77,7 @@ class RebalanceHistoryController(Controller):
                 description="A summary has null in place of the positions.", schema_extra={"enum": list(VIEWS)}
             ),
         ] = "full",
-    ) -> Stream:
+    ) -> Response[bytes] | Stream:
         """List stored rebalances with their portfolios, newest first unless `sort_by` says otherwise.
 
         Stored documents that are not in this service's format are left out.
@@ -87,7 +87,9 @@ class RebalanceHistoryController(Controller):
         keys = sort_keys(sort_by, SORT_FIELDS) or NEWEST_FIRST
         found = await database.rebalances.page(offset=offset, limit=limit, sort=keys) if limit else []
         add_page_headers(request, await database.rebalances.count(), offset, limit)
-        return await streamed(as_array(found, database, dialect, positions=view == "full"))
+        return await complete_list(
+            found, lambda rebalances: as_array(rebalances, database, dialect, positions=view == "full")
+        )
 
     @post(
         "/rebalances/portfolios",
@@ -104,14 +106,14 @@ class RebalanceHistoryController(Controller):
         request: Request[Any, Any, Any],
         offset: Offset = NO_OFFSET,
         limit: PageSize = PAGE_SIZE,
-    ) -> Stream:
+    ) -> Response[bytes] | Stream:
         """List the rebalances that included any of these portfolios, newest first."""
         wanted = data.portfolios
         listed = bool(wanted) and limit > 0
         found = await database.rebalances.with_portfolios(wanted, offset=offset, limit=limit) if listed else []
         total = await database.rebalances.count_with_portfolios(wanted) if wanted else 0
         add_page_headers(request, total, offset, limit)
-        return await streamed(as_array(found, database, dialect))
+        return await complete_list(found, lambda rebalances: as_array(rebalances, database, dialect))
 
     @get(
         "/rebalance/{rebalance_id:str}",
@@ -252,23 +254,15 @@ def _prefers_csv(request: Request[Any, Any, Any]) -> bool:
 async def as_array(
     rebalances: Sequence[Rebalance], database: Database, dialect: Dialect, *, positions: bool = True
 ) -> AsyncIterator[bytes]:
-    """Write rebalances as a JSON array.
-
-    Rebalances that were deleted since they were found are left out, and so are portfolios that are unreadable.
-    """
+    """Write rebalances as a JSON array. Portfolios that are unreadable are left out."""
     opening = b"["
     for rebalance in rebalances:
         portfolios = database.rebalances.portfolios(rebalance, positions=positions, skip_unreadable=True)
-        written = as_object(rebalance, portfolios, dialect, positions=positions)
-        try:
-            first, rest = await read_ahead(written)
-        except RebalanceNotFound:
-            continue
-        yield opening + first
-        async for chunk in rest:
+        yield opening
+        async for chunk in as_object(rebalance, portfolios, dialect, positions=positions):
             yield chunk
         opening = b","
-    yield b"]" if opening == b"," else b"[]"
+    yield b"]" if rebalances else b"[]"
 
 
 async def as_object(

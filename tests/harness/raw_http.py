@@ -125,6 +125,13 @@ class RawConnection:
             count += len(data)
         return count
 
+    def all_bytes(self) -> bytes:
+        """Return what follows the last response's header until the connection ends."""
+        received = bytearray(self._surplus)
+        while data := self._read():
+            received += data
+        return bytes(received)
+
     def _read(self) -> bytes:
         try:
             return self._socket.recv(65536)
