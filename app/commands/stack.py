@@ -5,6 +5,7 @@ ends with the process that started it.
 """
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +27,7 @@ LOOPBACK = "127.0.0.1"
 READY_SECONDS = 180
 STOP_SECONDS = 40
 LOOK_SECONDS = 0.05
+_PORTS = range(10_000, 32_000)
 
 
 class StackFailed(Exception):
@@ -129,11 +131,18 @@ def running_service_process(
 
 
 def free_port() -> int:
-    """Find a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find a port that nothing listens on.
+
+    The system draws the ports of outgoing connections from above these: none occupies the port before it is used.
+
+    Raises:
+        StackFailed: there is none.
+    """
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
+    raise StackFailed("No port of this machine is free.")
 
 
 def _start(

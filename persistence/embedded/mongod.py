@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import random
 import re
 import shutil
 import socket
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 _REPLICA_SET: Final = "rs0"
 _PORT_ATTEMPTS: Final = 5
+_PORTS: Final = range(10_000, 32_000)
 _START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 30
 _LOOK_SECONDS: Final = 0.02
@@ -142,11 +144,15 @@ def _launch(
 
 
 def _free_port() -> int:
-    """Return a port that is free now; it may be lost to another program before mongod binds it, hence the attempts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that is free now; it may be lost to another program before mongod binds it, hence the attempts.
+
+    The system draws the ports of outgoing connections from above these.
+    """
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise MongodUnavailable("No port of this machine is free.")
 
 
 def _spawn(

@@ -62,7 +62,7 @@ def running_balancer() -> Iterator[Balancer]:
     thread = threading.Thread(target=lambda: loop.run_until_complete(balancer.serve(started, stopped)))
     thread.start()
     try:
-        assert started.wait(10)
+        assert started.wait(100)
         yield balancer
     finally:
         loop.call_soon_threadsafe(stopped.set)

@@ -15,6 +15,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from tests.harness.api import PATIENCE_SECONDS
+
 
 class Span(Struct, frozen=True):
     """A received span; ids in hexadecimal, times in nanoseconds since 1970."""
@@ -39,7 +41,7 @@ class Received:
         self.spans: list[Span] = []
         self.metrics: dict[str, Metric] = {}
 
-    def trace(self, trace_id: str, *, until: str, seconds: float = 20) -> list[Span]:
+    def trace(self, trace_id: str, *, until: str, seconds: float = PATIENCE_SECONDS) -> list[Span]:
         """Give the spans of a trace once the one of this name, which ends last, has come."""
         with self.arrival:
             assert self.arrival.wait_for(
@@ -47,7 +49,7 @@ class Received:
             ), f"no {until!r} in {[span.name for span in self.spans]}"
             return [span for span in self.spans if span.trace_id == trace_id]
 
-    def metric(self, name: str, *, seconds: float = 20) -> Metric:
+    def metric(self, name: str, *, seconds: float = PATIENCE_SECONDS) -> Metric:
         """Give the metric as it came last."""
         with self.arrival:
             assert self.arrival.wait_for(lambda: name in self.metrics, seconds), f"no {name} in {list(self.metrics)}"

@@ -38,7 +38,7 @@ class Command:
                 return self.output
         raise AssertionError(f"no {text!r} in:\n{self.output}")
 
-    def finish(self, seconds: float = 60) -> int:
+    def finish(self, seconds: float = 120) -> int:
         """Read the rest and wait for the end."""
         rest, _ = self.process.communicate(timeout=seconds)
         self.output += rest
@@ -55,7 +55,7 @@ class Command:
                 continue
         return found
 
-    def await_end_of_family(self, seconds: float = 15) -> list[str]:
+    def await_end_of_family(self, seconds: float = 60) -> list[str]:
         """Wait until nothing of it is left; give the command lines of what is."""
         until = time.monotonic() + seconds
         while (family := self.family()) and time.monotonic() < until:

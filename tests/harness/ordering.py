@@ -49,7 +49,7 @@ class OrderServiceControl:
     def __init__(self, urls: SimulatorUrls) -> None:
         self.urls = urls
         self.world = World(SimulatorSettings(price_spread=Decimal(0)))
-        self._client = httpx.Client(base_url=f"{urls.control}/control", timeout=10)
+        self._client = httpx.Client(base_url=f"{urls.control}/control", timeout=PATIENCE_SECONDS)
 
     def close(self) -> None:
         self._client.close()
@@ -72,7 +72,7 @@ class OrderServiceControl:
         routes = self._client.get("/calls").raise_for_status().json()["routes"]
         return sum(each["count"] for each in routes if each["route"] == route)
 
-    def await_calls(self, route: str, count: int, seconds: float = 20) -> None:
+    def await_calls(self, route: str, count: int, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until a route has received this many calls."""
         until = time.monotonic() + seconds
         while self.calls(route) < count:
@@ -148,7 +148,7 @@ class OrderingService:
 
     def metric(self, name: str) -> float:
         """Return the value of one of the service's metrics, by its name with labels."""
-        lines = httpx.get(f"{self.url}/metrics").raise_for_status().text.splitlines()
+        lines = httpx.get(f"{self.url}/metrics", timeout=PATIENCE_SECONDS).raise_for_status().text.splitlines()
         return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")))
 
     def state(self, rebalance_id: str) -> Json:
@@ -157,7 +157,7 @@ class OrderingService:
         assert response.status_code == 200, response.text
         return response.json()
 
-    def until(self, rebalance_id: str, reached: Callable[[Json], bool], seconds: float = 20) -> Json:
+    def until(self, rebalance_id: str, reached: Callable[[Json], bool], seconds: float = PATIENCE_SECONDS) -> Json:
         """Wait until the state satisfies a condition, and return it."""
         until = time.monotonic() + seconds
         while True:
@@ -170,7 +170,7 @@ class OrderingService:
             assert time.monotonic() < until, f"not reached: {state}"
             time.sleep(0.05)
 
-    def finished(self, rebalance_id: str, seconds: float = 20) -> Json:
+    def finished(self, rebalance_id: str, seconds: float = PATIENCE_SECONDS) -> Json:
         """Wait until every order has an outcome, and return the state."""
         return self.until(rebalance_id, lambda state: not state["pending"] and not state["unknown"], seconds)
 
@@ -187,7 +187,7 @@ class OrderingService:
     def is_ready(self) -> bool:
         """Return whether the service is ready."""
         try:
-            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/health/ready", timeout=PATIENCE_SECONDS).status_code == 200
         except httpx.HTTPError:
             return False
 

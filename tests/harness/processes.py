@@ -13,7 +13,7 @@ from tests.harness.commands import MARK
 
 SERVICE_MARK = "ORDER_GENERATION_SERVICE_MARK"
 MEGABYTE = 2**20
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 100
 """For processes to be replaced: they have to import and to warm up, however busy the machine."""
 
 
@@ -106,7 +106,7 @@ def marked(name: str, mark: str) -> list[psutil.Process]:
     return found
 
 
-def await_end(mark: str, seconds: float = 15) -> list[str]:
+def await_end(mark: str, seconds: float = 60) -> list[str]:
     """Wait until no process with this mark is left; give the command lines of those that are, which are then killed."""
     until = time.monotonic() + seconds
     while (left := marked(MARK, mark)) and time.monotonic() < until:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import bson
 
+from app.commands.stack import free_port
 from persistence.codec import Document
 from persistence.indexes import SWEEPS
 
@@ -36,7 +37,7 @@ class Proxy:
         self._url = urlsplit(mongodb_url)
         self._target = (str(self._url.hostname), self._url.port or 27017)
         self._writes = 0
-        self._port = 0
+        self._port = free_port()
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._connections: set[asyncio.StreamWriter] = set()
@@ -65,7 +66,6 @@ class Proxy:
     async def listen(self) -> None:
         """Accepts connections, on the same port as before."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:
         """Drops all connections and accepts no more."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-SECONDS = 20
+SECONDS = 100
 
 
 class RawResponse(Struct):

@@ -23,7 +23,7 @@ TARGETS = ("0.15", "0.125", "0.12", "0.105", "0.1", "0.095", "0.08", "0.075", "0
 type Line = dict[str, Any]
 
 
-def until[T](look: Callable[[], T], seconds: float = 15) -> T:
+def until[T](look: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
     """Look until there is something to see."""
     end = time.monotonic() + seconds
     while not (seen := look()):

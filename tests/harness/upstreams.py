@@ -10,6 +10,7 @@ import httpx
 import msgspec
 
 from integrations.simulator import Fault, Service, SimulatorSettings, SimulatorUrls, World
+from tests.harness.api import PATIENCE_SECONDS
 
 SPREAD = "0"
 """Every price is drawn as its mean, so that a test can say what comes of it."""
@@ -31,7 +32,7 @@ class Upstreams:
     def __init__(self, urls: SimulatorUrls) -> None:
         self.urls = urls
         self.world = World(SimulatorSettings(price_spread=Decimal(SPREAD)))
-        self._client = httpx.Client(base_url=f"{urls.control}/control", timeout=10)
+        self._client = httpx.Client(base_url=f"{urls.control}/control", timeout=PATIENCE_SECONDS)
 
     def securities(self, count: int) -> list[str]:
         """Ids of priced securities, always the same."""
@@ -64,7 +65,7 @@ class Upstreams:
         """The last calls that arrived."""
         return list(self._client.get("/calls").raise_for_status().json()["last"])
 
-    def await_call(self, service: Service, seconds: float = 20) -> None:
+    def await_call(self, service: Service, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until a service has received a call since the last `forget_calls`."""
         until = time.monotonic() + seconds
         while not any(call["service"] == service for call in self.calls()):

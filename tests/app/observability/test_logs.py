@@ -12,6 +12,7 @@ from pymongo import MongoClient
 
 from app.commands.stack import free_port
 from app.observability.logs import LEADING
+from tests.harness.api import PATIENCE_SECONDS
 from tests.harness.commands import running
 from tests.harness.service import Service
 from tests.harness.upstreams import Upstreams
@@ -31,8 +32,9 @@ def model_id(traced: Service, upstreams: Upstreams) -> str:
 
 def test_each_line_is_an_object_with_the_same_leading_keys(traced: Service) -> None:
     """Those of the server and of libraries, too."""
-    traced.client.get("/health/live")
-    lines = [json.loads(line) for line in traced.log.read_text().splitlines()]
+    response = traced.client.get("/health/live")
+    traced.line(event="request", correlation_id=response.headers["X-Correlation-ID"])
+    lines = traced.lines()
     for line in lines:
         assert tuple(line)[: len(LEADING)] == LEADING
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", line["timestamp"])
@@ -109,7 +111,7 @@ def test_no_password_is_ever_logged(mongodb_url: str) -> None:
     with running("serve", environment=environment | {"HOST": "127.0.0.1", "PORT": str(port)}) as command:
         command.read_until("database unreachable")
         command.read_until("Started worker")
-        assert httpx.get(f"http://127.0.0.1:{port}/api/v1/models").status_code == 503
+        assert httpx.get(f"http://127.0.0.1:{port}/api/v1/models", timeout=PATIENCE_SECONDS).status_code == 503
         command.process.terminate()
         command.finish()
     assert secret not in command.output
@@ -137,7 +139,9 @@ print("and so is standard error", file=sys.stderr)
 
 def test_what_solver_processes_print_becomes_lines() -> None:
     """On standard output and error, from Python and from C, and what a dying process says last."""
-    ended = subprocess.run([sys.executable, "-c", PRINTING], capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", PRINTING], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
+    )
     *lines, last = ended.stdout.splitlines()
     assert last == "and standard output is what it was"
     assert ended.stderr == "and so is standard error\n"
@@ -163,7 +167,9 @@ except ZeroDivisionError:
 
 def test_lines_for_a_person_are_text() -> None:
     """With LOG_FORMAT=console, lines of the service and of libraries are text that a person can read."""
-    ended = subprocess.run([sys.executable, "-c", CONSOLE], capture_output=True, text=True, timeout=60, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", CONSOLE], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
+    )
     assert ended.stderr == ""
     own, library, *failure = ended.stdout.splitlines()
     assert "an event" in own
@@ -176,8 +182,8 @@ def test_lines_for_a_person_are_text() -> None:
 
 def _reported_alike(url: str) -> str:
     """Return why the database cannot be used, which a request and readiness report in the same words."""
-    failed = httpx.get(f"{url}/api/v1/models")
-    ready = httpx.get(f"{url}/health/ready")
+    failed = httpx.get(f"{url}/api/v1/models", timeout=PATIENCE_SECONDS)
+    ready = httpx.get(f"{url}/health/ready", timeout=PATIENCE_SECONDS)
     assert failed.status_code == ready.status_code == 503
     error = failed.json()["error"]
     assert error["code"] == "DATABASE_UNAVAILABLE"
@@ -216,7 +222,7 @@ def test_duplicate_names_found_by_an_upgrade_are_reported_until_they_are_resolve
                 assert "collection models has more than one document with name 'Growth'" in reason
                 client[name]["models"].delete_one({"name": "Growth"})
                 command.read_until("database reachable")
-                assert httpx.get(f"http://127.0.0.1:{port}/api/v1/models").json() == []
+                assert httpx.get(f"http://127.0.0.1:{port}/api/v1/models", timeout=PATIENCE_SECONDS).json() == []
                 command.process.terminate()
                 command.finish()
         finally:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from integrations.simulator import ErrorStatus, Garbage, GarbageKind
 from integrations.simulator import Service as Upstream
-from tests.harness.service import Scrape, Service
+from tests.harness.service import Scrape, Service, until
 from tests.harness.upstreams import Upstreams
 
 ROOT = Path(__file__).parents[3]
@@ -71,7 +71,9 @@ def scrape(traced: Service, upstreams: Upstreams) -> Scrape:
     traced.rebalance(model_id)
     upstreams.restore()
     traced.client.get("/nowhere")
-    return traced.scrape()
+    # A request is counted after its response was sent.
+    wanted = {"path": "unknown", "status": "404"}
+    return until(lambda: (found := traced.scrape()).value("http_requests_total", **wanted) and found) or Scrape("")
 
 
 class Selector(Struct, frozen=True):
