@@ -1,6 +1,6 @@
 """The endpoints that read and delete stored rebalances, portfolio by portfolio: memory does not grow with their size.
 
-A response about one rebalance is complete or an error, and so are lists of at most 32 MiB.
+A response about one rebalance is complete or an error, and so are lists of at most 1 MiB.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
