@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -28,7 +28,9 @@ class KillableService:
         """End the server and all its processes by SIGKILL, and start the service again."""
         family = [self.api.process, *self.api.process.children(recursive=True)]
         for process in family:
-            process.kill()
+            # The first one's death ends others.
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(family, timeout=_PATIENCE_SECONDS)
         self.close()
         self._running = ExitStack()
