@@ -62,7 +62,8 @@ def _server(*, replica_set: bool) -> Iterator[str]:
         with mongodb_container(replica_set=replica_set) as url:
             yield url
     else:
-        with EmbeddedMongod.start(replica_set=replica_set) as mongod:
+        # Its commands can be made to fail.
+        with EmbeddedMongod.start(replica_set=replica_set, parameters=["enableTestCommands=1"]) as mongod:
             yield mongod.url
 
 

@@ -1,8 +1,6 @@
 """Every failure of the server is an outage with a reason, and what it made before it failed is reported as made."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from bson import ObjectId
@@ -12,6 +10,7 @@ from pymongo import AsyncMongoClient
 from persistence import Claimed, Database, DatabaseUnavailable, DuplicateName, RebalanceNotFound, open_database
 from persistence.codec import Document
 from persistence.embedded import EmbeddedMongod
+from tests.harness.failpoints import failpoint
 from tests.persistence.examples import NOON, change, model, models_of, portfolios_of, rebalance, security, store
 
 CODES = (8, 100, 112, 11601)
@@ -34,19 +33,6 @@ async def failing(failing_url: str) -> AsyncIterator[Database]:
         yield database
     async with AsyncMongoClient[Document](failing_url) as client:
         await client.drop_database(name)
-
-
-@asynccontextmanager
-async def failpoint(url: str, *commands: str, times: int | str = "alwaysOn", **how: Any) -> AsyncIterator[None]:
-    """Let the service's commands of these kinds fail, always or so many times."""
-    mode = times if isinstance(times, str) else {"times": times}
-    data = {"failCommands": list(commands), "appName": "order-generation", **how}
-    async with AsyncMongoClient[Document](url) as client:
-        await client.admin.command("configureFailPoint", "failCommand", mode=mode, data=data)
-        try:
-            yield
-        finally:
-            await client.admin.command("configureFailPoint", "failCommand", mode="off")
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -74,7 +60,7 @@ async def test_any_error_number_of_any_command_is_an_outage_that_names_it(
         failing.sweep,
     ]
     commands = ("find", "aggregate", "insert", "update", "findAndModify", "delete", "count", "hello")
-    async with failpoint(failing_url, *commands, errorCode=code):
+    with failpoint(failing_url, *commands, errorCode=code):
         for call in calls:
             with pytest.raises(DatabaseUnavailable) as raised:
                 await call()
@@ -90,7 +76,7 @@ async def test_a_change_is_reported_as_made_if_only_its_audit_entry_could_not_be
     """The failure hits the commands after the change; the entry is copied later."""
     some = model()
     await failing.models.insert(some, change())
-    async with failpoint(failing_url, "insert", "delete", "update", errorCode=code):
+    with failpoint(failing_url, "insert", "delete", "update", errorCode=code):
         changed = await failing.models.replace(replace(some, name="Income"), change())
     assert changed.name == "Income"
     assert [entry.version for entry in await failing.models.history(some.id, limit=10)] == [2, 1]
@@ -103,7 +89,7 @@ async def test_a_write_that_was_made_before_the_server_failed_is_reported_as_mad
     """The server applies the write and then reports a write concern error; a majority has the write."""
     error = {"code": code, "errmsg": "caused by a test"}
     some, header, key = model(), rebalance(2), ObjectId()
-    async with failpoint(failing_url, "insert", "findAndModify", "update", writeConcernError=error):
+    with failpoint(failing_url, "insert", "findAndModify", "update", writeConcernError=error):
         await failing.models.insert(some, change())
         changed = await failing.models.replace(replace(some, name="Income"), change())
         await store(failing, header)
@@ -115,7 +101,7 @@ async def test_a_write_that_was_made_before_the_server_failed_is_reported_as_mad
     assert [entry.version for entry in await failing.models.history(some.id, limit=10)] == [2, 1]
     assert len(await portfolios_of(failing, await failing.rebalances.get(header.id))) == 2
     assert claimed == Claimed("key", key)
-    async with failpoint(failing_url, "update", "findAndModify", "delete", writeConcernError=error):
+    with failpoint(failing_url, "update", "findAndModify", "delete", writeConcernError=error):
         await failing.rebalances.delete(header.id, 1)
         await failing.models.delete(some.id, 2, change())
     with pytest.raises(RebalanceNotFound):
@@ -127,8 +113,7 @@ async def test_the_date_of_a_rebalance_survives_one_failure(failing: Database, f
     """An update that fails changes nothing and is an outage; its repetition succeeds."""
     some = model(portfolios=(security(1),))
     await failing.models.insert(some, change())
-    async with failpoint(failing_url, "update", times=1, errorCode=11601):
-        with pytest.raises(DatabaseUnavailable):
-            await failing.models.touch_last_rebalance_date(some.id, NOON)
+    with failpoint(failing_url, "update", times=1, errorCode=11601), pytest.raises(DatabaseUnavailable):
+        await failing.models.touch_last_rebalance_date(some.id, NOON)
     await failing.models.touch_last_rebalance_date(some.id, NOON)
     assert (await failing.models.get(some.id)).last_rebalance_date == NOON

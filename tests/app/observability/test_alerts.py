@@ -14,13 +14,13 @@ import httpx
 import psutil
 import pytest
 import yaml
-from pymongo import MongoClient
 
 from integrations.simulator import Creation, ErrorStatus, Garbage, GarbageKind, OrderFault, OrderResponse, Refuse
 from integrations.simulator import Service as Upstream
 from persistence.embedded import EmbeddedMongod
 from tests.app.observability.conftest import ALERTS
 from tests.app.observability.prometheus import PATIENCE_SECONDS, Prometheus, await_recovery
+from tests.harness.failpoints import failpoint
 from tests.harness.ordering import FAST
 from tests.harness.service import Service, connecting, optimization
 from tests.harness.upstreams import Upstreams
@@ -73,22 +73,9 @@ def test_a_row_that_cannot_be_used_is_noticed(
         upstreams.restore()
 
 
-@contextmanager
-def slow_commands(mongod: EmbeddedMongod, milliseconds: int) -> Iterator[None]:
-    """Have the service's `find` commands take longer until the block ends."""
-    data = {"failCommands": ["find"], "appName": "order-generation", "blockConnection": True}
-    with MongoClient[dict[str, Any]](mongod.url) as client:
-        data["blockTimeMS"] = milliseconds
-        client.admin.command("configureFailPoint", "failCommand", mode="alwaysOn", data=data)
-        try:
-            yield
-        finally:
-            client.admin.command("configureFailPoint", "failCommand", mode="off")
-
-
 def test_a_slow_database_is_noticed(service: Service, prometheus: Prometheus, mongod: EmbeddedMongod) -> None:
     """Every query takes 0.4 seconds."""
-    with slow_commands(mongod, 400):
+    with failpoint(mongod.url, "find", blockConnection=True, blockTimeMS=400):
         prometheus.await_alerts(
             {"OrderGenerationDatabaseSlow"}, PATIENCE_SECONDS, cause=lambda: service.client.get("/api/v1/rebalances")
         )
@@ -97,7 +84,8 @@ def test_a_slow_database_is_noticed(service: Service, prometheus: Prometheus, mo
 def test_a_lack_of_connections_is_noticed(service: Service, prometheus: Prometheus, mongod: EmbeddedMongod) -> None:
     """Three times as many slow queries at a time as there are connections."""
     url = f"{service.url}/api/v1/rebalances"
-    with slow_commands(mongod, 1200), ThreadPoolExecutor(max_workers=3 * POOL_SIZE) as pool:
+    slow = failpoint(mongod.url, "find", blockConnection=True, blockTimeMS=1200)
+    with slow, ThreadPoolExecutor(max_workers=3 * POOL_SIZE) as pool:
 
         def query() -> None:
             for done in [pool.submit(httpx.get, url, timeout=30) for _ in range(3 * POOL_SIZE)]:
