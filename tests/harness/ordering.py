@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,8 @@ from uuid import uuid4
 import httpx
 import msgspec
 import psutil
+from bson import ObjectId
+from pymongo.collection import Collection
 
 from app.commands.stack import running_service_process
 from integrations.simulator import Fault, Service, SimulatorSettings, SimulatorUrls, World
@@ -39,6 +42,8 @@ FAST: Mapping[str, str] = {
 """Durations that are a fiftieth of the defaults, in the same order."""
 
 CASH = "1000000"
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+_POSTED = ("portfolioId", "orderTypeId", "securityId", "quantity", "blotterId", "version")
 BOUGHT = 4
 """Positions of a model: one portfolio has as many BUYs, and the same number of SELLs if it holds others."""
 
@@ -94,6 +99,13 @@ class OrderServiceControl:
         """Make a portfolio hold exactly this."""
         rows = [{"securityId": security_id, "quantity": quantity}]
         self._request("PUT", f"/portfolios/{portfolio_id}", {"name": None, "cash": cash, "holdings": rows})
+
+    def create_again(self, orders: Sequence[Json], microseconds: int) -> None:
+        """Create copies of orders with this timestamp, as the Order Service does with a post that it had queued."""
+        moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+        fresh = {"statusId": 1, "orderTimestamp": f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}"}
+        posts = [{name: order[name] for name in _POSTED} | fresh for order in orders]
+        httpx.post(f"{self.urls.order}/api/v1/orders", json=posts).raise_for_status()
 
     def correlation_ids(self) -> set[str | None]:
         """Return the correlation ids of the last calls that any simulated service received."""
@@ -205,6 +217,14 @@ def ordering_service(environment: Mapping[str, str], directory: Path, **settings
         OrderingService(url, psutil.Process(process.pid), log) as service,
     ):
         yield service
+
+
+def repeat_at_once(plans: Collection[Json], rebalance_id: str) -> None:
+    """Have posts that clearly created nothing repeated now, instead of after the usual seconds."""
+    plans.update_many(
+        {"rebalanceId": ObjectId(rebalance_id), "retryAt": {"$exists": True}},
+        {"$set": {"due": LONG_AGO}, "$unset": {"retryAt": ""}},
+    )
 
 
 def statuses(state: Json) -> Counter[str]:

@@ -2,9 +2,11 @@
 
 import uuid
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from app.commands.stack import running_simulator_process
 from tests.harness.ordering import FAST, OrderingService, OrderServiceControl, ordering_service
@@ -40,6 +42,9 @@ def ordering(mongodb_url: str, _order_simulator: OrderServiceControl) -> Iterato
         "SECURITY_SERVICE_URL": urls.security,
         "ORDER_SERVICE_URL": urls.order,
         **FAST,
+        # Tests that count calls must not meet a timeout on a busy machine.
+        "ORDER_SERVICE_TIMEOUT_SECONDS": "1.5",
+        "ORDER_LEASE_SECONDS": "3",
     }
     with MongoClient[dict[str, object]](mongodb_url) as client:
         client.drop_database(name)
@@ -58,3 +63,13 @@ def portal(ordering: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
     settings = {"API_DIALECT": "globeco", "CORS_ALLOW_ORIGINS": "https://desk.example"}
     with ordering_service(ordering, tmp_path_factory.mktemp("portal"), **settings) as running:
         yield running
+
+
+@pytest.fixture
+def plans(ordering: Mapping[str, str]) -> Iterator[Collection[dict[str, Any]]]:
+    """The stored order plans, without those that a test added itself."""
+    with MongoClient[dict[str, Any]](ordering["MONGODB_URL"]) as client:
+        plans = client[ordering["DATABASE_NAME"]]["order_plans"]
+        before = [each["_id"] for each in plans.find({}, {"_id": True})]
+        yield plans
+        plans.delete_many({"_id": {"$nin": before}})

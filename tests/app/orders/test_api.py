@@ -7,14 +7,16 @@ from decimal import Decimal
 
 from bson import ObjectId
 from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from integrations.simulator import Creation, Hang, OrderFault, OrderResponse, Refuse
-from tests.harness.api import Api
 from tests.harness.ordering import (
     BOUGHT,
+    Json,
     OrderingService,
     OrderServiceControl,
     check_created,
+    repeat_at_once,
     statuses,
 )
 
@@ -129,30 +131,6 @@ def test_wrong_requests_are_rejected_before_anything_is_planned(
     assert service.call("DELETE", f"/rebalance/{rebalance_id}?version=1").status_code == 200
 
 
-def test_orders_are_disabled_by_default(
-    standard: Api,
-    shared_database_name: str,
-    ordering: Mapping[str, str],
-    service: OrderingService,
-    order_service: OrderServiceControl,
-) -> None:
-    """Without ORDERS_ENABLED the call is 403 before anything else is checked, and the state can still be read."""
-    response = standard.post(f"/rebalance/{ObjectId()}/orders", {"portfolios": []})
-    response.expect(403, "ORDERS_DISABLED")
-    rebalance_id = service.rebalance([order_service.portfolio()], order_service.world)
-    sent = service.send(rebalance_id).json()
-    wanted = {"rebalanceId": ObjectId(rebalance_id)}
-    with MongoClient[dict[str, object]](ordering["MONGODB_URL"]) as client:
-        plan = client[ordering["DATABASE_NAME"]]["order_plans"].find_one(wanted)
-        assert plan is not None
-        disabled = client[shared_database_name]["order_plans"]
-        disabled.insert_one(plan)
-        try:
-            assert standard.get(f"/rebalance/{rebalance_id}/orders").expect(200).body == sent
-        finally:
-            disabled.delete_one(wanted)
-
-
 def test_a_browser_on_another_site_cannot_send_orders(
     service: OrderingService, portal: OrderingService, order_service: OrderServiceControl
 ) -> None:
@@ -186,7 +164,7 @@ def test_an_old_rebalance_is_rejected_unless_its_orders_were_requested_before(
 
 
 def test_a_rebalance_is_superseded_by_later_or_unfinished_orders_of_its_portfolio(
-    service: OrderingService, order_service: OrderServiceControl
+    service: OrderingService, order_service: OrderServiceControl, plans: Collection[Json]
 ) -> None:
     """The whole call is rejected, names the portfolios, and the others can be requested by name."""
     shared, other = order_service.portfolio(), order_service.portfolio()
@@ -208,6 +186,7 @@ def test_a_rebalance_is_superseded_by_later_or_unfinished_orders_of_its_portfoli
     response = service.send(latest)
     assert response.json()["error"]["details"]["portfolios"][0]["reason"] == "UNFINISHED"
     order_service.heal()
+    repeat_at_once(plans, unfinished)
     service.finished(unfinished)
 
 
@@ -258,7 +237,7 @@ def test_twenty_callers_at_once_send_each_order_once(
 
 
 def test_a_rebalance_whose_orders_were_sent_cannot_be_deleted(
-    service: OrderingService, order_service: OrderServiceControl
+    service: OrderingService, order_service: OrderServiceControl, plans: Collection[Json]
 ) -> None:
     """DELETE is 409, before and after the orders have outcomes."""
     rebalance_id = service.rebalance([order_service.portfolio()], order_service.world)
@@ -272,6 +251,7 @@ def test_a_rebalance_whose_orders_were_sent_cannot_be_deleted(
         response = service.call("DELETE", f"/rebalance/{rebalance_id}?version=1")
         assert (response.status_code, response.json()["error"]["code"]) == (409, "ORDERS_SENT")
         order_service.heal()
+        repeat_at_once(plans, rebalance_id)
         service.finished(rebalance_id)
 
 

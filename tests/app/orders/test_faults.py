@@ -1,6 +1,7 @@
 """Whatever the Order Service hides, each order exists once in the end, and what is not known is shown as UNKNOWN."""
 
 import pytest
+from pymongo.collection import Collection
 
 from integrations.simulator import (
     Creation,
@@ -14,7 +15,7 @@ from integrations.simulator import (
     OrderResponse,
     Reset,
 )
-from tests.harness.ordering import BOUGHT, OrderingService, OrderServiceControl, check_created, statuses
+from tests.harness.ordering import BOUGHT, Json, OrderingService, OrderServiceControl, check_created, statuses
 
 POST, QUERY = "POST /api/v1/orders", "GET /api/v1/orders"
 SELLS = 2
@@ -45,7 +46,7 @@ HIDDEN: dict[str, Fault] = {
     "500 after some were created": fault(OrderResponse.ERROR, Creation.NO, 2),
     "overload": fault(OrderResponse.OVERLOAD),
     "no response, created": fault(OrderResponse.HANG),
-    "response later than the timeout": fault(OrderResponse.NORMAL, delay_seconds=1.5),
+    "response later than the timeout": fault(OrderResponse.NORMAL, delay_seconds=3),
     "503": ErrorStatus(status=503, route=POST, calls=1),
     "400": ErrorStatus(status=400, route=POST, calls=1),
     "garbage after creation": Garbage(kind=GarbageKind.HTML, route=POST, calls=1),
@@ -116,14 +117,21 @@ def test_nothing_is_sent_again_while_the_query_hangs(
 
 
 def test_an_order_that_appears_after_its_replacement_is_shown_as_a_duplicate(
-    service: OrderingService, portal: OrderingService, order_service: OrderServiceControl
+    service: OrderingService,
+    portal: OrderingService,
+    order_service: OrderServiceControl,
+    plans: Collection[Json],
 ) -> None:
     """The Order Service's late order is not counted as created again; it is counted, and its id is shown."""
     portfolio = order_service.portfolio()
     rebalance_id = service.rebalance([portfolio], order_service.world)
-    order_service.inject(fault(OrderResponse.CUT_BEFORE, Creation.LATER, later_seconds=3))
+    order_service.inject(fault(OrderResponse.CUT_BEFORE, Creation.NO))
     service.send(rebalance_id)
     assert service.finished(rebalance_id)["created"] == BOUGHT
+    plan = plans.find_one({"portfolioId": portfolio})
+    assert plan is not None
+    assert [post["state"] for post in plan["posts"]] == ["ABANDONED", "CLOSED"]
+    order_service.create_again(order_service.orders(portfolio), plan["posts"][0]["timestamp"])
     state = service.until(rebalance_id, lambda state: state["duplicates"] == BOUGHT)
     assert (state["created"], len(order_service.orders(portfolio))) == (BOUGHT, 2 * BOUGHT)
     late = {order["id"] for order in order_service.orders(portfolio)}

@@ -1,22 +1,17 @@
 """Order plans that this service did not write, or that were corrupted, affect nothing but themselves."""
 
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from bson import Decimal128, ObjectId
-from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from integrations.simulator import Refuse
-from tests.harness.ordering import BOUGHT, OrderingService, OrderServiceControl, statuses
+from tests.harness.ordering import BOUGHT, LONG_AGO, OrderingService, OrderServiceControl, repeat_at_once, statuses
 
 type Document = dict[str, Any]
 
-LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 POST = {"timestamp": 1, "orders": [0], "state": "UNKNOWN", "startedAt": LONG_AGO, "endedAt": LONG_AGO}
 FAULTS: dict[str, Document] = {
     "orders missing": {"orders": None},
@@ -43,16 +38,6 @@ FAULTS: dict[str, Document] = {
     "due in an array": {"due": [LONG_AGO], "cash": None},
     "portfolio missing": {"portfolioId": None},
 }
-
-
-@pytest.fixture
-def plans(ordering: Mapping[str, str]) -> Iterator[Collection[Document]]:
-    """The collection of the service, without what a test has added to it."""
-    with MongoClient[Document](ordering["MONGODB_URL"]) as client:
-        plans = client[ordering["DATABASE_NAME"]]["order_plans"]
-        before = [each["_id"] for each in plans.find({}, {"_id": True})]
-        yield plans
-        plans.delete_many({"_id": {"$nin": before}})
 
 
 def pending(service: OrderingService, order_service: OrderServiceControl, portfolios: int = 1) -> tuple[str, list[str]]:
@@ -91,6 +76,7 @@ def test_unreadable_plans_are_reported_once_and_keep_no_other_plan_from_being_se
         foreign.append(other)
         portfolios.append(portfolio_id)
     order_service.heal()
+    repeat_at_once(plans, rebalance_id)
     assert statuses(service.finished(rebalance_id)) == {"CREATED": BOUGHT}
     fresh = service.rebalance([order_service.portfolio()], order_service.world)
     assert service.send(fresh).json()["created"] == BOUGHT
@@ -122,6 +108,7 @@ def test_a_request_beside_an_unreadable_plan_of_its_rebalance_plans_nothing(
     deleted = service.call("DELETE", f"/rebalance/{rebalance_id}?version=1")
     assert (deleted.status_code, deleted.json()["error"]["code"]) == (409, "ORDERS_SENT")
     corrupt(plans, plan_id, {"orders.0.state": "PENDING"})
+    repeat_at_once(plans, rebalance_id)
     assert service.send(rebalance_id).status_code in (200, 202)
     assert service.finished(rebalance_id)["created"] == 2 * BOUGHT
 
@@ -133,6 +120,7 @@ def test_another_rebalance_of_the_portfolio_of_an_unreadable_plan_is_rejected(
     rebalance_id, [portfolio] = pending(service, order_service)
     plan_id = f"{rebalance_id}/{portfolio}"
     order_service.heal()
+    repeat_at_once(plans, rebalance_id)
     service.finished(rebalance_id)
     later = service.rebalance([portfolio], order_service.world)
     corrupt(plans, plan_id, {"orders": "none", "open": True})
@@ -150,6 +138,7 @@ def test_a_plan_that_does_not_name_its_rebalance_is_not_sent_again(
     """Its id alone keeps the same orders from being planned a second time."""
     rebalance_id, [portfolio] = pending(service, order_service)
     order_service.heal()
+    repeat_at_once(plans, rebalance_id)
     service.finished(rebalance_id)
     corrupt(plans, f"{rebalance_id}/{portfolio}", {"rebalanceId": None, "portfolioId": uuid4().hex[:24]})
     response = service.send(rebalance_id)
