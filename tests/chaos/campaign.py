@@ -109,6 +109,27 @@ class Campaign:
         portfolios = [each for model in self._models for each in model.portfolios]
         await self._market.move(self._control, self._chance, self._securities, portfolios)
         self._raging = True
+        calm = threading.Event()
+        strange = strange_documents(portfolios[:10], self._chance)
+        if self._chance.random() >= dangers.documents:
+            strange = []
+        try:
+            await self._rage(seconds, dangers, strange, calm)
+        finally:
+            # A thread that nobody stops would keep its connections, and the end of the tests would wait for it.
+            calm.set()
+        await self._control.heal()
+        await self.caller.await_ready()
+        await asyncio.to_thread(remove, self._around.mongod.url, strange)
+        await self._clear_path()
+        await self.caller.await_normal(self._models[-1], RECOVERY_SECONDS)
+        self.judged += await self.caller.settle()
+        await self._service.processes.await_solvers(SOLVERS)
+        self.caller.judge.blamed.clear()
+
+    async def _rage(
+        self, seconds: float, dangers: Dangers, strange: Sequence[StoredDocument], calm: threading.Event
+    ) -> None:
         async with asyncio.TaskGroup() as tasks:
             for model in self._models:
                 tasks.create_task(self._client(model))
@@ -121,26 +142,14 @@ class Campaign:
                 tasks.create_task(self._kill_worker(seconds))
             if self._chance.random() < dangers.operations:
                 tasks.create_task(self._kill_operations())
-            calm = threading.Event()
             if self._chance.random() < dangers.clients:
                 tasks.create_task(self._connect_poor_clients(calm))
-            strange = strange_documents(portfolios[:10], self._chance)
-            if self._chance.random() >= dangers.documents:
-                strange = []
             tasks.create_task(self._insert(strange))
             await asyncio.sleep(seconds)
             self._raging = False
             calm.set()
             # Calls under way need not wait for what hangs.
             await self._control.heal()
-        await self._control.heal()
-        await self.caller.await_ready()
-        await asyncio.to_thread(remove, self._around.mongod.url, strange)
-        await self._clear_path()
-        await self.caller.await_normal(self._models[-1], RECOVERY_SECONDS)
-        self.judged += await self.caller.settle()
-        await self._service.processes.await_solvers(SOLVERS)
-        self.caller.judge.blamed.clear()
 
     async def settle_keys(self) -> int:
         """Ask again under every key whose request ended unclear, its lease being over; returns how many there were."""
