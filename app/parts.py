@@ -65,7 +65,7 @@ async def open_parts(
 ) -> AsyncIterator[Parts]:
     """Open every part for as long as the block lasts, the solver processes included."""
     metrics, tracing = observability.metrics, observability.tracing
-    end_with_server()
+    end_with_server(settings.drain_seconds)
     async with AsyncExitStack() as stack:
         stack.callback(tracing.close)
         await stack.enter_async_context(connections.watched())

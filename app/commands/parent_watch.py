@@ -19,11 +19,16 @@ def end_with_stdin() -> None:
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
 
 
-def end_with_server() -> None:
+def end_with_server(drain_seconds: float) -> None:
     """Terminate this worker when the server process that started it is gone; nothing to do in the server itself.
+
+    The server would also kill a worker whose requests do not end; without it, the worker does so itself.
 
     Only the server tells its worker to stop: an interrupt at the terminal reaches both, and Granian drops the requests
     under way if it is told twice.
+
+    Args:
+        drain_seconds: how long requests under way may take to finish.
     """
     server = multiprocessing.parent_process()
     if server is not None:
@@ -31,6 +36,7 @@ def end_with_server() -> None:
 
         def ended() -> None:
             loop.remove_reader(server.sentinel)
+            loop.call_later(drain_seconds, os.kill, os.getpid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGTERM)
 
         loop.add_reader(server.sentinel, ended)

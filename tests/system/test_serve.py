@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event, Thread
 
 import httpx
 import psutil
@@ -14,6 +15,7 @@ import pytest
 
 from app.commands.stack import free_port
 from tests.harness.commands import Command, running
+from tests.harness.raw_http import RawConnection, head
 
 
 @contextmanager
@@ -40,7 +42,7 @@ def serving(**environment: str) -> Iterator[tuple[Command, str]]:
 
 
 def await_status(url: str, status: int, command: Command) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 180
     while time.monotonic() < until:
         assert command.process.poll() is None, command.finish()
         try:
@@ -52,10 +54,30 @@ def await_status(url: str, status: int, command: Command) -> None:
     raise AssertionError(f"{url} did not respond {status}")
 
 
+@contextmanager
+def endless_body(url: str) -> Iterator[None]:
+    """A client that sends the next byte of a body again and again."""
+    with RawConnection(url) as connection:
+        connection.send(head("POST", "/api/v1/models", Content_Type="application/json", Content_Length="900000"))
+        ended = Event()
+
+        def send() -> None:
+            while not ended.wait(0.1):
+                connection.send(b" ")
+
+        sender = Thread(target=send)
+        sender.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            sender.join()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_running_however_the_server_ends(number: signal.Signals) -> None:
-    """Termination, Ctrl-C and a kill leave no worker, solver or mongod."""
-    with serving() as (command, _):
+    """Termination, Ctrl-C and a kill leave no worker, solver or mongod, though a client never completes its request."""
+    with serving(DRAIN_SECONDS="1") as (command, url), endless_body(url):
         assert len(command.family()) >= 5, "server, worker, solver processes, mongod and its keeper"
         if number == signal.SIGINT:
             os.killpg(command.process.pid, number)
