@@ -38,8 +38,8 @@ _LONGEST = 18
 """Digits that surely fit in an int64."""
 
 
-class ScaledPortfolio(Struct, frozen=True):
-    """A portfolio in whole numbers. Every array is in the order of its securities.
+class Units(Struct, frozen=True):
+    """The units of a portfolio in whole numbers, and what it is worth in them.
 
     All money is in fine units, so small that every value held or wanted is a whole number of them.
 
@@ -48,11 +48,6 @@ class ScaledPortfolio(Struct, frozen=True):
         money_places: decimals of the cash and of what is held.
         target_places: further decimals of a target's value.
         weight_places: further decimals of a band's value, at least `target_places`; together, those of a fine unit.
-        prices: of a share, above 0.
-        held: whole shares held, rounded down.
-        fractions: value of the fraction of a share held above `held`; it can neither be bought nor sold.
-        targets: wanted value.
-        lows, highs: how far the value may lie below and above the target.
     """
 
     market_value: int
@@ -60,12 +55,6 @@ class ScaledPortfolio(Struct, frozen=True):
     money_places: int
     target_places: int
     weight_places: int
-    prices: Integers
-    held: Integers
-    fractions: Integers
-    targets: Integers
-    lows: Integers
-    highs: Integers
 
     def money(self, amount: int) -> Decimal:
         """Return an amount of fine units as money; exact, with no more decimals than a target's value has."""
@@ -75,6 +64,25 @@ class ScaledPortfolio(Struct, frozen=True):
     def cash_money(self, amount: int) -> Decimal:
         """Return as money an amount of fine units that consists of cash and of shares at their price; exact."""
         return unscaled(amount // 10**self.weight_places, self.money_places)
+
+
+class ScaledPortfolio(Units, frozen=True):
+    """A portfolio in whole numbers. Every array is in the order of its securities.
+
+    Attributes:
+        prices: of a share, above 0.
+        held: whole shares held, rounded down.
+        fractions: value of the fraction of a share held above `held`; it can neither be bought nor sold.
+        targets: wanted value.
+        lows, highs: how far the value may lie below and above the target.
+    """
+
+    prices: Integers
+    held: Integers
+    fractions: Integers
+    targets: Integers
+    lows: Integers
+    highs: Integers
 
 
 def scale(portfolio: Portfolio) -> ScaledPortfolio:
@@ -110,7 +118,7 @@ def scale(portfolio: Portfolio) -> ScaledPortfolio:
         or weights.min(initial=0) < 0
         or weights.max(initial=0) > whole
     ):
-        _refuse(portfolio)
+        refuse(portfolio)
     money_places = max(price_places + quantity_places, cash_places)
     to_money = 10 ** (money_places - price_places - quantity_places)
     cash = int(integers[-1]) * 10 ** (money_places - cash_places)
@@ -142,23 +150,30 @@ def unscaled(number: int, places: int) -> Decimal:
     return EXACT.scaleb(Decimal(number), -places)
 
 
+def numerals(portfolio: Portfolio, numbers: Sequence[Decimal]) -> bytes:
+    """Return the numbers of a portfolio, its cash last, in decimal notation, separated by commas and within brackets.
+
+    Books keep eight decimals of every number. Without those that say nothing, nearly everything fits in an int64.
+    """
+    text = _TEXT.encode(numbers)
+    if text.translate(None, _PLAIN):
+        refuse_unbounded(portfolio)
+        text = f"[{','.join(f'{number:f}' for number in numbers)}]".encode()
+    others, separator, cash = _NO_DECIMALS.sub(b"", text).rpartition(b",")
+    return others + separator + (cash[:-1].rstrip(b"0") + b"]" if b"." in cash else cash)
+
+
 def _digits(portfolio: Portfolio, numbers: Sequence[Decimal]) -> tuple[Integers, NDArray[np.int64]]:
     """Return each number of a portfolio, its cash last, as integer digits and the count of its decimals.
 
     Written out as text and read back at once, five hundred numbers take the time of asking a hundred for their digits.
     """
-    text = _TEXT.encode(numbers)
-    if text.translate(None, _PLAIN):
-        _refuse_unbounded(portfolio)
-        text = f"[{','.join(f'{number:f}' for number in numbers)}]".encode()
-    # Books keep eight decimals of every number. Without those that say nothing, nearly everything fits in an int64.
-    others, separator, cash = _NO_DECIMALS.sub(b"", text).rpartition(b",")
-    text = others + separator + (cash[:-1].rstrip(b"0") + b"]" if b"." in cash else cash)
+    text = numerals(portfolio, numbers)
     characters = np.frombuffer(text, dtype=np.uint8)
     ends = np.flatnonzero((characters == _COMMA) | (characters == _END))
     longest = max(int(ends[0]), int(np.diff(ends).max(initial=0))) - 1
     if longest > MAGNITUDE:
-        _refuse_unbounded(portfolio)
+        refuse_unbounded(portfolio)
     points = np.flatnonzero(characters == _POINT)
     owners = np.searchsorted(ends, points)
     places = np.zeros(len(ends), dtype=np.int64)
@@ -169,7 +184,7 @@ def _digits(portfolio: Portfolio, numbers: Sequence[Decimal]) -> tuple[Integers,
     return np.array(list(map(int, digits.split(b","))), dtype=object), places
 
 
-def _refuse_unbounded(portfolio: Portfolio) -> None:
+def refuse_unbounded(portfolio: Portfolio) -> None:
     """Raise if a number is not finite, or so long that arithmetic on it would take its time."""
     _require_bounded("cash", portfolio.cash)
     for security in portfolio.securities:
@@ -187,7 +202,7 @@ def _require_bounded(field: str, number: Decimal) -> None:
         )
 
 
-def _refuse(portfolio: Portfolio) -> None:
+def refuse(portfolio: Portfolio) -> None:
     """Raise for the first security that breaks a rule; called once a look at all of them has found that one does."""
     seen: set[str] = set()
     for security in portfolio.securities:

@@ -1,8 +1,7 @@
 """The stages of the cascade: certificate, bounds, exact search or integer program, tie-break, and verification last."""
 
 from collections.abc import Sequence
-from decimal import Decimal, localcontext
-from operator import add
+from operator import attrgetter, mul
 from time import perf_counter
 
 import numpy as np
@@ -11,8 +10,9 @@ from msgspec import Struct
 from solver.bounds import ShareBounds, share_bounds
 from solver.infeasibility import PREFERRED_HINT, describe, reasons
 from solver.knapsack.greedy import pack
-from solver.knapsack.reduction import fold_ties, reduce_to_knapsack
+from solver.knapsack.reduction import Reduction, fold_ties, reduce_to_knapsack
 from solver.nearest import nearest_shares
+from solver.plain import PlainPortfolio, in_arrays, in_lists, nearest_plain, plain_bounds, scale_plain
 from solver.problem import (
     Infeasible,
     InfeasibleReason,
@@ -23,8 +23,8 @@ from solver.problem import (
     SolverStrategy,
     TimeLimit,
 )
-from solver.scaling import EXACT, Integers, ScaledPortfolio, scale
-from solver.verification import VerificationError, Verified, verify
+from solver.scaling import EXACT, Integers, ScaledPortfolio, Units, scale
+from solver.verification import VerificationError, Verified, verify, verify_plain
 
 MILP_PART = 0.9
 """Part of the time limit that the integer program may use; the rest proves or replaces its result."""
@@ -40,6 +40,13 @@ TIE_WORK = 5_000_000
 
 ABUNDANT, ABUNDANT_PART = 50_000, 10
 """Copies of a share from which the tie-break has only a part of its limits: more seldom helps."""
+
+
+FEW = 20
+"""Securities up to which lists are faster than arrays."""
+
+AT_ONCE_STATES, AT_ONCE_WORK = 1_000, 12_000
+"""Partial choices that the search for optimum and tie-break at once holds, and examines, divided by the securities."""
 
 
 class TimedProblem(Struct, frozen=True):
@@ -63,18 +70,63 @@ def solve_in_stages(
     portfolio: Portfolio, strategy: SolverStrategy, started: float, time_limit_seconds: float
 ) -> Outcome:
     """See `solver.cascade.solve`; `started` is when the caller asked."""
-    scaled = scale(portfolio)
-    problem = TimedProblem(portfolio, scaled, started, started + time_limit_seconds)
-    if strategy is SolverStrategy.AUTO:
+    deadline = started + time_limit_seconds
+    if strategy is not SolverStrategy.AUTO:
+        scaled = scale(portfolio)
+    elif len(portfolio.securities) <= FEW:
+        plain = scale_plain(portfolio)
+        proven = _plainly(portfolio, plain, deadline)
+        if proven is not None:
+            return _solution(portfolio, plain, proven, started)
+        scaled = in_arrays(plain)
+    else:
+        scaled = scale(portfolio)
         certified = _certified(scaled, nearest_shares(scaled))
         if certified is not None:
-            return _solution(problem, certified)
+            return _solution(portfolio, scaled, certified, started)
+    problem = TimedProblem(portfolio, scaled, started, deadline)
     bounds = share_bounds(scaled)
     found = reasons(portfolio, scaled, bounds)
     if found:
         return _infeasible(problem, found)
-    proven = _full_milp(problem, bounds) if strategy is SolverStrategy.MILP else _exact(problem, bounds, None)
-    return proven if isinstance(proven, TimeLimit) else _solution(problem, proven)
+    result = _full_milp(problem, bounds) if strategy is SolverStrategy.MILP else _exact(problem, bounds, None)
+    return result if isinstance(result, TimeLimit) else _solution(portfolio, scaled, result, started)
+
+
+def _plainly(portfolio: Portfolio, plain: PlainPortfolio, deadline: float) -> Proven | None:
+    """Return the optimum of few securities with its tie-break; None if there is none or it is not found soon."""
+    nearest = nearest_plain(plain)
+    try:
+        return Proven(verify_plain(plain, nearest), tie_proven=True, path=SolutionPath.ROUNDING)
+    except VerificationError:
+        bounds = plain_bounds(plain)
+    if bounds is None:
+        return None
+    within = [
+        min(max(number, lowest), highest)
+        for number, lowest, highest in zip(nearest, bounds.lowest, bounds.highest, strict=True)
+    ]
+    if sum(map(mul, within, plain.prices)) + sum(plain.fractions) <= plain.market_value:
+        return Proven(verify_plain(plain, within), tie_proven=True, path=SolutionPath.ROUNDING)
+    folded, factor = fold_ties(plain, bounds, _by_name(portfolio))
+    return _at_once(plain, folded, factor, deadline)
+
+
+def _at_once(plain: PlainPortfolio, folded: Reduction, factor: int, deadline: float) -> Proven | None:
+    """Return the optimum and its tie-break from one search; None if little work does not find them."""
+    packing = pack(
+        folded.items,
+        folded.capacity,
+        deadline=deadline,
+        max_states=AT_ONCE_STATES,
+        persist=False,
+        max_work=AT_ONCE_WORK // len(plain.prices),
+    )
+    if packing.copies is None or packing.profit < packing.bound:
+        return None
+    bound = folded.base - (2 * packing.bound + factor) // (2 * factor)
+    verified = verify_plain(plain, folded.shares(packing.copies), bound)
+    return Proven(verified, tie_proven=True, path=SolutionPath.KNAPSACK) if verified.objective == bound else None
 
 
 def _infeasible(problem: TimedProblem, found: tuple[InfeasibleReason, ...]) -> Infeasible:
@@ -103,13 +155,13 @@ def _full_milp(problem: TimedProblem, bounds: ShareBounds) -> Proven | TimeLimit
         else None
     )
     candidate = None if shares is None else _verified(problem.scaled, shares)
-    proven = _exact(problem, bounds, candidate)
+    proven = _exact(problem, bounds, None if candidate is None else shares)
     if isinstance(proven, Proven) and candidate is not None and candidate.objective == proven.verified.objective:
         return Proven(proven.verified, proven.tie_proven, SolutionPath.FULL_MILP)
     return proven
 
 
-def _exact(problem: TimedProblem, bounds: ShareBounds, candidate: Verified | None) -> Proven | TimeLimit:
+def _exact(problem: TimedProblem, bounds: ShareBounds, candidate: Integers | None) -> Proven | TimeLimit:
     """Return the optimum with its proof; another stage's candidate counts if no better one is found in time."""
     scaled = problem.scaled
     nearest = np.minimum(np.maximum(nearest_shares(scaled), bounds.lowest), bounds.highest)
@@ -118,24 +170,27 @@ def _exact(problem: TimedProblem, bounds: ShareBounds, candidate: Verified | Non
         if certified is not None:
             return certified
     order = _by_name(problem.portfolio)
-    reduction = reduce_to_knapsack(scaled, bounds, order)
+    plain, listed = in_lists(scaled, bounds)
+    folded, factor = fold_ties(plain, listed, order)
+    if candidate is None and len(plain.prices) > FEW:
+        at_once = _at_once(plain, folded, factor, problem.deadline)
+        if at_once is not None:
+            return at_once
+    reduction = reduce_to_knapsack(plain, listed, order)
     packing = pack(
         reduction.items, reduction.capacity, deadline=problem.deadline, max_states=SEARCH_STATES, persist=True
     )
     bound = reduction.base - packing.bound
-    best = verify(scaled, reduction.shares(packing.copies or ()), bound)
-    if candidate is not None and candidate.objective < best.objective:
-        best = verify(scaled, candidate.shares, bound)
+    best = verify(scaled, _array(scaled, reduction.shares(packing.copies or ())), bound)
+    if candidate is not None:
+        best = min(best, verify(scaled, candidate, bound), key=attrgetter("objective"))
     if best.objective != bound:
         return TimeLimit(scaled.money(best.objective), scaled.money(bound), perf_counter() - problem.started)
-    return _tie_broken(problem, bounds, order, best, reduction.base - best.objective)
+    return _tie_broken(problem, folded, factor, best)
 
 
-def _tie_broken(
-    problem: TimedProblem, bounds: ShareBounds, order: Sequence[int], best: Verified, profit: int
-) -> Proven:
+def _tie_broken(problem: TimedProblem, folded: Reduction, factor: int, best: Verified) -> Proven:
     """Return the optimum that trades the fewest shares; the known one if the search for it is abandoned."""
-    folded, factor = fold_ties(problem.scaled, bounds, order)
     part = ABUNDANT_PART if any(item.copies >= ABUNDANT for item in folded.items) else 1
     packing = pack(
         folded.items,
@@ -143,11 +198,11 @@ def _tie_broken(
         deadline=problem.deadline,
         max_states=TIE_STATES // part,
         persist=False,
-        floor=(profit - 1) * factor,
+        floor=(folded.base - best.objective - 1) * factor,
         max_work=TIE_WORK // part,
     )
     if packing.copies is not None:
-        fewest = verify(problem.scaled, folded.shares(packing.copies), best.objective)
+        fewest = verify(problem.scaled, _array(problem.scaled, folded.shares(packing.copies)), best.objective)
         if fewest.objective == best.objective:
             return Proven(fewest, packing.profit == packing.bound, SolutionPath.KNAPSACK)
     return Proven(best, tie_proven=False, path=SolutionPath.KNAPSACK)
@@ -173,12 +228,14 @@ def _verified(scaled: ScaledPortfolio, shares: Integers) -> Verified | None:
         return None
 
 
-def _solution(problem: TimedProblem, proven: Proven) -> Solution:
-    scaled, verified = problem.scaled, proven.verified
-    held = [security.quantity for security in problem.portfolio.securities]
-    trades = tuple(verified.trades.tolist())
-    with localcontext(EXACT):
-        quantities = tuple(map(add, held, map(Decimal, trades)))
+def _array(scaled: ScaledPortfolio, shares: Sequence[int]) -> Integers:
+    return np.array(shares, dtype=scaled.prices.dtype)
+
+
+def _solution(portfolio: Portfolio, scaled: Units, proven: Proven, started: float) -> Solution:
+    verified = proven.verified
+    trades = tuple(verified.trades)
+    quantities = tuple(map(EXACT.add, [security.quantity for security in portfolio.securities], trades))
     objective = scaled.money(verified.objective)
     nothing = scaled.market_value == 0 and not any(trades)
     return Solution(
@@ -190,6 +247,6 @@ def _solution(problem: TimedProblem, proven: Proven) -> Solution:
         bound=objective,
         tie_proven=proven.tie_proven,
         path=SolutionPath.NOTHING_TO_DO if nothing else proven.path,
-        seconds=perf_counter() - problem.started,
+        seconds=perf_counter() - started,
         restraints=(None,) * len(trades),
     )

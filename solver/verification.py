@@ -3,9 +3,13 @@
 Shares nothing with the code that finds solutions but the portfolio in whole numbers: no bounds in shares, no items.
 """
 
+from collections.abc import Sequence
+from operator import mul, sub
+
 import numpy as np
 from msgspec import Struct
 
+from solver.plain import PlainPortfolio
 from solver.scaling import Integers, ScaledPortfolio
 
 
@@ -17,14 +21,12 @@ class Verified(Struct, frozen=True):
     """What is true of whole shares that satisfy every constraint; money in fine units.
 
     Attributes:
-        shares: of each security, on top of the fraction that cannot be traded.
         trades: shares to trade, positive to buy.
         cash_after: what the trades leave, at least 0.
         objective: sum of the distances between targets and values.
     """
 
-    shares: Integers
-    trades: Integers
+    trades: list[int]
     cash_after: int
     objective: int
 
@@ -58,4 +60,28 @@ def verify(scaled: ScaledPortfolio, shares: Integers, bound: int | None = None) 
     objective = int(np.abs(distances).sum())
     if bound is not None and objective < bound:
         raise VerificationError(f"the objective {objective} lies below its proven bound {bound}")
-    return Verified(shares=shares, trades=trades, cash_after=cash_after, objective=objective)
+    return Verified(trades.tolist(), cash_after, objective)
+
+
+def verify_plain(plain: PlainPortfolio, shares: Sequence[int], bound: int | None = None) -> Verified:
+    """Check whole shares against a portfolio in lists; see `verify`."""
+    used = objective = 0
+    for index, (number, price, fraction, target, low, high) in enumerate(
+        zip(shares, plain.prices, plain.fractions, plain.targets, plain.lows, plain.highs, strict=True)
+    ):
+        value = number * price + fraction
+        distance = value - target
+        # Without a target and drifts, everything but the fraction must be sold; the fraction stays.
+        if (number < 0 or distance > high or -distance > low) and (number or target or low or high):
+            raise VerificationError(f"security {index} is outside its band")
+        used += value
+        objective += abs(distance)
+    cash_after = plain.market_value - used
+    if cash_after < 0:
+        raise VerificationError(f"the trades overspend by {-cash_after}")
+    trades = list(map(sub, shares, plain.held))
+    if plain.cash - sum(map(mul, trades, plain.prices)) != cash_after:
+        raise VerificationError("market value is not conserved")
+    if bound is not None and objective < bound:
+        raise VerificationError(f"the objective {objective} lies below its proven bound {bound}")
+    return Verified(trades, cash_after, objective)

@@ -8,11 +8,10 @@ what its items say, and the best choice is worth exactly that.
 
 from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
 from msgspec import Struct
 
-from solver.bounds import ShareBounds
-from solver.scaling import INT64_LIMIT, Integers, ScaledPortfolio
+from solver.plain import PlainBounds, PlainPortfolio
+from solver.scaling import INT64_LIMIT
 
 LARGEST_PART = 16
 """Profits stay below this part of a machine integer, so that sums and products of the search still fit."""
@@ -50,11 +49,11 @@ class Reduction(Struct, frozen=True):
     capacity: int
     base: int
     items: list[Item]
-    lowest: Integers
+    lowest: list[int]
 
-    def shares(self, copies: Iterable[int]) -> Integers:
+    def shares(self, copies: Iterable[int]) -> list[int]:
         """Whole shares of each security, when so many of each item are bought."""
-        shares = self.lowest.copy()
+        shares = list(self.lowest)
         for item, count in zip(self.items, copies, strict=True):
             shares[item.security] += count
         return shares
@@ -76,29 +75,28 @@ class _Steps(Struct, frozen=True):
     crossing: int | None
 
 
-def reduce_to_knapsack(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequence[int]) -> Reduction:
+def reduce_to_knapsack(plain: PlainPortfolio, bounds: PlainBounds, order: Sequence[int]) -> Reduction:
     """Return the knapsack whose greatest profit is the optimum of the portfolio; items in that order."""
     items: list[Item] = []
-    for steps in _steps(scaled, bounds, order):
+    for steps in _steps(plain, bounds, order):
         if steps.crossing is not None and steps.crossing > 0:
             items.append(Item(steps.index, steps.price, steps.crossing, 1))
         if steps.below > steps.least:
             items.append(Item(steps.index, steps.price, steps.price, steps.below - steps.least))
-    base = int(np.abs(scaled.targets - scaled.fractions - bounds.lowest * scaled.prices).sum())
-    return Reduction(scaled.market_value - bounds.least_value, base, items, bounds.lowest)
+    return Reduction(plain.market_value - bounds.least_value, _base(plain, bounds), items, bounds.lowest)
 
 
-def fold_ties(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequence[int]) -> tuple[Reduction, int]:
+def fold_ties(plain: PlainPortfolio, bounds: PlainBounds, order: Sequence[int]) -> tuple[Reduction, int]:
     """Return the same knapsack with the shares traded folded into the profit, and the factor it was folded with.
 
-    A share that moves towards what is held trades one share less, any other trades one more. The factor exceeds every
-    possible difference in shares traded, so the greatest folded profit belongs to an optimum, and among the optima to
-    one that trades the fewest shares. In small portfolios, the lower quantity, security by security in the given order,
-    is folded in as well; in larger ones, only if that does not exceed machine integers. `base` has no meaning here, and
-    is 0.
+    A share that moves towards what is held trades one share less, any other trades one more. The factor exceeds twice
+    every possible difference in shares traded, so the greatest folded profit belongs to an optimum, and among the
+    optima to one that trades the fewest shares; and a folded profit divided by the factor and rounded to the nearest
+    whole number is the profit. In small portfolios, the lower quantity, security by security in the given order, is
+    folded in as well; in larger ones, only if that does not exceed machine integers.
     """
-    everything = list(_steps(scaled, bounds, order))
-    factor = 2 + sum(steps.below - steps.least + 1 for steps in everything)
+    everything = list(_steps(plain, bounds, order))
+    factor = 4 + 2 * sum(steps.below - steps.least + 1 for steps in everything)
     digits, radix = _digits(everything, factor)
     items: list[Item] = []
     for steps, digit in zip(everything, digits, strict=True):
@@ -112,7 +110,8 @@ def fold_ties(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequence[int]
             items.append(Item(steps.index, steps.price, (steps.price * factor + 1) * radix - digit, towards))
         if copies > towards:
             items.append(Item(steps.index, steps.price, (steps.price * factor - 1) * radix - digit, copies - towards))
-    return Reduction(scaled.market_value - bounds.least_value, 0, items, bounds.lowest), factor * radix
+    capacity = plain.market_value - bounds.least_value
+    return Reduction(capacity, _base(plain, bounds), items, bounds.lowest), factor * radix
 
 
 def _digits(everything: Sequence[_Steps], factor: int) -> tuple[list[int], int]:
@@ -131,15 +130,22 @@ def _digits(everything: Sequence[_Steps], factor: int) -> tuple[list[int], int]:
     return digits[::-1], radix
 
 
-def _steps(scaled: ScaledPortfolio, bounds: ShareBounds, order: Sequence[int]) -> Iterator[_Steps]:
+def _base(plain: PlainPortfolio, bounds: PlainBounds) -> int:
+    """Return the objective at the fewest shares."""
+    return sum(
+        abs(target - fraction - lowest * price)
+        for target, fraction, lowest, price in zip(
+            plain.targets, plain.fractions, bounds.lowest, plain.prices, strict=True
+        )
+    )
+
+
+def _steps(plain: PlainPortfolio, bounds: PlainBounds, order: Sequence[int]) -> Iterator[_Steps]:
     """Yield the securities that more than their fewest shares could bring nearer to their target."""
-    wanted = scaled.targets - scaled.fractions
-    below = wanted // scaled.prices
-    remainders = wanted - below * scaled.prices
-    useful = below >= bounds.lowest
     for index in order:
-        if not useful[index]:
-            continue
-        price, shares = int(scaled.prices[index]), int(below[index])
-        crossing = 2 * int(remainders[index]) - price if shares < bounds.highest[index] else None
-        yield _Steps(index, price, int(scaled.held[index]), int(bounds.lowest[index]), shares, crossing)
+        price, least = plain.prices[index], bounds.lowest[index]
+        wanted = plain.targets[index] - plain.fractions[index]
+        below = wanted // price
+        if below >= least:
+            crossing = 2 * (wanted - below * price) - price if below < bounds.highest[index] else None
+            yield _Steps(index, price, plain.held[index], least, below, crossing)

@@ -27,7 +27,7 @@ def scaled() -> ScaledPortfolio:
 def test_what_is_true_of_a_response_is_recomputed(scaled: ScaledPortfolio) -> None:
     """Three of A and the half of B: 33.5 are spent, and only the half is off its target."""
     verified = verify(scaled, np.array([3, 0]))
-    assert verified.trades.tolist() == [-1, -2]
+    assert verified.trades == [-1, -2]
     assert scaled.cash_money(verified.cash_after) == Decimal("66.5")
     assert scaled.money(verified.objective) == Decimal("3.5")
 
