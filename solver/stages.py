@@ -45,7 +45,7 @@ ABUNDANT, ABUNDANT_PART = 50_000, 10
 FEW = 20
 """Securities up to which lists are faster than arrays."""
 
-AT_ONCE_STATES, AT_ONCE_WORK = 1_000, 12_000
+AT_ONCE_STATES, AT_ONCE_WORK = 1_000, 8_000
 """Partial choices that the search for optimum and tie-break at once holds, and examines, divided by the securities."""
 
 
