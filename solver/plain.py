@@ -13,6 +13,8 @@ from solver.bounds import ShareBounds
 from solver.problem import Portfolio
 from solver.scaling import INT64_LIMIT, MAGNITUDE, ScaledPortfolio, Units, numerals, refuse, refuse_unbounded
 
+_POWERS = [10**places for places in range(MAGNITUDE + 1)]
+
 
 class PlainPortfolio(Units, frozen=True):
     """A portfolio in whole numbers. Every list is in the order of its securities.
@@ -65,7 +67,7 @@ def scale_plain(portfolio: Portfolio) -> PlainPortfolio:
     if max(map(len, written)) > MAGNITUDE:
         refuse_unbounded(portfolio)
     integers = list(map(int, text.replace(".", "").split(",")))
-    places = [len(number) - number.index(".") - 1 if "." in number else 0 for number in written]
+    places = [len(number.partition(".")[2]) for number in written]
 
     prices, price_places = _aligned(integers[:count], places[:count])
     quantities, quantity_places = _aligned(integers[count : 2 * count], places[count : 2 * count])
@@ -110,7 +112,7 @@ def _aligned(numbers: list[int], places: Sequence[int]) -> tuple[list[int], int]
     most = max(places, default=0)
     if most == min(places, default=0):
         return numbers, most
-    return [number * 10 ** (most - some) for number, some in zip(numbers, places, strict=True)], most
+    return [number * _POWERS[most - some] for number, some in zip(numbers, places, strict=True)], most
 
 
 def in_lists(scaled: ScaledPortfolio, bounds: ShareBounds) -> tuple[PlainPortfolio, PlainBounds]:

@@ -94,7 +94,7 @@ def solve_in_stages(
 
 
 def _plainly(portfolio: Portfolio, plain: PlainPortfolio, deadline: float) -> Proven | None:
-    """Return the optimum of few securities with its tie-break; None if there is none or it is not found soon."""
+    """Return the optimum of few securities with its tie-break; None if it does not exist or is not found soon."""
     nearest = nearest_plain(plain)
     try:
         return Proven(verify_plain(plain, nearest), tie_proven=True, path=SolutionPath.ROUNDING)

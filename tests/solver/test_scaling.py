@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solver import Portfolio, Security
+from solver.plain import PlainPortfolio, in_arrays, scale_plain
 from solver.scaling import scale
 
 amounts = st.decimals(-(10**11), 10**11, places=2) | st.decimals(-10, 10, places=30) | st.integers(-9, 9).map(Decimal)
@@ -39,6 +40,15 @@ def test_scaled_numbers_are_the_portfolios_own(book: Portfolio) -> None:
         assert Fraction(int(scaled.targets[index]), fine) == value * Fraction(one.target)
         assert Fraction(int(scaled.lows[index]), fine) == value * Fraction(one.low_drift)
         assert Fraction(int(scaled.highs[index]), fine) == value * Fraction(one.high_drift)
+
+
+@given(books)
+def test_lists_and_arrays_of_a_portfolio_hold_the_same_numbers(book: Portfolio) -> None:
+    """Whether a portfolio is scaled to lists or to arrays, and turned from one into the other, changes no number."""
+    plain, scaled = scale_plain(book), scale(book)
+    for same in (scaled, in_arrays(plain)):
+        for field in PlainPortfolio.__struct_fields__:
+            assert np.array_equal(getattr(plain, field), getattr(same, field)), field
 
 
 @given(books)
