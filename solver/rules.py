@@ -13,7 +13,16 @@ MAGNITUDE = 64
 
 
 class InvalidRules(ValueError):
-    """A rule is out of range, or an id appears twice in a list of them."""
+    """A rule is out of range, or an id appears twice in a list of them.
+
+    Attributes:
+        faults: what is wrong, one sentence for each rule.
+    """
+
+    def __init__(self, *faults: str) -> None:
+        """Join the sentences to a message."""
+        self.faults = faults
+        super().__init__("; ".join(faults))
 
 
 class Goal(StrEnum):

@@ -136,7 +136,7 @@ def free_port() -> int:
     The system draws the ports of outgoing connections from above these: none occupies the port before it is used.
 
     Raises:
-        StackFailed: there is none.
+        StackFailed: all are occupied.
     """
     for port in random.sample(_PORTS, 100):
         with socket.socket() as probe, suppress(OSError):

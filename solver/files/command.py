@@ -2,35 +2,37 @@
 
 import argparse
 import io
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import msgspec
 from msgspec import Struct
 
 from solver.files.document import document_of, to_json
-from solver.files.holdings import read_holdings
+from solver.files.holdings import Holdings, read_holdings
 from solver.files.inputs import Inputs, combine
 from solver.files.numerals import NotNumber, read_numeral
-from solver.files.prices import read_prices
-from solver.files.problems import InvalidFile, shown
+from solver.files.prices import Prices, read_prices
+from solver.files.problems import Faults, InvalidFile, SeveralFaults, shown
 from solver.files.report import render_page
-from solver.files.targets import read_targets
+from solver.files.targets import Targets, read_targets
 from solver.files.terminal import Column, table, terminal_width, wrapped
 from solver.files.text import read_table_text, read_text
 from solver.files.writing import write_completely
 from solver.planning.exact import money, plain
-from solver.planning.plan import NoPlan, Plan, percent, proof_sentence
+from solver.planning.plan import Plan, percent, proof_sentence
 from solver.planning.rebalancing import rebalance
 from solver.planning.rule_input import rules_from_json
-from solver.problem import InvalidPortfolio
 from solver.rules import InvalidRules, Rules, Unpriced
 
 FORMATS = (".csv", ".json", ".html")
+MOST_FAULTS = 20
+"""What is reported of files with more faults than a person reads."""
 REJECTED = 1
 """Exit code of every rejection; a wrong command line has 2, as usual."""
 
@@ -56,7 +58,8 @@ def run(request: Request, output: TextIO | None = None, errors: TextIO | None = 
     Returns:
         The exit code: 0, or 1 if anything is rejected; then nothing is written and `errors` has the reason.
     """
-    output, errors = output or sys.stdout, errors or sys.stderr
+    # A process that was started without these streams has None.
+    output, errors = output or sys.stdout or io.StringIO(), errors or sys.stderr or io.StringIO()
     for stream in (output, errors):
         # A name that the terminal cannot show must not end the command.
         with suppress(AttributeError, ValueError):
@@ -64,12 +67,20 @@ def run(request: Request, output: TextIO | None = None, errors: TextIO | None = 
                 stream.reconfigure(errors="backslashreplace")
     try:
         _run(request, output)
-    except (InvalidFile, InvalidRules, InvalidPortfolio, NoPlan, Rejected, ValueError) as error:
-        with suppress(BrokenPipeError):
+    except ValueError as error:
+        with suppress(OSError):
             output.flush()
-        print(f"error: {error}", file=errors)
+        for line in _reported(error):
+            print(f"error: {line}", file=errors)
         return REJECTED
     return 0
+
+
+def _reported(error: ValueError) -> Iterator[str]:
+    faults = error.faults if isinstance(error, SeveralFaults) else (error,)
+    yield from map(str, faults[:MOST_FAULTS])
+    if len(faults) > MOST_FAULTS:
+        yield f"and {len(faults) - MOST_FAULTS:,} more"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,12 +112,7 @@ METAVARS = {"--prices": "FILE", "--cash": "MONEY", "--rules": "FILE.json", "--ou
 
 
 def _run(request: Request, output: TextIO) -> None:
-    out = _output_path(request)
-    stated = None if request.cash is None else _money(request.cash)
-    holdings = read_holdings(read_table_text(Path(request.holdings)))
-    targets = read_targets(read_table_text(Path(request.targets)))
-    prices = None if request.prices is None else read_prices(read_table_text(Path(request.prices)))
-    rules = Rules() if request.rules is None else _rules(request.rules)
+    out, stated, rules, holdings, targets, prices = _read(request)
     inputs = combine(holdings, targets, prices, stated, hold_unpriced=rules.unpriced is Unpriced.HOLD)
     rules, remarks = _known_ids(rules, inputs)
     tables = [holdings.table, targets.table, *([] if prices is None else [prices.table])]
@@ -116,21 +122,68 @@ def _run(request: Request, output: TextIO) -> None:
     _print(
         output, ["How the files were read:", *(line for note in notes for line in wrapped(f"- {note}", width, "  "))]
     )
-    with suppress(BrokenPipeError):
-        output.flush()
     plan = rebalance(inputs.quantities, _with_bands(inputs), inputs.prices, inputs.cash, rules, tickers=inputs.tickers)
     content = None if out is None else _content(plan, out, notes)
+    # Before the file, so that a plan that cannot be shown leaves none behind.
+    _print(output, ["", *_summary(plan, width)])
     if out is not None and content is not None:
         write_completely(out, content)
-    _print(output, ["", *_summary(plan, width)])
-    if out is not None:
         _print(output, ["", f"Written to {shown(str(out))}."])
 
 
+class _Read(NamedTuple):
+    """The arguments and the content of the files."""
+
+    out: Path | None
+    cash: Decimal | None
+    rules: Rules
+    holdings: Holdings
+    targets: Targets
+    prices: Prices | None
+
+
+def _read(request: Request) -> _Read:
+    """Read the arguments and all files, and report what is wrong with any of them together."""
+    faults = Faults()
+    with faults.collected():
+        out = _output_path(request)
+    with faults.collected():
+        cash = None if request.cash is None else _money(request.cash)
+    with faults.collected():
+        rules = Rules() if request.rules is None else _rules(request.rules)
+    with faults.collected():
+        holdings = read_holdings(read_table_text(Path(request.holdings)))
+    with faults.collected():
+        targets = read_targets(read_table_text(Path(request.targets)))
+    with faults.collected():
+        prices = None if request.prices is None else read_prices(read_table_text(Path(request.prices)))
+    faults.raise_all()
+    return _Read(out, cash, rules, holdings, targets, prices)
+
+
 def _print(output: TextIO, lines: Sequence[str]) -> None:
-    # A reader that has seen enough, such as head, is no error.
-    with suppress(BrokenPipeError):
+    """Write lines at once.
+
+    Raises:
+        Rejected: the output has no room for them, or cannot be written for another reason.
+    """
+    try:
         output.write("\n".join(lines) + "\n")
+        output.flush()
+    except BrokenPipeError:
+        # A reader that has seen enough, such as head, is no error; nor is what the interpreter flushes when it ends.
+        _discard(output)
+    except OSError as error:
+        _discard(output)
+        raise Rejected(f"the output cannot be written: {error.strerror or error}") from None
+
+
+def _discard(output: TextIO) -> None:
+    """Send what is buffered, and what follows, nowhere."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, output.fileno())
+        os.close(nowhere)
 
 
 def _output_path(request: Request) -> Path | None:
@@ -162,7 +215,7 @@ def _rules(file: str) -> Rules:
     try:
         return rules_from_json(read_text(Path(file)).content)
     except InvalidRules as problem:
-        raise InvalidFile(file, str(problem)) from None
+        raise SeveralFaults(tuple(InvalidFile(file, fault) for fault in problem.faults)) from None
 
 
 def _known_ids(rules: Rules, inputs: Inputs) -> tuple[Rules, list[str]]:

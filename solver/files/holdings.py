@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from solver.files.identity import Identified, identified
 from solver.files.numerals import CURRENCY_CODES, Numeral, currency_of
-from solver.files.problems import InvalidFile, shown
+from solver.files.problems import Faults, InvalidFile, shown
 from solver.files.records import is_footer
 from solver.files.table import HOLDINGS, Row, Table, find_table
 from solver.files.text import Text
@@ -58,33 +58,53 @@ def read_holdings(text: Text) -> Holdings:
 
     Raises:
         InvalidFile: the meaning of the file is unclear; the message names line, column and the choice.
+        SeveralFaults: several things are wrong.
     """
     table = find_table(text, HOLDINGS)
     quantity = table.column(Role.QUANTITY)
     assert quantity is not None
-    securities, cash = _classified(table, quantity, table.column(Role.PRICE))
-    amounts = _Amounts(table, [*securities, *cash])
-    found = {row.line: _cash(table, row, amounts) for row in cash}
+    faults = Faults()
+    securities, cash = _classified(table, quantity, table.column(Role.PRICE), faults)
+    amounts = _Amounts(table, [*securities, *cash], faults)
+    holdings: list[Holding] = []
+    amount_of: dict[int, CashRow | None] = {}
+    for row in securities:
+        if row.line not in faults.lines:
+            with faults.collected():
+                holdings.append(_holding(table, row, amounts, quantity))
+    for row in cash:
+        if row.line not in faults.lines:
+            with faults.collected():
+                amount_of[row.line] = _cash(table, row, amounts)
+    faults.raise_all(by_line=True)
     return Holdings(
         table,
-        tuple(_holding(table, row, amounts, quantity) for row in securities),
-        tuple(row for row in found.values() if row is not None),
-        next((line for line, row in found.items() if row is None), None),
+        tuple(holdings),
+        tuple(row for row in amount_of.values() if row is not None),
+        next((line for line, row in amount_of.items() if row is None), None),
     )
 
 
 class _Amounts:
     """The numbers of the rows that count, by line."""
 
-    def __init__(self, table: Table, rows: list[Row]) -> None:
-        self.quantities = self._read(table, rows, table.column(Role.QUANTITY))
-        self.prices = self._read(table, rows, table.column(Role.PRICE))
-        self.values = self._read(table, rows, self.value_column(table))
-        self.multipliers = self._read(table, rows, table.column(Role.MULTIPLIER))
+    def __init__(self, table: Table, rows: list[Row], faults: Faults) -> None:
+        self.quantities = self._read(table, rows, table.column(Role.QUANTITY), faults)
+        self.prices = self._read(table, rows, table.column(Role.PRICE), faults)
+        self.values = self._read(table, rows, self.value_column(table), faults)
+        self.multipliers = self._read(table, rows, table.column(Role.MULTIPLIER), faults)
 
     @staticmethod
-    def _read(table: Table, rows: list[Row], index: int | None) -> dict[int, Numeral]:
-        return {} if index is None else table.numbers(index, rows)
+    def _read(table: Table, rows: list[Row], index: int | None, faults: Faults) -> dict[int, Numeral]:
+        """Read a column; if it cannot be read as a whole, nothing that is said of its rows would be true."""
+        if index is None:
+            return {}
+        try:
+            return table.numbers(index, rows, faults)
+        except InvalidFile as fault:
+            faults.add(fault)
+            faults.raise_all(by_line=True)
+            raise
 
     @staticmethod
     def value_column(table: Table) -> int | None:
@@ -94,7 +114,7 @@ class _Amounts:
         return next(iter(named or indexes), None)
 
 
-def _classified(table: Table, quantity: int, price: int | None) -> tuple[list[Row], list[Row]]:
+def _classified(table: Table, quantity: int, price: int | None, faults: Faults) -> tuple[list[Row], list[Row]]:
     """Separate securities and cash, and leave out totals, footers and tax lots."""
     identifiers = [index for role in IDENTIFIERS for index in table.roles.get(role, [])]
     securities: list[Row] = []
@@ -103,29 +123,43 @@ def _classified(table: Table, quantity: int, price: int | None) -> tuple[list[Ro
     for row in _summaries(table):
         labels = [label for index in identifiers if (label := row.record.cell(index))]
         has_quantity = bool(row.record.cell(quantity).strip("-* "))
-        if _is_cash_row(table, row, labels, has_quantity=has_quantity):
-            cash.append(row)
-        elif any(map(is_total, labels)) and not (has_quantity and _has_price(row, price)):
-            skipped.append(row)
-        elif labels and is_certain_total(labels[0]):
-            problem = f'"{shown(labels[0])}" is either a total or a security: remove the row, or use another identifier'
-            raise table.problem(problem, row)
-        elif any(map(is_pending, labels)):
-            _reject_pending(table, row)
-            skipped.append(row)
-        elif not labels and not has_quantity:
-            skipped.append(row)
-        elif not labels:
-            raise table.problem("the row has a quantity, but no security", row)
-        else:
-            _reject_currency(table, row, labels[0], price)
-            securities.append(row)
+        try:
+            if _is_cash_row(table, row, labels, has_quantity=has_quantity):
+                cash.append(row)
+            elif _is_security(table, row, labels, price, has_quantity=has_quantity):
+                securities.append(row)
+            else:
+                skipped.append(row)
+        except InvalidFile as fault:
+            faults.add(fault)
     securities, footers = _without_footers(securities)
     for row in sorted([*skipped, *footers], key=lambda row: row.line):
         table.notes.append(
             f'line {row.line} is no security and is ignored: "{shown(" ".join(row.record.filled))[:60]}"'
         )
     return securities, cash
+
+
+def _is_security(table: Table, row: Row, labels: list[str], price: int | None, *, has_quantity: bool) -> bool:
+    """Return whether a row that is not cash is a security; otherwise it is a total, or says nothing.
+
+    Raises:
+        InvalidFile: it may be either.
+    """
+    if any(map(is_total, labels)) and not (has_quantity and _has_price(row, price)):
+        return False
+    if labels and is_certain_total(labels[0]):
+        problem = f'"{shown(labels[0])}" is either a total or a security: remove the row, or use another identifier'
+        raise table.problem(problem, row)
+    if any(map(is_pending, labels)):
+        _reject_pending(table, row)
+        return False
+    if labels:
+        _reject_currency(table, row, labels[0], price)
+        return True
+    if has_quantity:
+        raise table.problem("the row has a quantity, but no security", row)
+    return False
 
 
 def _reject_currency(table: Table, row: Row, label: str, price: int | None) -> None:

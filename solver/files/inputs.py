@@ -8,7 +8,7 @@ from msgspec import Struct
 from solver.files.holdings import CashRow, Holding, Holdings
 from solver.files.identity import Names, common_role
 from solver.files.prices import PriceRow, Prices
-from solver.files.problems import InvalidFile, shown
+from solver.files.problems import Faults, InvalidFile, shown
 from solver.files.targets import Targets
 from solver.planning.columns import Role
 from solver.planning.exact import EXACT, plain, total
@@ -51,6 +51,7 @@ def combine(
 
     Raises:
         InvalidFile: the files contradict each other or leave something open.
+        SeveralFaults: they do so more than once.
     """
     return _Combination(holdings, targets, prices).combine(cash, hold_unpriced=hold_unpriced)
 
@@ -71,16 +72,24 @@ class _Combination:
         self.lines: dict[str, tuple[str, int]] = {}
         self.held_lines: dict[str, tuple[str, int]] = {}
         kinds = dict.fromkeys(role.value for role in self.roles)
+        self.faults = Faults()
         self.notes = [f"securities are matched by {' and '.join(kinds)}"]
 
     def combine(self, cash: Decimal | None, *, hold_unpriced: bool) -> Inputs:
         wanted = self._targets()
         held = self._by_security()
+        self.faults.raise_all()
         self._note_accounts(held)
         self._note_unmatched(wanted, held)
-        found = self._prices(held, wanted, hold_unpriced=hold_unpriced)
-        money = self._cash(cash)
-        self._check_currencies()
+        found: dict[str, Decimal] = {}
+        money = Decimal(0)
+        with self.faults.collected():
+            found = self._prices(held, wanted, hold_unpriced=hold_unpriced)
+        with self.faults.collected():
+            money = self._cash(cash)
+        with self.faults.collected():
+            self._check_currencies()
+        self.faults.raise_all()
         return Inputs(
             quantities={name: total(row.quantity for row in rows) for name, rows in held.items()},
             targets=wanted,
@@ -94,34 +103,30 @@ class _Combination:
     def _targets(self) -> dict[str, Target]:
         found: dict[str, Target] = {}
         for row in self.targets.targets:
-            name = self.names.add(row.security, self.roles[0])
-            if name in found:
-                raise InvalidFile(
-                    row.security.file,
-                    f"{shown(name)} has a target in line {self.lines[name][1]}, too",
-                    line=row.security.line,
-                )
-            found[name] = Target.with_band(row.target, row.low_drift, row.high_drift)
-            self.lines[name] = (row.security.file, row.security.line)
+            with self.faults.collected():
+                name = self.names.add(row.security, self.roles[0])
+                if name in found:
+                    raise InvalidFile(
+                        row.security.file,
+                        f"{shown(name)} has a target in line {self.lines[name][1]}, too",
+                        line=row.security.line,
+                    )
+                found[name] = Target.with_band(row.target, row.low_drift, row.high_drift)
+                self.lines[name] = (row.security.file, row.security.line)
         return found
 
     def _by_security(self) -> dict[str, list[Holding]]:
         found: dict[str, list[Holding]] = {}
         seen: dict[tuple[str, str], Holding] = {}
         for row in self.holdings.holdings:
-            name = self.names.add(row.security, self.roles[1])
-            first = seen.setdefault((name, row.account), row)
-            if first is not row:
-                account = f" in account {shown(row.account)}" if row.account else ""
-                raise InvalidFile(
-                    row.security.file,
-                    f"{shown(name)} is held twice{account}, in lines {first.security.line} and {row.security.line}: sum"
-                    " the rows, or add a column for the account",
-                    line=row.security.line,
-                )
-            found.setdefault(name, []).append(row)
-            self.lines.setdefault(name, (row.security.file, row.security.line))
-            self.held_lines.setdefault(name, (row.security.file, row.security.line))
+            with self.faults.collected():
+                name = self.names.add(row.security, self.roles[1])
+                first = seen.setdefault((name, row.account), row)
+                if first is not row:
+                    raise _held_twice(name, first, row)
+                found.setdefault(name, []).append(row)
+                self.lines.setdefault(name, (row.security.file, row.security.line))
+                self.held_lines.setdefault(name, (row.security.file, row.security.line))
         return found
 
     def _note_accounts(self, held: dict[str, list[Holding]]) -> None:
@@ -156,6 +161,7 @@ class _Combination:
             if row.price is not None
         }
         found: dict[str, Decimal] = {}
+        missing: list[InvalidFile] = []
         for name in (*wanted, *(name for name in held if name not in wanted)):
             price = quoted.get(name, own.get(name))
             if name in in_targets and name not in quoted:
@@ -171,7 +177,10 @@ class _Combination:
             if price is not None:
                 found[name] = price
             elif not self._may_lack_price(name, held, wanted, hold_unpriced=hold_unpriced):
-                raise self._no_price(name)
+                missing.append(self._no_price(name))
+        # Files without any price have one fault, and not as many as they have lines.
+        for fault in missing if found else missing[:1]:
+            self.faults.add(fault)
         return found
 
     def _may_lack_price(
@@ -300,6 +309,16 @@ class _Combination:
                 if Role.SYMBOL in row.security.names:
                     found.setdefault(self.names.add(row.security, role), row.security.names[Role.SYMBOL])
         return found
+
+
+def _held_twice(name: str, first: Holding, row: Holding) -> InvalidFile:
+    account = f" in account {shown(row.account)}" if row.account else ""
+    return InvalidFile(
+        row.security.file,
+        f"{shown(name)} is held twice{account}, in lines {first.security.line} and {row.security.line}: sum the rows,"
+        " or add a column for the account",
+        line=row.security.line,
+    )
 
 
 def _require_one_currency(file: str, rows: Iterable[tuple[str | None, int]]) -> None:

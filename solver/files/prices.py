@@ -6,9 +6,10 @@ from msgspec import Struct
 
 from solver.files.holdings import currency_in
 from solver.files.identity import Identified, identified
-from solver.files.problems import shown
+from solver.files.numerals import Numeral
+from solver.files.problems import Faults, shown
 from solver.files.records import is_footer
-from solver.files.table import PRICES, Table, find_table
+from solver.files.table import PRICES, Row, Table, find_table
 from solver.files.text import Text
 from solver.planning.columns import Role
 from solver.planning.labels import is_cash, is_total
@@ -34,6 +35,7 @@ def read_prices(text: Text) -> Prices:
 
     Raises:
         InvalidFile: the meaning of the file is unclear; the message names line, column and the choice.
+        SeveralFaults: several things are wrong.
     """
     table = find_table(text, PRICES)
     index = table.column(Role.PRICE)
@@ -43,7 +45,8 @@ def read_prices(text: Text) -> Prices:
         for row in table.rows
         if not is_footer(row.record) and not any(map(is_total, row.record.filled)) and not _is_cash(row.record.filled)
     ]
-    numerals = table.numbers(index, rows)
+    faults = Faults()
+    numerals = table.numbers(index, rows, faults)
     found: list[PriceRow] = []
     without = 0
     for row in rows:
@@ -51,14 +54,20 @@ def read_prices(text: Text) -> Prices:
         if numeral is None:
             without += 1
             continue
-        if numeral.percent:
-            raise table.problem(f'"{shown(numeral.text)}" is a percentage, not a price', row, index)
-        if numeral.value(None) <= 0:
-            raise table.problem(f"the price must be above 0, is {shown(numeral.text)}", row, index)
-        found.append(PriceRow(identified(table, row), numeral.value(None), currency_in(table, row, numeral, index)))
+        with faults.collected():
+            found.append(_priced(table, row, index, numeral))
+    faults.raise_all(by_line=True)
     if without:
         table.notes.append(f"{without} row{'s' if without > 1 else ''} without a price are left out")
     return Prices(table, tuple(found))
+
+
+def _priced(table: Table, row: Row, index: int, numeral: Numeral) -> PriceRow:
+    if numeral.percent:
+        raise table.problem(f'"{shown(numeral.text)}" is a percentage, not a price', row, index)
+    if numeral.value(None) <= 0:
+        raise table.problem(f"the price must be above 0, is {shown(numeral.text)}", row, index)
+    return PriceRow(identified(table, row), numeral.value(None), currency_in(table, row, numeral, index))
 
 
 def _is_cash(cells: list[str]) -> bool:

@@ -1,4 +1,7 @@
-"""What is wrong with a file, with its place."""
+"""What is wrong with files, with its place; everything that is wrong is reported at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class InvalidFile(ValueError):
@@ -21,6 +24,63 @@ class InvalidFile(ValueError):
         if column is not None:
             place += f', column "{shown(column)}"'
         super().__init__(f"{place}: {problem}")
+
+
+class SeveralFaults(ValueError):
+    """Several things are wrong.
+
+    Attributes:
+        faults: each of them.
+    """
+
+    def __init__(self, faults: tuple[ValueError, ...]) -> None:
+        """Build a message with a line for each fault."""
+        self.faults = faults
+        super().__init__("\n".join(map(str, faults)))
+
+
+class Faults:
+    """Collects what is wrong, so that the user can correct all of it before the next attempt."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._found: list[ValueError] = []
+        self.lines: set[int] = set()
+
+    def __bool__(self) -> bool:
+        """Return whether anything is wrong."""
+        return bool(self._found)
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Collect the error that the block raises, and continue behind the block."""
+        try:
+            yield
+        except ValueError as fault:
+            self.add(fault)
+
+    def add(self, fault: ValueError) -> None:
+        """Collect an error, or each of several."""
+        for each in fault.faults if isinstance(fault, SeveralFaults) else (fault,):
+            self._found.append(each)
+            if isinstance(each, InvalidFile) and each.line is not None:
+                self.lines.add(each.line)
+
+    def raise_all(self, *, by_line: bool = False) -> None:
+        """Raise what was collected, if anything was.
+
+        Args:
+            by_line: whether all of it is of one file and is sorted by its lines.
+
+        Raises:
+            ValueError: the only fault, or `SeveralFaults`.
+        """
+        if by_line:
+            self._found.sort(key=lambda fault: (isinstance(fault, InvalidFile) and fault.line) or 0)
+        if len(self._found) == 1:
+            raise self._found[0]
+        if self._found:
+            raise SeveralFaults(tuple(self._found))
 
 
 def shown(text: str) -> str:

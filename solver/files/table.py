@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from solver.files.numerals import COMMA, POINT, NotNumber, Numeral, agreed_decimal, read_numeral
-from solver.files.problems import InvalidFile, shown
+from solver.files.problems import Faults, InvalidFile, shown
 from solver.files.records import DELIMITERS, Record, declared_delimiter, split_records
 from solver.files.statement import positions_of_statement
 from solver.files.text import Text
@@ -70,16 +70,29 @@ class Table(Struct):
         column = None if index is None or index >= len(self.headers) else self.headers[index]
         return InvalidFile(self.file, problem, line=row.line, column=column)
 
-    def numbers(self, index: int, rows: Iterable[Row]) -> dict[int, Numeral]:
+    def numbers(self, index: int, rows: Iterable[Row], faults: Faults | None = None) -> dict[int, Numeral]:
         """Read a column of numbers.
+
+        Args:
+            index: of the column.
+            rows: to read.
+            faults: collects the cells that are no numbers, or unclear ones; None raises them.
 
         Returns:
             The numbers by line, without the cells that stand for no number; each has a value.
 
         Raises:
-            InvalidFile: a cell is no number, or it is unclear which one.
+            InvalidFile: the column cannot be read, or a cell, if faults are not collected.
+            SeveralFaults: several cells cannot be read.
         """
-        found = {row.line: numeral for row in rows if (numeral := self._numeral(row, index)) is not None}
+        wrong = faults if faults is not None else Faults()
+        found: dict[int, Numeral] = {}
+        for row in rows:
+            try:
+                if (numeral := self._numeral(row, index)) is not None:
+                    found[row.line] = numeral
+            except InvalidFile as fault:
+                wrong.add(fault)
         decimal = self._decimal(index, found)
         if decimal == COMMA or any(numeral.ambiguous for numeral in found.values()):
             kind = "comma" if decimal == COMMA else "point"
@@ -89,7 +102,9 @@ class Table(Struct):
             try:
                 decided[line] = _decided(numeral, decimal)
             except NotNumber as problem:
-                raise InvalidFile(self.file, str(problem), line=line, column=self.headers[index]) from None
+                wrong.add(InvalidFile(self.file, str(problem), line=line, column=self.headers[index]))
+        if faults is None:
+            wrong.raise_all()
         return decided
 
     def _note(self, note: str) -> None:

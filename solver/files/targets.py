@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from solver.files.identity import Identified, identified
 from solver.files.numerals import Numeral
-from solver.files.problems import InvalidFile, shown
+from solver.files.problems import Faults, InvalidFile, shown
 from solver.files.records import is_footer
 from solver.files.table import TARGETS, Row, Table, find_table
 from solver.files.text import Text
@@ -52,26 +52,36 @@ def read_targets(text: Text) -> Targets:
     _reject_bounds(table)
     index = _target_column(table)
     rows = _rows(table)
-    numerals = table.numbers(index, rows)
+    faults = Faults()
+    numerals = table.numbers(index, rows, faults)
     for row in rows:
-        if row.line not in numerals:
-            raise table.problem("the target is missing; write 0 if the security is to be sold", row, index)
-        _check_share(table, row, index, numerals[row.line])
+        if row.line not in faults.lines:
+            with faults.collected():
+                _check_share(table, row, index, numerals.get(row.line))
+    _reject_cells(table, rows, faults)
     scale = _scale(table, index, numerals)
-    drifts = {role: _drifts(table, role, rows, scale) for role in (Role.DRIFT, Role.LOW_DRIFT, Role.HIGH_DRIFT)}
-    prices = _prices(table, rows)
+    drifts: dict[Role, dict[int, Decimal] | None] = {}
+    for role in _DRIFTS:
+        with faults.collected():
+            drifts[role] = _drifts(table, role, rows, scale)
+    with faults.collected():
+        prices = _prices(table, rows)
+    faults.raise_all(by_line=True)
     _note_bands(table, drifts)
     _reject_weights(table, rows, {line: numeral.value(None) * scale for line, numeral in numerals.items()}, drifts)
-    found = [
-        TargetRow(
-            identified(table, row),
-            EXACT.multiply(numerals[row.line].value(None), scale),
-            _drift(table, row, drifts, Role.LOW_DRIFT),
-            _drift(table, row, drifts, Role.HIGH_DRIFT),
-            prices.get(row.line),
-        )
-        for row in rows
-    ]
+    found: list[TargetRow] = []
+    for row in rows:
+        with faults.collected():
+            found.append(
+                TargetRow(
+                    identified(table, row),
+                    EXACT.multiply(numerals[row.line].value(None), scale),
+                    _drift(table, row, drifts, Role.LOW_DRIFT),
+                    _drift(table, row, drifts, Role.HIGH_DRIFT),
+                    prices.get(row.line),
+                )
+            )
+    faults.raise_all(by_line=True)
     securities = [each for each in found if not any(map(is_cash, each.security.names.values()))]
     _check_cash(table, [each for each in found if each not in securities], securities)
     if not securities:
@@ -149,7 +159,26 @@ def _rows(table: Table) -> list[Row]:
     return rows
 
 
-def _check_share(table: Table, row: Row, index: int, numeral: Numeral) -> None:
+_DRIFTS = (Role.DRIFT, Role.LOW_DRIFT, Role.HIGH_DRIFT)
+
+
+def _reject_cells(table: Table, rows: list[Row], faults: Faults) -> None:
+    """Raise the faults of the targets, if there are any, together with those of the cells beside them.
+
+    Without all targets, it cannot be decided whether they are percentages.
+    """
+    if not faults:
+        return
+    for role in (*_DRIFTS, Role.PRICE):
+        for index in table.roles.get(role, [])[:1]:
+            with faults.collected():
+                table.numbers(index, rows)
+    faults.raise_all(by_line=True)
+
+
+def _check_share(table: Table, row: Row, index: int, numeral: Numeral | None) -> None:
+    if numeral is None:
+        raise table.problem("the target is missing; write 0 if the security is to be sold", row, index)
     if numeral.currency:
         raise table.problem(f'"{shown(numeral.text)}" is money, not a share', row, index)
     if numeral.value(None) < 0:
@@ -203,15 +232,19 @@ def _drifts(table: Table, role: Role, rows: list[Row], scale: Decimal) -> dict[i
     index = table.column(role)
     if index is None:
         return None
-    numerals = table.numbers(index, rows)
+    faults = Faults()
+    numerals = table.numbers(index, rows, faults)
     by_line = {row.line: row for row in rows}
     for line, numeral in numerals.items():
-        _check_share(table, by_line[line], index, numeral)
+        with faults.collected():
+            _check_share(table, by_line[line], index, numeral)
+    faults.raise_all()
     own = _drift_scale(table, index, numerals, scale)
     drifts = {line: EXACT.multiply(numeral.value(None), own) for line, numeral in numerals.items()}
     for line, drift in drifts.items():
         if drift > 1:
-            raise table.problem(f"a drift of {_percent(drift)} is more than 100%", by_line[line], index)
+            faults.add(table.problem(f"a drift of {_percent(drift)} is more than 100%", by_line[line], index))
+    faults.raise_all()
     return drifts
 
 
@@ -267,13 +300,14 @@ def _note_bands(table: Table, drifts: dict[Role, dict[int, Decimal] | None]) -> 
 
 
 def _drift(table: Table, row: Row, drifts: dict[Role, dict[int, Decimal] | None], side: Role) -> Decimal | None:
-    both = drifts[Role.DRIFT]
-    column = both if both is not None else drifts[side]
+    role = side if drifts[Role.DRIFT] is None else Role.DRIFT
+    column = drifts[role]
     if column is None:
         return None
     drift = column.get(row.line)
     if drift is None and not any(map(is_cash, row.record.filled)):
-        raise table.problem("the drift is missing; write 0 if the target must be met exactly", row)
+        index = table.roles[role][0]
+        raise table.problem("the drift is missing; write 0 if the target must be met exactly", row, index)
     return drift
 
 
@@ -281,10 +315,13 @@ def _prices(table: Table, rows: list[Row]) -> dict[int, Decimal]:
     index = table.column(Role.PRICE)
     if index is None:
         return {}
-    numerals = table.numbers(index, rows)
+    faults = Faults()
+    numerals = table.numbers(index, rows, faults)
     for row in rows:
         if row.line in numerals and (numerals[row.line].percent or numerals[row.line].value(None) <= 0):
-            raise table.problem(f"the price must be above 0, is {shown(numerals[row.line].text)}", row, index)
+            problem = f"the price must be above 0, is {shown(numerals[row.line].text)}"
+            faults.add(table.problem(problem, row, index))
+    faults.raise_all()
     return {line: numeral.value(None) for line, numeral in numerals.items()}
 
 

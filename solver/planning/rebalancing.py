@@ -99,6 +99,7 @@ def rebalance(
 
     if on_infeasible not in ("raise", "return"):
         raise InvalidInput(f"on_infeasible: must be 'raise' or 'return', is {on_infeasible!r}")
+    _check_types(tickers, trade_date)
     chosen = rules_from(rules)
     held = read_holdings(holdings)
     wanted = read_targets(targets)
@@ -120,6 +121,13 @@ def rebalance(
             raise UnprovenPlan(outcome)
         case Crashed():
             raise RuntimeError(outcome.message)
+
+
+def _check_types(tickers: object, trade_date: object) -> None:
+    if tickers is not None and not isinstance(tickers, Mapping):
+        raise InvalidInput(f"tickers: must be a mapping, is of type {type(tickers).__name__}")
+    if trade_date is not None and (not isinstance(trade_date, date) or isinstance(trade_date, datetime)):
+        raise InvalidInput(f"trade_date: must be a datetime.date, is {trade_date!r}")
 
 
 def _cash(cash: object, row: Decimal | None) -> Decimal:

@@ -24,7 +24,7 @@ def rules_from(rules: object) -> Rules:
     """Return rules from what was passed: `Rules`, or a mapping with the API's names in camelCase or snake_case.
 
     Raises:
-        InvalidRules: a rule is unknown, of a wrong type or out of range.
+        InvalidRules: rules are unknown, of a wrong type or out of range; all of them are named.
 
     >>> rules_from({"direction": "BUY_ONLY", "minimumCash": "250.50"}).minimum_cash
     Decimal('250.50')
@@ -36,15 +36,39 @@ def rules_from(rules: object) -> Rules:
     if not isinstance(rules, Mapping):
         raise InvalidRules(f"rules: must be Rules or a mapping, is of type {type(rules).__name__}")
     values: dict[str, Any] = {}
+    faults: list[str] = []
     for key, value in rules.items():
         name = _camel(key) if isinstance(key, str) else str(key)
-        if name not in NAMES:
-            hint = '; put the content of "rules" at the top' if name == "rules" else ""
-            raise InvalidRules(f"{str(key)[:40]!r} is not a rule{hint}; the rules are {', '.join(NAMES)}")
-        if _snake(name) in values:
-            raise InvalidRules(f"{name}: appears in two spellings")
-        values[_snake(name)] = _value(name, value)
+        try:
+            if name in NAMES and _snake(name) in values:
+                raise InvalidRules(f"{name}: appears in two spellings")
+            values[_snake(name)] = _rule(name, value)
+        except InvalidRules as problem:
+            faults += problem.faults
+    if faults:
+        raise InvalidRules(*faults)
     return Rules(**values)
+
+
+def _rule(name: str, value: object) -> Any:
+    """Return the value of a rule.
+
+    Raises:
+        InvalidRules: the rule is unknown, or the value is wrong on its own; names the rule as in JSON.
+    """
+    if name not in NAMES:
+        hint = '; put the content of "rules" at the top' if name == "rules" else ""
+        raise InvalidRules(f"{name[:40]!r} is not a rule{hint}; the rules are {', '.join(NAMES)}")
+    found: Any = _value(name, value)
+    field = _snake(name)
+    try:
+        Rules(**{field: found})
+    except InvalidRules as problem:
+        text = str(problem)
+        if text.startswith(f"{field}:"):
+            text = name + text.removeprefix(field)
+        raise InvalidRules(text.replace("lot_size of", "lotSize of", 1)) from None
+    return found
 
 
 def rules_from_json(text: str) -> Rules:

@@ -49,7 +49,8 @@ def check(seeds: range, directory: Path) -> None:
         out.unlink(missing_ok=True)
         outcome = plan(directory, damaged(random.Random(seed)), TARGETS, out=str(out))
         assert (outcome.code == 0) == out.exists(), seed
-        assert outcome.error.count("\n") == outcome.code, seed
+        assert bool(outcome.error) == bool(outcome.code), seed
+        assert all(line.startswith("error: ") for line in outcome.error.splitlines()), seed
         assert outcome.error.startswith("error: ") == bool(outcome.code), seed
         codes.add(outcome.code)
     assert codes == {0, 1}
