@@ -92,7 +92,7 @@ class LotSize(Struct, frozen=True, kw_only=True):
     lot_size: Decimal
 
 
-class Rules(Struct, frozen=True, kw_only=True):
+class Rules(Struct, frozen=True, kw_only=True, cache_hash=True):
     """The rules of one rebalance. Each default changes nothing; ids that the portfolio does not contain are ignored.
 
     Attributes:

@@ -75,6 +75,7 @@ class ScaledPortfolio(Units, frozen=True):
         fractions: value of the fraction of a share held above `held`; it can neither be bought nor sold.
         targets: wanted value.
         lows, highs: how far the value may lie below and above the target.
+        gross: no value, nor the sum of all values, is larger.
     """
 
     prices: Integers
@@ -83,6 +84,7 @@ class ScaledPortfolio(Units, frozen=True):
     targets: Integers
     lows: Integers
     highs: Integers
+    gross: int
 
 
 def scale(portfolio: Portfolio) -> ScaledPortfolio:
@@ -142,6 +144,7 @@ def scale(portfolio: Portfolio) -> ScaledPortfolio:
         targets=weights[:count] * market_value,
         lows=weights[count : 2 * count] * market_value,
         highs=weights[2 * count :] * market_value,
+        gross=gross,
     )
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from solver.problem import Portfolio
 from solver.rules import Direction, Rules, TradeScope
-from solver.scaling import EXACT, INT64_LIMIT, Integers, scale, unscaled
+from solver.scaling import EXACT, INT64_LIMIT, Integers, ScaledPortfolio, scale, unscaled
 
 
 class Book(Struct, frozen=True):
@@ -35,7 +35,7 @@ class Book(Struct, frozen=True):
         lower, upper: values at the edges of the band; the residue on both sides if there is no target.
         no_buying, no_selling, locked: whether restraints rule out buying, selling, or both.
         in_band: whether the rule OUT_OF_BAND keeps the security, as it is in its band already.
-        unlisted: whether target and drifts are 0.
+        wanted: what the targets lack, negative if less is wanted than held.
     """
 
     portfolio: Portfolio
@@ -61,7 +61,7 @@ class Book(Struct, frozen=True):
     no_selling: Integers
     locked: Integers
     in_band: Integers
-    unlisted: Integers
+    wanted: Integers
 
     @property
     def capacity(self) -> int:
@@ -84,11 +84,15 @@ def open_book(portfolio: Portfolio, rules: Rules) -> Book:
         InvalidPortfolio: a number of the portfolio is out of range, or a security appears twice.
     """
     terms = _terms(rules)
-    cash = EXACT.subtract(portfolio.cash, rules.withdrawal) if rules.withdrawal else portfolio.cash
-    scaled = scale(Portfolio(portfolio.securities, cash))
+    if rules.withdrawal:
+        scaled = scale(Portfolio(portfolio.securities, EXACT.subtract(portfolio.cash, rules.withdrawal)))
+    else:
+        scaled = scale(portfolio)
     lots, lot_places = _lots(portfolio, rules, terms)
     raw_lots = scaled.prices
-    if lot_places or rules.lot_sizes or terms.lot != 1:
+    largest_lot = scaled.gross
+    single = not rules.lot_sizes and not lot_places and terms.lot == 1
+    if not single:
         largest_lot = int(scaled.prices.max(initial=0)) * int(np.max(lots, initial=1))
         raw_lots = (scaled.prices if largest_lot < INT64_LIMIT else scaled.prices.astype(object)) * lots
 
@@ -100,15 +104,14 @@ def open_book(portfolio: Portfolio, rules: Rules) -> Book:
     order_places = scaled.money_places + scaled.weight_places
     digits = max(lot_digits + rate_digits, terms.money_places - order_places, 0)
     places, factor = order_places + digits, 10**digits
-    amounts = (rules.minimum_cash, rules.fee_per_order, rules.minimum_trade_value, rules.withdrawal)
-    minimum_cash, order_fee, minimum_trade, withdrawal = (
-        int(EXACT.scaleb(amount, places)) if amount else 0 for amount in amounts
-    )
+    minimum_cash, order_fee, minimum_trade, withdrawal = _amounts(rules, places)
     held_values = scaled.held * scaled.prices + scaled.fractions
-    largest = max(int(np.abs(held_values).max(initial=0)), int((scaled.targets + scaled.highs).max(initial=0)))
-    gross = (largest + int(raw_lots.max(initial=0)) + abs(scaled.market_value)) * factor
-    gross += order_fee + minimum_trade + minimum_cash
-    number = np.dtype(np.int64 if 32 * (len(lots) + 4) * gross * max(terms.rate, 1) < INT64_LIMIT else object)
+    spread = 32 * (len(lots) + 4) * max(terms.rate, 1)
+    amounts = order_fee + minimum_trade + minimum_cash
+    # Edges of bands are at most twice the market value. Only if that is not enough are the numbers looked at.
+    fits = spread * ((3 * scaled.gross + largest_lot) * factor + amounts) < INT64_LIMIT
+    fits = fits or spread * (_widest(scaled, held_values, raw_lots) * factor + amounts) < INT64_LIMIT
+    number = np.dtype(np.int64 if fits else object)
 
     def fine(array: Integers) -> Integers:
         array = array if array.dtype == number else array.astype(number)
@@ -116,19 +119,25 @@ def open_book(portfolio: Portfolio, rules: Rules) -> Book:
 
     held_values, targets, lows, highs = map(fine, (held_values, scaled.targets, scaled.lows, scaled.highs))
     lot_values = fine(raw_lots) // 10**lot_places if lot_places else fine(raw_lots)
-    lot_fees = lot_values * terms.rate // 10**terms.rate_places
-    held_lots = held_values // lot_values
-    residues = held_values - held_lots * lot_values
+    lot_fees = np.zeros(len(lots), dtype=number)
+    if terms.rate:
+        lot_fees = lot_values * terms.rate // 10**terms.rate_places
+    held_lots, residues = scaled.held, fine(scaled.fractions)
+    if not single:
+        held_lots = held_values // lot_values
+        residues = held_values - held_lots * lot_values
+    elif held_lots.dtype != number:
+        held_lots = held_lots.astype(number)
     upper = targets + highs
     # All of them are of one sign, so their sum is 0 only if each is.
     unlisted = upper + lows == 0
     lower = np.maximum(targets - lows, 0)
     if unlisted.any():
         lower, upper = np.where(unlisted, residues, lower), np.where(unlisted, residues, upper)
-    names = [security.security_id for security in portfolio.securities]
-    in_band = np.zeros(len(names), dtype=bool)
+    in_band = np.zeros(len(lots), dtype=bool)
     if rules.trade is TradeScope.OUT_OF_BAND:
-        in_band = (held_values >= lower) & (held_values <= upper) & (held_values >= 0)
+        # The lower edge is at least 0, so a short position is outside.
+        in_band = (held_values >= lower) & (held_values <= upper)
     return Book(
         portfolio=portfolio,
         rules=rules,
@@ -149,20 +158,29 @@ def open_book(portfolio: Portfolio, rules: Rules) -> Book:
         targets=targets,
         lower=lower,
         upper=upper,
-        no_buying=listed(names, rules.do_not_buy, everything=rules.direction is Direction.SELL_ONLY),
-        no_selling=listed(names, rules.do_not_sell, everything=rules.direction is Direction.BUY_ONLY),
-        locked=listed(names, rules.do_not_trade),
+        no_buying=listed(portfolio, rules.do_not_buy, everything=rules.direction is Direction.SELL_ONLY),
+        no_selling=listed(portfolio, rules.do_not_sell, everything=rules.direction is Direction.BUY_ONLY),
+        locked=listed(portfolio, rules.do_not_trade),
         in_band=in_band,
-        unlisted=unlisted,
+        wanted=targets - held_values,
     )
 
 
-def listed(names: list[str], ids: tuple[str, ...], *, everything: bool = False) -> Integers:
+def listed(portfolio: Portfolio, ids: tuple[str, ...], *, everything: bool = False) -> Integers:
     """Return which securities are in a list of ids, or all of them."""
-    if everything or not ids:
-        return np.full(len(names), everything)
+    count = len(portfolio.securities)
+    if everything:
+        return np.ones(count, dtype=bool)
+    if not ids:
+        return np.zeros(count, dtype=bool)
     some = set(ids)
-    return np.array([name in some for name in names], dtype=bool)
+    return np.array([security.security_id in some for security in portfolio.securities], dtype=bool)
+
+
+def _widest(scaled: ScaledPortfolio, held_values: Integers, raw_lots: Integers) -> int:
+    """Return the largest number of a portfolio, times a small number, exactly."""
+    largest = max(int(np.abs(held_values).max(initial=0)), int((scaled.targets + scaled.highs).max(initial=0)))
+    return largest + int(raw_lots.max(initial=0)) + abs(scaled.market_value)
 
 
 class _Terms(Struct, frozen=True):
@@ -173,6 +191,13 @@ class _Terms(Struct, frozen=True):
     rate: int
     rate_places: int
     money_places: int
+
+
+@lru_cache(maxsize=64)
+def _amounts(rules: Rules, places: int) -> tuple[int, ...]:
+    """Return the smallest cash, fee per order, smallest trade and withdrawal in units of that many decimals."""
+    amounts = (rules.minimum_cash, rules.fee_per_order, rules.minimum_trade_value, rules.withdrawal)
+    return tuple(int(EXACT.scaleb(amount, places)) for amount in amounts)
 
 
 @lru_cache(maxsize=64)

@@ -6,32 +6,45 @@ import numpy as np
 
 from solver.ruled.allowed import Interval, Line, Standing, allowed, intersection, lines_of, removed_by, restraints_on
 from solver.ruled.book import Book, listed
-from solver.ruled.certificate import Own, best_alone
+from solver.ruled.certificate import Own, best_unrestrained, kinds_of, objectives_of, outside_of
 from solver.ruled.levels import Key, best, objective
-from solver.rules import Direction, Restraint, Rules, TradeScope
+from solver.rules import Restraint
 from solver.scaling import Integers
 
 
 def restraints_of(book: Book, own: Own) -> tuple[Restraint | None, ...]:
     """Return for each security the rule that kept it from a better quantity; `own` is what the rules leave to it."""
     rules, count = book.rules, len(own.trades)
-    kinds = _kinds(rules)
+    kinds = kinds_of(rules)
     if not kinds:
         return (None,) * count
-    free = best_alone(book, restrained=False)
-    worse = (free.outside < own.outside) | ((free.outside == own.outside) & (free.objectives < own.objectives))
-    found: list[Restraint | None] = [None] * count
-    asked = worse | own.exempt
+    free = best_unrestrained(book, own.reach)
+    differs = free != own.trades
+    asked = differs | own.exempt
     if not asked.any():
-        return tuple(found)
-    odd = asked & ((book.held_lots < 0) | (free.trades == 0))
-    for restraint, removed in _removing(book, kinds, free.trades > 0):
-        for index in np.flatnonzero(asked & removed & ~odd).tolist():
+        return (None,) * count
+    asked = own.exempt | _improves(book, own, free)
+    found: list[Restraint | None] = [None] * count
+    odd = asked & ((book.held_lots < 0) | (free == 0))
+    for restraint, removed in _removing(book, kinds, free > 0):
+        for index in (asked & removed & ~odd).nonzero()[0].tolist():
             found[index] = restraint
     for line in lines_of(book, np.flatnonzero(odd).tolist()) if odd.any() else ():
         choices, standing = allowed(line, rules.bands)
         found[line.index] = restraint_on(book, line, choices, standing)
     return tuple(found)
+
+
+def _improves(book: Book, own: Own, free: Integers) -> Integers:
+    """Return where the best trades without restraints are nearer to the band, or as near and of a lower objective.
+
+    What is left of a band that contains a quantity is as near to it as possible, or exempt from it.
+    """
+    better: Integers = objectives_of(book, free) < own.objectives
+    if own.reach.empty is not None:
+        mine, theirs = outside_of(book, free), outside_of(book, own.trades)
+        better = (mine < theirs) | ((mine == theirs) & better)
+    return better
 
 
 def _removing(book: Book, kinds: Sequence[Restraint], buying: Integers) -> Iterator[tuple[Restraint, Integers]]:
@@ -41,16 +54,15 @@ def _removing(book: Book, kinds: Sequence[Restraint], buying: Integers) -> Itera
     than to hold, and whatever else is better than what is left lies on the side of the best trade: a restraint that
     removes this side removed it, and without one, the minimum trade did.
     """
-    names = [security.security_id for security in book.portfolio.securities]
-    everywhere = np.ones(len(names), dtype=bool)
+    portfolio = book.portfolio
     for restraint in reversed(kinds):
         match restraint:
             case Restraint.DO_NOT_TRADE:
                 removed = book.locked
             case Restraint.DO_NOT_BUY:
-                removed = listed(names, book.rules.do_not_buy) & buying
+                removed = listed(portfolio, book.rules.do_not_buy) & buying
             case Restraint.DO_NOT_SELL:
-                removed = listed(names, book.rules.do_not_sell) & ~buying
+                removed = listed(portfolio, book.rules.do_not_sell) & ~buying
             case Restraint.BUY_ONLY:
                 removed = ~buying
             case Restraint.SELL_ONLY:
@@ -58,22 +70,8 @@ def _removing(book: Book, kinds: Sequence[Restraint], buying: Integers) -> Itera
             case Restraint.IN_BAND:
                 removed = book.in_band
             case _:
-                removed = everywhere
+                removed = np.ones(len(buying), dtype=bool)
         yield restraint, removed
-
-
-def _kinds(rules: Rules) -> list[Restraint]:
-    """Return the restraints that rules contain, for any of the securities."""
-    present = {
-        Restraint.DO_NOT_TRADE: rules.do_not_trade,
-        Restraint.DO_NOT_BUY: rules.do_not_buy,
-        Restraint.DO_NOT_SELL: rules.do_not_sell,
-        Restraint.BUY_ONLY: rules.direction is Direction.BUY_ONLY,
-        Restraint.SELL_ONLY: rules.direction is Direction.SELL_ONLY,
-        Restraint.IN_BAND: rules.trade is TradeScope.OUT_OF_BAND,
-        Restraint.MINIMUM_TRADE: rules.minimum_trade_value,
-    }
-    return [restraint for restraint, is_present in present.items() if is_present]
 
 
 def restraint_on(book: Book, line: Line, choices: list[Interval], standing: Standing) -> Restraint | None:

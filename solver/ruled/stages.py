@@ -20,7 +20,7 @@ from solver.problem import (
 from solver.ruled.allowed import Interval, Line, allowed, lines_of
 from solver.ruled.binding import Found, solve_binding
 from solver.ruled.book import Book, open_book
-from solver.ruled.certificate import Own, best_alone, fees_of
+from solver.ruled.certificate import Own, best_alone
 from solver.ruled.infeasibility import explain
 from solver.ruled.restraints import restraints_of
 from solver.ruled.verification import Checked, verify
@@ -111,8 +111,7 @@ def _certificate(book: Book, own: Own) -> Found | None:
     """Return the best quantity of every security on its own, if all of them exist and the cash allows them."""
     if book.market_value < 0 or own.impossible.any():
         return None
-    used = int((book.lot_values * own.trades + fees_of(book, own.trades)).sum())
-    if used > book.capacity:
+    if int(own.uses.sum()) > book.capacity:
         return None
     return Found(own.trades, int(own.objectives.sum()), tie_proven=True, path=SolutionPath.ROUNDING)
 
@@ -120,10 +119,12 @@ def _certificate(book: Book, own: Own) -> Found | None:
 def _outcome(book: Book, own: Own, found: Found, started: float) -> Outcome:
     """Return the verified solution, or the time limit with what is known."""
     checked = verify(book, found.trades, found.bound)
-    seconds = perf_counter() - started
-    with localcontext(EXACT):
-        acceptable = book.rules.acceptable_gap * book.market_value
-        if not found.outside_proven or checked.objective - found.bound > acceptable:
+    if not found.outside_proven or checked.objective != found.bound:
+        with localcontext(EXACT):
+            acceptable = book.rules.acceptable_gap * book.market_value
+            within = found.outside_proven and checked.objective - found.bound <= acceptable
+        if not within:
+            seconds = perf_counter() - started
             return TimeLimit(book.money(checked.objective), book.money(found.bound), seconds)
     return _solution(book, own, found, checked, started)
 

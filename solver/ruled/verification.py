@@ -45,22 +45,22 @@ def verify(book: Book, trades: Integers, bound: int | None = None) -> Checked:
             lies below the bound.
     """
     rules = book.rules
-    moved, bought, sold = trades != 0, trades > 0, trades < 0
-    turnovers = np.abs(trades) * book.lot_values
-    values = book.held_values + trades * book.lot_values
+    moved = trades != 0
+    changes = trades * book.lot_values
+    turnovers, values = np.abs(changes), book.held_values + changes
     lots = book.held_lots + trades
-    forbidden = (moved & (book.locked | book.in_band)) | (bought & book.no_buying) | (sold & book.no_selling)
-    forbidden |= moved & (turnovers < book.minimum_trade) & (lots != 0)
-    forbidden |= moved & (lots < 0)
+    forbidden = _forbidden(book, trades, turnovers)
     if forbidden.any():
         raise VerificationError(f"a rule forbids the trade of security {int(np.argmax(forbidden))}")
     off = np.maximum(np.maximum(book.lower - values, values - book.upper), 0)
-    beyond = np.flatnonzero((off > 0) | (lots < 0)).tolist()
+    beyond = ((off > 0) | (lots < 0)).nonzero()[0].tolist()
     # What is held may stay outside a preferred band, unless it is short.
-    for index in beyond if rules.bands is Bands.REQUIRED else np.flatnonzero(book.held_lots < 0).tolist():
+    for index in beyond if rules.bands is Bands.REQUIRED else (book.held_lots < 0).nonzero()[0].tolist():
         _require_excuse(book, index, traded=bool(moved[index]))
-    fees = int((np.abs(trades) * book.lot_fees).sum()) + int(moved.sum()) * book.order_fee
-    cash_after = book.cash - int((trades * book.lot_values).sum()) - fees
+    fees = int(moved.sum()) * book.order_fee if book.order_fee else 0
+    if rules.fee_rate:
+        fees += int((np.abs(trades) * book.lot_fees).sum())
+    cash_after = book.cash - int(changes.sum()) - fees
     if cash_after < book.minimum_cash:
         raise VerificationError(f"the trades overspend by {book.minimum_cash - cash_after}")
     if cash_after + int(values.sum()) + fees != book.market_value:
@@ -70,6 +70,22 @@ def verify(book: Book, trades: Integers, bound: int | None = None) -> Checked:
     if bound is not None and objective < bound:
         raise VerificationError(f"the objective {objective} lies below its proven bound {bound}")
     return Checked(trades, cash_after + book.withdrawal, fees, int(off.sum()), objective, tuple(beyond))
+
+
+def _forbidden(book: Book, trades: Integers, turnovers: Integers) -> Integers:
+    """Return which trades a rule forbids, or sell more than is held."""
+    rules, moved = book.rules, trades != 0
+    lots = book.held_lots + trades
+    forbidden: Integers = moved & (lots < 0)
+    if rules.do_not_trade or rules.trade is TradeScope.OUT_OF_BAND:
+        forbidden |= moved & (book.locked | book.in_band)
+    if rules.do_not_buy or rules.direction is Direction.SELL_ONLY:
+        forbidden |= (trades > 0) & book.no_buying
+    if rules.do_not_sell or rules.direction is Direction.BUY_ONLY:
+        forbidden |= (trades < 0) & book.no_selling
+    if rules.minimum_trade_value:
+        forbidden |= moved & (turnovers < book.minimum_trade) & (lots != 0)
+    return forbidden
 
 
 def _require_excuse(book: Book, index: int, *, traded: bool) -> None:
