@@ -152,6 +152,7 @@ def in_arrays(plain: PlainPortfolio) -> ScaledPortfolio:
         np.array(plain.targets, dtype=number),
         np.array(plain.lows, dtype=number),
         np.array(plain.highs, dtype=number),
+        gross,
     )
 
 
