@@ -7,6 +7,7 @@ import click
 MODULES = {
     "solver": "benchmarks.solver.__main__",
     "knapsacks": "benchmarks.solver.knapsacks",
+    "checkouts": "benchmarks.solver.checkouts",
     "end_to_end": "benchmarks.end_to_end",
     "breakdown": "benchmarks.breakdown",
     "scale": "benchmarks.scale",
