@@ -115,8 +115,8 @@ def _aligned(numbers: list[int], places: Sequence[int]) -> tuple[list[int], int]
     return [number * _POWERS[most - some] for number, some in zip(numbers, places, strict=True)], most
 
 
-def in_lists(scaled: ScaledPortfolio, bounds: ShareBounds) -> tuple[PlainPortfolio, PlainBounds]:
-    """Return the same portfolio and bounds as lists."""
+def in_lists(scaled: ScaledPortfolio) -> PlainPortfolio:
+    """Return the same portfolio in lists."""
     return PlainPortfolio(
         scaled.market_value,
         scaled.cash,
@@ -129,11 +129,16 @@ def in_lists(scaled: ScaledPortfolio, bounds: ShareBounds) -> tuple[PlainPortfol
         scaled.targets.tolist(),
         scaled.lows.tolist(),
         scaled.highs.tolist(),
-    ), PlainBounds(bounds.lowest.tolist(), bounds.highest.tolist(), bounds.least_value)
+    )
+
+
+def bounds_in_lists(bounds: ShareBounds) -> PlainBounds:
+    """Return the same bounds in lists."""
+    return PlainBounds(bounds.lowest.tolist(), bounds.highest.tolist(), bounds.least_value)
 
 
 def in_arrays(plain: PlainPortfolio) -> ScaledPortfolio:
-    """Return the same portfolio as arrays."""
+    """Return the same portfolio in arrays."""
     count = len(plain.prices)
     dearest = max(plain.prices, default=0)
     most_held = max(map(abs, plain.held), default=0) + 1

@@ -12,7 +12,7 @@ from solver.infeasibility import PREFERRED_HINT, describe, reasons
 from solver.knapsack.greedy import pack
 from solver.knapsack.reduction import Reduction, fold_ties, reduce_to_knapsack
 from solver.nearest import nearest_shares
-from solver.plain import PlainPortfolio, in_arrays, in_lists, nearest_plain, plain_bounds, scale_plain
+from solver.plain import PlainPortfolio, bounds_in_lists, in_arrays, in_lists, nearest_plain, plain_bounds, scale_plain
 from solver.problem import (
     Infeasible,
     InfeasibleReason,
@@ -50,12 +50,20 @@ AT_ONCE_STATES, AT_ONCE_WORK = 1_000, 8_000
 
 
 class TimedProblem(Struct, frozen=True):
-    """A portfolio under way. Moments are those of `time.perf_counter()`."""
+    """A portfolio under way. Moments are those of `time.perf_counter()`.
+
+    Attributes:
+        portfolio, scaled: the portfolio, and in whole numbers.
+        started: when the caller asked.
+        deadline: the end of the time limit.
+        at_once: one search for optimum and tie-break has not been tried yet.
+    """
 
     portfolio: Portfolio
     scaled: ScaledPortfolio
     started: float
     deadline: float
+    at_once: bool
 
 
 class Proven(Struct, frozen=True):
@@ -71,20 +79,16 @@ def solve_in_stages(
 ) -> Outcome:
     """See `solver.cascade.solve`; `started` is when the caller asked."""
     deadline = started + time_limit_seconds
-    if strategy is not SolverStrategy.AUTO:
-        scaled = scale(portfolio)
-    elif len(portfolio.securities) <= FEW:
-        plain = scale_plain(portfolio)
-        proven = _plainly(portfolio, plain, deadline)
+    form = _scaled(portfolio)
+    if strategy is SolverStrategy.AUTO:
+        if isinstance(form, PlainPortfolio):
+            proven = _plainly(portfolio, form, deadline)
+        else:
+            proven = _certified(form, nearest_shares(form))
         if proven is not None:
-            return _solution(portfolio, plain, proven, started)
-        scaled = in_arrays(plain)
-    else:
-        scaled = scale(portfolio)
-        certified = _certified(scaled, nearest_shares(scaled))
-        if certified is not None:
-            return _solution(portfolio, scaled, certified, started)
-    problem = TimedProblem(portfolio, scaled, started, deadline)
+            return _solution(portfolio, form, proven, started)
+    scaled = in_arrays(form) if isinstance(form, PlainPortfolio) else form
+    problem = TimedProblem(portfolio, scaled, started, deadline, at_once=scaled is form)
     bounds = share_bounds(scaled)
     found = reasons(portfolio, scaled, bounds)
     if found:
@@ -93,8 +97,16 @@ def solve_in_stages(
     return result if isinstance(result, TimeLimit) else _solution(portfolio, scaled, result, started)
 
 
+def _scaled(portfolio: Portfolio) -> PlainPortfolio | ScaledPortfolio:
+    """Return a portfolio in whole numbers in the faster form; arrays of large numbers are slower than lists of them."""
+    if len(portfolio.securities) <= FEW:
+        return scale_plain(portfolio)
+    scaled = scale(portfolio)
+    return in_lists(scaled) if scaled.prices.dtype == object else scaled
+
+
 def _plainly(portfolio: Portfolio, plain: PlainPortfolio, deadline: float) -> Proven | None:
-    """Return the optimum of few securities with its tie-break; None if it does not exist or is not found soon."""
+    """Return the optimum with its tie-break, worked out in lists; None if it does not exist or is not found soon."""
     nearest = nearest_plain(plain)
     try:
         return Proven(verify_plain(plain, nearest), tie_proven=True, path=SolutionPath.ROUNDING)
@@ -170,9 +182,9 @@ def _exact(problem: TimedProblem, bounds: ShareBounds, candidate: Integers | Non
         if certified is not None:
             return certified
     order = _by_name(problem.portfolio)
-    plain, listed = in_lists(scaled, bounds)
+    plain, listed = in_lists(scaled), bounds_in_lists(bounds)
     folded, factor = fold_ties(plain, listed, order)
-    if candidate is None and len(plain.prices) > FEW:
+    if problem.at_once:
         at_once = _at_once(plain, folded, factor, problem.deadline)
         if at_once is not None:
             return at_once

@@ -1,10 +1,15 @@
 """The benchmark's families are as hard as they claim, and its judge separates right results from wrong ones."""
 
 import random
+import re
 from math import floor
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.solver import checkouts
+from benchmarks.solver.checkouts import HERE
 from benchmarks.solver.knapsacks import FAMILIES, METHODS, drawn, measure
 from benchmarks.solver.portfolios import HARD, realistic
 from benchmarks.solver.results import Result, Verdict, judge
@@ -92,3 +97,19 @@ def test_the_capacity_of_a_published_family_is_what_makes_it_hard() -> None:
     profit, proven = METHODS["ours"](knapsack, 60)
     assert proven
     assert profit < knapsack.capacity
+
+
+def test_two_checkouts_are_compared_on_the_same_portfolios() -> None:
+    """A checkout against itself has one row for each family and path, with a time and a ratio."""
+    arguments = ["--against", str(HERE), "--sizes", "2", "--count", "1", "--markdown"]
+    result = CliRunner().invoke(checkouts.main, arguments)
+    assert result.exit_code == 0, result.output
+    rows = re.findall(r"^\| (\S.*?) +\| (ROUNDING|KNAPSACK) +\| +[\d,]+ \(\d+\.\d\d\) \|$", result.stdout, re.MULTILINE)
+    assert [family for family, _ in rows] == list(checkouts.FAMILIES)
+
+
+def test_a_folder_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
+    """The error names the folder."""
+    result = CliRunner().invoke(checkouts.main, ["--against", str(tmp_path)])
+    assert result.exit_code == 2
+    assert tmp_path.name in result.output
