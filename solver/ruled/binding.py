@@ -12,7 +12,7 @@ from solver.ruled.book import Book
 from solver.ruled.certificate import Own, objectives_of
 from solver.ruled.choice import Limits, choose, relax
 from solver.ruled.levels import Key, best, decisive, levels_of, objective, total
-from solver.ruled.menus import FEW, Corner, corners, fold, menu
+from solver.ruled.menus import FEW, Corner, Fold, Menu, corners, fold, menu
 from solver.rules import Bands
 from solver.scaling import Integers
 
@@ -92,19 +92,21 @@ def solve_binding(
     binding = _opened(book, lines, _nearest_to_bands(book, lines, useful), deadline)
     levels = levels_of(book.rules, ties=True)
     offers = [corners(line, some, levels) for line, some in zip(binding.lines, binding.choices, strict=True)]
-    folded = fold(offers, levels, count=decisive(book.rules), quantities=False)
-    menus = [menu(i, line, offer, folded) for i, (line, offer) in enumerate(zip(binding.lines, offers, strict=True))]
-    if len(menus) > FEW:
-        # In large portfolios, the search among ties nearly always meets the bound of the optimum as well.
-        found = _tie_broken(binding, offers, None)
-        trades = [int(found.trades[line.index]) for line in binding.lines]
-        cost = sum(folded.cost(i, line, trades[i]) for i, line in enumerate(binding.lines))
-        if cost == relax(menus, binding.capacity).bound:
+    ties = _fold_ties(binding, offers)
+    found: Found | None = None
+    if len(offers) > FEW and _lot_bits(offers) <= SMALL_BITS * len(offers):
+        # In large portfolios of few lots, the search among ties nearly always proves the optimum as well.
+        found, complete = _tie_broken(binding, offers, ties, None)
+        if complete:
             return found
+    folded = fold(offers, levels, count=decisive(book.rules), quantities=False)
+    menus = _menus(binding, offers, folded)
+    if found is not None and _cost(binding, folded, found) == relax(menus, binding.capacity).bound:
+        return found
     choice = choose(menus, binding.capacity, Limits(deadline, SEARCH_STATES, persist=True, max_work=UNLIMITED))
     assert choice.trades is not None
     if choice.bound == choice.cost:
-        return _tie_broken(binding, offers, choice.trades)
+        return _tie_broken(binding, offers, ties, choice.trades)[0]
     bound, outside_proven = _bound(binding, folded.unfold(choice.bound), choice.trades)
     return Found(
         trades=binding.lots(choice.trades),
@@ -173,19 +175,39 @@ def _bound(binding: Binding, least: Key, trades: list[int]) -> tuple[int, bool]:
     return bound, False
 
 
-def _tie_broken(binding: Binding, offers: Sequence[list[list[Corner]]], trades: list[int] | None) -> Found:
-    """Return the optimum that is best by all levels; the known one if the search for it is abandoned.
+def _fold_ties(binding: Binding, offers: Sequence[list[list[Corner]]]) -> Fold:
+    """Return the fold of all levels."""
+    count = len(offers[0][0][0][2]) if offers else 0
+    return fold(offers, levels_of(binding.book.rules, ties=True), count=count, quantities=True)
+
+
+def _lot_bits(offers: Sequence[list[list[Corner]]]) -> int:
+    """Return the binary digits of the lots that securities may choose from, in all."""
+    return sum((chains[-1][-1][0] - chains[0][0][0]).bit_length() for chains in offers)
+
+
+def _menus(binding: Binding, offers: Sequence[list[list[Corner]]], folded: Fold) -> list[Menu]:
+    return [menu(i, line, offer, folded) for i, (line, offer) in enumerate(zip(binding.lines, offers, strict=True))]
+
+
+def _cost(binding: Binding, folded: Fold, found: Found) -> int:
+    """Return the number that the trades of the open securities fold into."""
+    return sum(folded.cost(i, line, int(found.trades[line.index])) for i, line in enumerate(binding.lines))
+
+
+def _tie_broken(
+    binding: Binding, offers: Sequence[list[list[Corner]]], folded: Fold, trades: list[int] | None
+) -> tuple[Found, bool]:
+    """Return the optimum that is best by all levels, and whether that is proven; the known one if it is not found.
 
     Args:
         binding: the open securities.
         offers: their corners.
+        folded: all levels.
         trades: a known optimum; None if any result of the search is wanted.
     """
     rules = binding.book.rules
-    levels = levels_of(rules, ties=True)
-    count = len(offers[0][0][0][2]) if offers else 0
-    folded = fold(offers, levels, count=count, quantities=True)
-    menus = [menu(i, line, offer, folded) for i, (line, offer) in enumerate(zip(binding.lines, offers, strict=True))]
+    menus = _menus(binding, offers, folded)
     ceiling = None if trades is None else sum(folded.cost(i, line, trades[i]) for i, line in enumerate(binding.lines))
     limits = Limits(binding.deadline, TIE_STATES, persist=False, max_work=TIE_WORK)
     if not folded.whole or folded.large:
@@ -198,9 +220,10 @@ def _tie_broken(binding: Binding, offers: Sequence[list[list[Corner]]], trades: 
     bound = binding.objective
     if binding.lines:
         bound += total(binding.lines, best, levels_of(rules, ties=False))[-1]
+    complete = choice.bound == choice.cost
     return Found(
         trades=binding.lots(best),
         bound=bound,
-        tie_proven=folded.whole and choice.bound == choice.cost,
+        tie_proven=folded.whole and complete,
         path=SolutionPath.KNAPSACK,
-    )
+    ), complete
