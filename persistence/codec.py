@@ -24,6 +24,12 @@ one value to the last trailing zero.
 _DIGITS: Final = 34
 _COEFFICIENT_BITS: Final = 113
 _EXPONENT_BIAS: Final = 6176
+_SIGN_BIT: Final = 127
+_LARGEST_BITS: Final = (1 << _COEFFICIENT_BITS) - 1
+_LARGEST_EXPONENT: Final = (1 << _SIGN_BIT - _COEFFICIENT_BITS) - 1
+_FEWEST_SPECIAL: Final = 0b11 << _SIGN_BIT - _COEFFICIENT_BITS - 2
+"""Exponents from here on mean another encoding, infinity or NaN."""
+_DIGITS_LIMIT: Final = 10**_DIGITS
 
 
 class _DecimalCodec(TypeCodec):
@@ -66,6 +72,10 @@ repeated_decimal_bytes = lru_cache(REMEMBERED)(decimal_bytes)
 @lru_cache(REMEMBERED)
 def decimal_of(bid: bytes) -> Decimal | Decimal128:
     """Return the value of a Decimal128's 16 bytes; NaN and infinity stay Decimal128, which no Struct accepts."""
+    bits = int.from_bytes(bid, "little")
+    coefficient, exponent = bits & _LARGEST_BITS, bits >> _COEFFICIENT_BITS & _LARGEST_EXPONENT
+    if exponent < _FEWEST_SPECIAL and coefficient < _DIGITS_LIMIT:
+        return Decimal(f"{'-' if bits >> _SIGN_BIT else ''}{coefficient}E{exponent - _EXPONENT_BIAS}")
     stored = Decimal128.from_bid(bid)
     value = stored.to_decimal()
     return value if value.is_finite() else stored
