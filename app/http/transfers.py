@@ -20,9 +20,11 @@ WAITING_BYTES = 32 * 1024 * 1024
 """Of all request bodies that are arriving or in use."""
 UNREAD_BYTES = 64 * 1024 * 1024
 """Of all responses that are being sent."""
-STREAM_BYTES = 768 * 1024
+STREAM_BYTES = 1024 * 1024
 """What one streamed response holds: a block, the part that is read ahead, and documents of the database."""
-BLOCK_BYTES = 64 * 1024
+BLOCK_BYTES = 320 * 1024
+"""What is sent at a time; a block of a streamed response is smaller."""
+SMALL_BYTES = 64 * 1024
 """Responses up to this size are not counted."""
 RETRY_AFTER_SECONDS = 5
 ALWAYS_SERVED: Final = ("/health/", "/metrics", "/version")
@@ -137,7 +139,7 @@ class _Transfer:
             return
         self._blocks += 1
         more, body = message["more_body"], memoryview(message["body"])
-        if len(body) <= BLOCK_BYTES:
+        if len(body) <= (BLOCK_BYTES if more else SMALL_BYTES):
             if more and self._blocks > 1 and not self._unread_bytes:
                 self._hold(STREAM_BYTES)
             await self._send(message)
