@@ -52,6 +52,7 @@ from persistence.order_plan import (
     OrderState,
     PlannedOrder,
 )
+from persistence.rebalances.packed import PackedPortfolio, PositionTerms
 from persistence.rebalances.record import PortfolioRecord, record_of
 from persistence.sorting import ModelField, RebalanceField, SortKey
 
@@ -95,11 +96,13 @@ __all__ = [
     "OrderRepository",
     "OrderState",
     "OrdersSent",
+    "PackedPortfolio",
     "PersistenceError",
     "PlannedOrder",
     "PortfolioRecord",
     "PortfolioWarning",
     "Position",
+    "PositionTerms",
     "Rebalance",
     "RebalanceField",
     "RebalanceNotFound",

@@ -22,7 +22,8 @@ from persistence.idempotency import IdempotencyRepository
 from persistence.models import ModelRepository
 from persistence.orders import OrderRepository
 from persistence.rebalances.order_requests import OrderRequests
-from persistence.rebalances.repository import PortfolioCheck, RebalanceRepository
+from persistence.rebalances.portfolios import PortfolioCheck
+from persistence.rebalances.repository import RebalanceRepository
 from persistence.server_clock import ServerClock
 from persistence.unreadable import Observer, UnreadableDocuments
 

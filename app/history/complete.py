@@ -9,14 +9,14 @@ read. If that fails, the connection ends without the last chunk of the body, whi
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from litestar import MediaType, Response
 from litestar.response import Stream
 
 from app.http.streaming import BLOCK_BYTES, blocks, streamed
 from app.rebalancing.body import ResponseBody
-from persistence import Rebalance, RebalancedPortfolio, RebalanceNotFound
+from persistence import PackedPortfolio, Rebalance, RebalancedPortfolio, RebalanceNotFound
 
 MOST_POSITIONS: Final = 10_000
 """Positions of one response that wait in memory; each takes about half a kilobyte."""
@@ -27,7 +27,7 @@ MOST_LIST_BYTES: Final = 1024 * 1024
 """Of a list that is collected before it is sent: some 60 portfolios of 50 positions, read in less than 50 ms."""
 
 
-class ReadPortfolios:
+class ReadPortfolios[T: RebalancedPortfolio | PackedPortfolio]:
     """The portfolios of a rebalance, read before they are used, as far as memory allows.
 
     Attributes:
@@ -37,9 +37,9 @@ class ReadPortfolios:
 
     held: ClassVar[int] = 0
 
-    def __init__(self, portfolios: AsyncIterator[RebalancedPortfolio]) -> None:
+    def __init__(self, portfolios: AsyncIterator[T]) -> None:
         self._portfolios = portfolios
-        self._waiting: deque[RebalancedPortfolio] = deque()
+        self._waiting: deque[T] = deque()
         self._held = 0
         self.whole = False
 
@@ -60,7 +60,7 @@ class ReadPortfolios:
                 return
         self.whole = True
 
-    async def __aiter__(self) -> AsyncIterator[RebalancedPortfolio]:
+    async def __aiter__(self) -> AsyncIterator[T]:
         """Yield the portfolios, first those that were read."""
         while self._waiting:
             portfolio = self._waiting.popleft()
@@ -75,12 +75,12 @@ class ReadPortfolios:
         ReadPortfolios.held += positions
 
 
-def _size(portfolio: RebalancedPortfolio) -> int:
-    return 1 + len(portfolio.positions)
+def _size(portfolio: RebalancedPortfolio | PackedPortfolio) -> int:
+    return 1 + len(portfolio.terms if isinstance(portfolio, PackedPortfolio) else portfolio.positions)
 
 
 async def complete(
-    portfolios: ReadPortfolios,
+    portfolios: ReadPortfolios[Any],
     chunks: AsyncIterator[bytes],
     media_type: str = MediaType.JSON,
     headers: Mapping[str, str] | None = None,

@@ -14,6 +14,7 @@ from msgspec import Struct
 from app.errors.codes import ErrorCode, InvalidField, OrderGenerationError
 from app.history.complete import ReadPortfolios, complete, complete_list
 from app.history.csv import trades_as_csv
+from app.history.packed import packed_json
 from app.history.schemas import PortfolioProofDTO, PortfolioResultDTO, PositionResultDTO, RebalanceResultDTO, TradeDTO
 from app.http.compression import compressed
 from app.http.dialect import Dialect
@@ -26,7 +27,7 @@ from app.http.responses import documented, errors
 from app.http.streaming import array
 from app.models.schemas import ModelPortfolioDTO
 from app.rebalancing.endpoints import PortfolioId
-from persistence import Database, Rebalance, RebalancedPortfolio, RebalanceField, SortKey
+from persistence import Database, PackedPortfolio, Rebalance, RebalancedPortfolio, RebalanceField, SortKey
 
 RebalanceId = Annotated[
     str, PathParameter(description="24 hexadecimal characters.", schema_extra={"pattern": OBJECT_ID_PATTERN})
@@ -126,7 +127,7 @@ class RebalanceHistoryController(Controller):
     ) -> Response[bytes] | Stream:
         """Return a stored rebalance with all its portfolios and positions, complete or as an error."""
         rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
-        portfolios = ReadPortfolios(database.rebalances.portfolios(rebalance))
+        portfolios = ReadPortfolios(database.rebalances.packed_portfolios(rebalance))
         return await complete(portfolios, as_object(rebalance, portfolios, dialect))
 
     @get(
@@ -141,7 +142,7 @@ class RebalanceHistoryController(Controller):
     ) -> Response[bytes] | Stream:
         """Return the portfolios of a stored rebalance with their positions."""
         rebalance = await database.rebalances.get(object_id("rebalanceId", rebalance_id))
-        portfolios = ReadPortfolios(database.rebalances.portfolios(rebalance))
+        portfolios = ReadPortfolios(database.rebalances.packed_portfolios(rebalance))
         return await complete(portfolios, portfolios_as_array(portfolios, dialect))
 
     @get(
@@ -257,7 +258,11 @@ async def as_array(
     """Write rebalances as a JSON array. Portfolios that are unreadable are left out."""
     opening = b"["
     for rebalance in rebalances:
-        portfolios = database.rebalances.portfolios(rebalance, positions=positions, skip_unreadable=True)
+        portfolios: AsyncIterable[RebalancedPortfolio | PackedPortfolio]
+        if positions:
+            portfolios = database.rebalances.packed_portfolios(rebalance, skip_unreadable=True)
+        else:
+            portfolios = database.rebalances.portfolios(rebalance, positions=False, skip_unreadable=True)
         yield opening
         async for chunk in as_object(rebalance, portfolios, dialect, positions=positions):
             yield chunk
@@ -266,7 +271,11 @@ async def as_array(
 
 
 async def as_object(
-    rebalance: Rebalance, portfolios: AsyncIterable[RebalancedPortfolio], dialect: Dialect, *, positions: bool = True
+    rebalance: Rebalance,
+    portfolios: AsyncIterable[RebalancedPortfolio | PackedPortfolio],
+    dialect: Dialect,
+    *,
+    positions: bool = True,
 ) -> AsyncIterator[bytes]:
     """Write a rebalance as a JSON object, whose last field is its portfolios."""
     yield encode(dialect.spell(RebalanceResultDTO.of(rebalance, []))).removesuffix(b"[]}")
@@ -276,11 +285,14 @@ async def as_object(
 
 
 async def portfolios_as_array(
-    portfolios: AsyncIterable[RebalancedPortfolio], dialect: Dialect, *, positions: bool = True
+    portfolios: AsyncIterable[RebalancedPortfolio | PackedPortfolio], dialect: Dialect, *, positions: bool = True
 ) -> AsyncIterator[bytes]:
     """Write portfolios as a JSON array, one at a time."""
-    shown = (
-        encode(dialect.spell(PortfolioResultDTO.of(each, dialect, positions=positions))) async for each in portfolios
-    )
-    async for chunk in array(shown):
-        yield chunk
+    opening = b"["
+    async for each in portfolios:
+        if isinstance(each, PackedPortfolio):
+            yield opening + packed_json(each, dialect)
+        else:
+            yield opening + encode(dialect.spell(PortfolioResultDTO.of(each, dialect, positions=positions)))
+        opening = b","
+    yield b"]" if opening == b"," else b"[]"

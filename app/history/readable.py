@@ -5,25 +5,32 @@ document unreadable.
 """
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from app.errors.codes import ErrorCode
 from app.http.fields import WARNING_CODES
-from persistence import RebalancedPortfolio, RebalancedPosition
+from persistence import PackedPortfolio, PositionTerms, RebalancedPortfolio, RebalancedPosition
 from solver import Restraint, SolutionPath
 
 _LARGEST_EXPONENT: Final = 34
 _SMALLEST_EXPONENT: Final = -70
 """What the service writes has at most 34 digits; of a market value and a price, 36 decimal places."""
+_REMEMBERED_TERMS: Final = 64
 _RESTRAINTS: Final = frozenset(Restraint)
 
 
-def check_readable(portfolio: RebalancedPortfolio) -> None:
+def check_readable(portfolio: RebalancedPortfolio | PackedPortfolio) -> None:
     """Check that a stored portfolio can be shown.
 
     Raises:
         ValueError: it has a name that this release does not know, a trade without a price, or a number that is absurd.
     """
+    if isinstance(portfolio, PackedPortfolio):
+        # Its numbers are within limits that are narrower.
+        SolutionPath(portfolio.path)
+        _check_terms(portfolio.terms)
+        return
     if portfolio.solve is not None:
         SolutionPath(portfolio.solve.path)
         _check_numbers(portfolio.solve.gap, portfolio.solve.objective, portfolio.solve.bound, portfolio.solve.outside)
@@ -43,6 +50,12 @@ def check_readable(portfolio: RebalancedPortfolio) -> None:
     )
     for position in portfolio.positions:
         _check_position(position)
+
+
+@lru_cache(_REMEMBERED_TERMS)
+def _check_terms(terms: tuple[PositionTerms, ...]) -> None:
+    for each in terms:
+        _check_position(each.position)
 
 
 def _check_position(position: RebalancedPosition) -> None:

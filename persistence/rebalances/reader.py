@@ -36,15 +36,17 @@ from persistence.rebalances.record import (
 RAW_OPTIONS: Final = CodecOptions(document_class=RawBSONDocument)
 """Of a collection whose documents stay bytes until `decoded` reads them."""
 
-_LENGTH, _TEXT, _VALUE = b"(.{4})", b"([^\x00]*)\x00", b"(.{16})"
+TEXT_VALUE: Final = b"(.{4})([^\x00]*)\x00"
+"""The length and the bytes of a text in a regular expression."""
+_LENGTH, _VALUE = b"(.{4})", b"(.{16})"
 _HEADS = (ORIGINAL_QUANTITY, ADJUSTED_QUANTITY, TARGET, HIGH_DRIFT, LOW_DRIFT)
 _POSITION: Final = re.compile(
     b"\x03([0-9]+)\x00"
     + _LENGTH
-    + (TEXT + SECURITY_ID + _LENGTH + _TEXT)
+    + (TEXT + SECURITY_ID + TEXT_VALUE)
     + (b"(?:" + NULL + PRICE + b"|" + DECIMAL + PRICE + _VALUE + b")")
     + b"".join(head + _VALUE for head in _HEADS)
-    + b"".join(b"(?:" + TEXT + name + _LENGTH + _TEXT + b")?" for name in (TICKER, RESTRAINT))
+    + b"".join(b"(?:" + TEXT + name + TEXT_VALUE + b")?" for name in (TICKER, RESTRAINT))
     + b"\x00",
     re.DOTALL,
 )
@@ -63,7 +65,7 @@ def decoded(raw: bytes) -> Document:
         array = raw[start + len(POSITIONS) : -1]
         # Texts may contain the name, but then the lengths do not fit.
         if array[:4] == len(array).to_bytes(4, "little") and raw.endswith(b"\x00\x00"):
-            positions = _positions(array)
+            positions = positions_of(array)
             if positions is not None:
                 # The document without its last element, which are the positions.
                 size = (start + 1).to_bytes(4, "little")
@@ -87,7 +89,7 @@ def portfolio_of(document: Document) -> RebalancedPortfolio:
     return replace(portfolio, positions=positions) if are_read else portfolio
 
 
-def _positions(array: bytes) -> tuple[RebalancedPosition, ...] | None:
+def positions_of(array: bytes) -> tuple[RebalancedPosition, ...] | None:
     """Read an array of positions; None if it does not have the fixed layout."""
     positions: list[RebalancedPosition] = []
     end = 4
@@ -102,15 +104,15 @@ def _positions(array: bytes) -> tuple[RebalancedPosition, ...] | None:
         try:
             positions.append(
                 RebalancedPosition(
-                    _text(id_length, security_id),
-                    None if price is None else _number(price),
-                    _number(original),
-                    _number(adjusted),
-                    _number(target),
-                    _number(high),
-                    _number(low),
-                    None if ticker is None else _text(ticker_length, ticker),
-                    None if restraint is None else _text(restraint_length, restraint),
+                    text_of(id_length, security_id),
+                    None if price is None else number_of(price),
+                    number_of(original),
+                    number_of(adjusted),
+                    number_of(target),
+                    number_of(high),
+                    number_of(low),
+                    None if ticker is None else text_of(ticker_length, ticker),
+                    None if restraint is None else text_of(restraint_length, restraint),
                 )
             )
         except ValueError:
@@ -119,7 +121,7 @@ def _positions(array: bytes) -> tuple[RebalancedPosition, ...] | None:
 
 
 @lru_cache(REMEMBERED)
-def _text(length: bytes, text: bytes) -> str:
+def text_of(length: bytes, text: bytes) -> str:
     """Decode a text, or raise ValueError if it does not have that length or is not UTF-8."""
     if int.from_bytes(length, "little") != len(text) + 1:
         raise ValueError("a text that is longer than it seems")
@@ -127,7 +129,7 @@ def _text(length: bytes, text: bytes) -> str:
 
 
 @lru_cache(REMEMBERED)
-def _number(bid: bytes) -> Decimal:
+def number_of(bid: bytes) -> Decimal:
     """Decode a decimal, or raise ValueError if it is NaN or infinite."""
     value = decimal_of(bid)
     if not isinstance(value, Decimal):

@@ -9,7 +9,7 @@ request lasts. Before it removes portfolios it inserts a mark with the `_id` tha
 and the header of a slow writer only one can be inserted, so no rebalance is both removed and stored.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -32,13 +32,13 @@ from persistence.errors import (
 from persistence.formats import WRONG_HEADERS, read_header
 from persistence.indexes import HEADERS_BY, HEADERS_BY_PORTFOLIO, ORDER_PLANS, REBALANCES, WHOLE_HEADERS, Keys
 from persistence.rebalances.order_requests import no_order_calls, stored_portfolio_ids
-from persistence.rebalances.reader import RAW_OPTIONS, decoded, portfolio_of
-from persistence.rebalances.removal import RebalanceRemoval, every_place
+from persistence.rebalances.packed import PackedPortfolio
+from persistence.rebalances.portfolios import KIND, PortfolioCheck, StoredPortfolios
+from persistence.rebalances.removal import RebalanceRemoval
 from persistence.rebalances.writer import RebalanceInserts, RebalanceStorage
 from persistence.sorting import RebalanceField, SortKey, sort_specification
 from persistence.unreadable import Inspection, UnreadableDocuments
 
-_KIND: Final = "rebalance"
 _VISIBLE: Final[Mapping[str, Any]] = {"visible": True}
 _NOT_REMOVED: Final[Mapping[str, Any]] = {"hiddenSince": {"$exists": False}, "abandonedAt": {"$exists": False}}
 _HEADER: Final = {field.encode_name: True for field in fields(Rebalance)}
@@ -46,12 +46,8 @@ _HEADER: Final = {field.encode_name: True for field in fields(Rebalance)}
 _COVERED: Final = {name: True for name in _HEADER if name not in ("rules", "calculatedAt")}
 """The part of a header that the index `WHOLE_HEADERS` holds."""
 _NEWEST_FIRST: Final = (SortKey(RebalanceField.REBALANCE_DATE, descending=True),)
-_READ_AHEAD_PORTFOLIOS: Final = 32
 _CLEANING_SECONDS: Final = 5
 _PAGE_ATTEMPTS: Final = 10
-
-type PortfolioCheck = Callable[[RebalancedPortfolio], None]
-"""Raises ValueError for a stored portfolio that has the right types but cannot be shown."""
 
 
 class RebalanceRepository:
@@ -64,9 +60,8 @@ class RebalanceRepository:
         self, access: Access, unreadable: UnreadableDocuments, check_portfolio: PortfolioCheck | None = None
     ) -> None:
         self._access = access
-        self._check_portfolio = check_portfolio
         self._rebalances = access.database[REBALANCES]
-        self._portfolios = self._rebalances.with_options(RAW_OPTIONS)
+        self._portfolios = StoredPortfolios(access, unreadable, check_portfolio)
         self._plans = access.database[ORDER_PLANS]
         self._unreadable = unreadable
         self._inspection = Inspection(
@@ -142,7 +137,7 @@ class RebalanceRepository:
         found = await self._headers(chosen, 0, 1, sort_specification(_NEWEST_FIRST), WHOLE_HEADERS)
         return found[0] if found else None
 
-    async def portfolios(
+    def portfolios(
         self, header: Rebalance, *, positions: bool = True, skip_unreadable: bool = False
     ) -> AsyncIterator[RebalancedPortfolio]:
         """Yield the portfolios of a rebalance by place, one at a time.
@@ -156,37 +151,13 @@ class RebalanceRepository:
             RebalanceNotFound: it is being deleted; the portfolios yielded so far are correct.
             DocumentUnreadable: a portfolio is not in this service's format.
         """
-        count = 0
-        last = -1
-        while True:
-            after = last
-            try:
-                async with (
-                    self._access(),
-                    self._portfolios.find(
-                        {"_id": every_place(header.id, after=after)},
-                        None if positions else {"positions": False},
-                        sort=[("_id", 1)],
-                        batch_size=_READ_AHEAD_PORTFOLIOS,
-                    ) as found,
-                ):
-                    async for stored in found:
-                        document = decoded(bytes(stored.raw))
-                        count += 1
-                        last = document["_id"]["place"]
-                        portfolio = self._portfolio(document)
-                        if portfolio is not None:
-                            yield portfolio
-                        elif not skip_unreadable:
-                            raise DocumentUnreadable(_KIND, str(header.id))
-                break
-            except DatabaseUnavailable:
-                # PyMongo retries the beginning of a cursor, but not what follows, which is lost with the server that
-                # had it. What is stored never changes, so another cursor can go on where this one ended.
-                if last == after:
-                    raise
-        if count != header.number_of_portfolios:
-            raise RebalanceNotFound(header.id)
+        return self._portfolios.of(header, positions=positions, skip_unreadable=skip_unreadable)
+
+    def packed_portfolios(
+        self, header: Rebalance, *, skip_unreadable: bool = False
+    ) -> AsyncIterator[RebalancedPortfolio | PackedPortfolio]:
+        """Yield the portfolios of a rebalance as `portfolios` does, but without decoding those that can be packed."""
+        return self._portfolios.packed_of(header, skip_unreadable=skip_unreadable)
 
     async def portfolio(self, rebalance_id: ObjectId, portfolio_id: str) -> RebalancedPortfolio | None:
         """Return one portfolio of a rebalance; None if it was not part of it.
@@ -201,14 +172,7 @@ class RebalanceRepository:
         if portfolio_id not in portfolio_ids:
             return None
         place = portfolio_ids.index(portfolio_id)
-        async with self._access():
-            stored = await self._portfolios.find_one({"_id": {"rebalanceId": rebalance_id, "place": place}})
-        if stored is None:
-            raise RebalanceNotFound(rebalance_id)
-        portfolio = self._portfolio(decoded(bytes(stored.raw)))
-        if portfolio is None:
-            raise DocumentUnreadable("portfolio", f"{portfolio_id} of rebalance {rebalance_id}")
-        return portfolio
+        return await self._portfolios.at(rebalance_id, place, f"{portfolio_id} of rebalance {rebalance_id}")
 
     async def delete(self, rebalance_id: ObjectId, version: int) -> None:
         """Remove the rebalance and its portfolios if `version` is still its version; any version if it is unreadable.
@@ -275,19 +239,7 @@ class RebalanceRepository:
             return read_header(document)
         except ValueError as error:
             self._inspection.notice(rebalance_id, error)
-            raise DocumentUnreadable(_KIND, str(rebalance_id)) from error
-
-    def _portfolio(self, document: Document) -> RebalancedPortfolio | None:
-        """Return the portfolio, or report the document and return None if it is unreadable."""
-        try:
-            portfolio = portfolio_of(document)
-            if self._check_portfolio is not None:
-                self._check_portfolio(portfolio)
-        except ValueError as error:
-            key = document["_id"]
-            self._unreadable.report(REBALANCES, f"{key['rebalanceId']}/{key['place']}", error)
-            return None
-        return portfolio
+            raise DocumentUnreadable(KIND, str(rebalance_id)) from error
 
     async def abandon(self, rebalance_id: ObjectId) -> None:
         """Permanently abandon a rebalance that is not stored; its writer, if still alive, can no longer store it.
