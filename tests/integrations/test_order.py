@@ -13,18 +13,15 @@ from integrations import FoundOrder, NotSent, Order, OrderOutcome, Orders, Order
 from integrations.http.client import forwarded_headers
 from integrations.simulator import (
     Creation,
-    ErrorStatus,
-    Garbage,
-    GarbageKind,
-    Hang,
+    Fault,
     OrderFault,
     OrderResponse,
-    Reset,
     Service,
     Simulator,
     SimulatorSettings,
     running_simulator,
 )
+from tests.harness.faults import QUERY_FAULTS
 from tests.integrations.conftest import Handler, MakeClient, serving
 
 PORTFOLIO, APPLE = "68989d07a711681c7aed8cb7", "68759586672efc735e8b181d"
@@ -244,20 +241,8 @@ async def test_status_and_type_may_be_named_by_their_abbreviation(make_client: M
     assert [(each.order_type, each.submitted) for each in found] == [(OrderType.SELL, False), (None, True)]
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        ErrorStatus(status=404, route="GET /api/v1/orders"),
-        ErrorStatus(status=500, route="GET /api/v1/orders"),
-        Garbage(kind=GarbageKind.EMPTY, route="GET /api/v1/orders"),
-        Garbage(kind=GarbageKind.WRONG_TYPES, route="GET /api/v1/orders"),
-        Garbage(kind=GarbageKind.WRONG_SHAPE, route="GET /api/v1/orders"),
-        Garbage(kind=GarbageKind.DUPLICATES, route="GET /api/v1/orders"),
-        Reset(route="GET /api/v1/orders"),
-        Hang(route="GET /api/v1/orders"),
-    ],
-)
-async def test_a_query_that_fails_proves_nothing(make_client: MakeClient, fault: Any) -> None:
+@pytest.mark.parametrize("fault", QUERY_FAULTS.values(), ids=QUERY_FAULTS)
+async def test_a_query_that_fails_proves_nothing(make_client: MakeClient, fault: Fault) -> None:
     """A query without a complete, well-formed response is an error, never an empty list."""
 
     async def check(orders: Orders, simulator: Simulator) -> None:

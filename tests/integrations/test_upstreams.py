@@ -17,25 +17,20 @@ from integrations.simulator import (
     Delay,
     ErrorStatus,
     Fault,
-    Garbage,
-    GarbageKind,
     Hang,
-    HangMidBody,
     Refuse,
-    Reset,
     Service,
     Simulator,
     SimulatorSettings,
-    SlowBody,
     SpecialCase,
     running_simulator,
 )
 from integrations.simulator import Holdings as SimulatedHoldings
 from integrations.upstreams import Upstreams, UpstreamSettings, open_upstreams
+from tests.harness.faults import REQUIRED, UPSTREAM_FAULTS, UpstreamFault
 from tests.integrations.conftest import Notebook, serving
 
 PORTFOLIOS = 100
-REQUIRED = (Service.PORTFOLIO_ACCOUNTING, Service.SECURITY, Service.PRICING)
 
 
 @pytest.fixture
@@ -229,32 +224,15 @@ async def test_no_cookie_ties_the_calls_to_one_replica(simulator: Simulator) -> 
 RECOVERY_SECONDS = 20
 """Far more than a breaker stays open here, for a machine that does much else at the same time."""
 
-FAULTS: dict[str, Fault] = {
-    "slow": Delay(seconds=0.05, up_to=0.6),
-    "slow body": SlowBody(bytes_per_second=2000),
-    "hangs": Hang(),
-    "hangs mid-body": HangMidBody(),
-    "resets": Reset(),
-    "resets mid-body": Reset(mid_body=True),
-    "refuses": Refuse(),
-    "500": ErrorStatus(status=500),
-    "503 now and then": ErrorStatus(status=503, rate=0.5),
-    "503 later": ErrorStatus(status=503, retry_after=3600),
-    "404": ErrorStatus(status=404),
-    "204": ErrorStatus(status=204),
-    "flapping": ErrorStatus(status=502, calls=2, pause=1),
-    **{kind.value: Garbage(kind=kind) for kind in GarbageKind},
-}
-
 
 @pytest.mark.parametrize("service", REQUIRED)
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+@pytest.mark.parametrize("row", UPSTREAM_FAULTS, ids=lambda row: row.name)
 async def test_under_any_fault_a_response_is_right_or_an_error_and_afterwards_all_is_well(
-    simulator: Simulator, no_waits: None, service: Service, fault: Fault
+    simulator: Simulator, no_waits: None, service: Service, row: UpstreamFault
 ) -> None:
     """Each of twenty portfolios gets its true data or an error of that service; once healed, all get their data."""
     ids = simulator.world.portfolio_ids(0, 20)
-    await simulator.inject(service, fault)
+    await simulator.inject(service, row.fault)
     impatient = settings(simulator, timeout_seconds=0.4, breaker_reset_seconds=0.3)
     name = service.name.lower()
     async with open_upstreams(replace(settings(simulator), **{name: getattr(impatient, name)})) as upstreams:

@@ -22,18 +22,17 @@ from integrations.simulator import (
     ErrorStatus,
     Fault,
     Garbage,
-    GarbageKind,
     Hang,
     OrderFault,
     OrderResponse,
     Reset,
 )
+from tests.harness.faults import ORDER_POST, ORDER_QUERY, POST_FAULTS, QUERY_FAULTS
 from tests.harness.killable import KillableService, Surroundings, surroundings
 from tests.harness.ordering import check_created, statuses
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-POST, QUERY = "POST /api/v1/orders", "GET /api/v1/orders"
 SEED = int(os.environ.get("CAMPAIGN_SEED", "1"))
 REBALANCES = int(os.environ.get("CAMPAIGN_REBALANCES", "17"))
 PORTFOLIOS, REQUESTED, SELLS, BUYS = 10, 9, 4, 10
@@ -52,18 +51,9 @@ FAULTS: tuple[OrderFault | ErrorStatus | Reset | Garbage | Delay | Hang, ...] = 
     OrderFault(responds=OrderResponse.HANG),
     OrderFault(delay_seconds=0.5),
     OrderFault(delay_seconds=1.2),
-    ErrorStatus(status=503, route=POST),
-    ErrorStatus(status=429, route=POST),
-    ErrorStatus(status=400, route=POST),
-    Reset(route=POST),
-    Garbage(kind=GarbageKind.TRUNCATED_JSON, route=POST),
-    Garbage(kind=GarbageKind.EMPTY, route=POST),
-    ErrorStatus(status=404, route=QUERY),
-    ErrorStatus(status=500, route=QUERY),
-    Garbage(kind=GarbageKind.WRONG_SHAPE, route=QUERY),
-    Reset(route=QUERY),
-    Delay(seconds=0.5, route=QUERY),
-    Hang(route=QUERY),
+    *(row.fault for row in POST_FAULTS if not isinstance(row.fault, OrderFault)),
+    *QUERY_FAULTS.values(),
+    Delay(seconds=0.5, route=ORDER_QUERY),
 )  # fmt: skip
 
 
@@ -153,7 +143,7 @@ def test_no_order_is_created_twice_and_none_is_lost(tmp_path: Path) -> None:
             total += statuses(state)
         assert total == {"CREATED": REBALANCES * REQUESTED * (SELLS + BUYS)}
         assert control.orders(*unrequested) == []
-        posts, queries = control.calls(POST), control.calls(QUERY)
+        posts, queries = control.calls(ORDER_POST), control.calls(ORDER_QUERY)
         print(
             f"\nseed {SEED}: {total['CREATED']} orders created once by {posts} posts and {queries} queries; "
             f"faults {dict(injected)}; kills {dict(killed)}; calls {dict(callers.results)}"

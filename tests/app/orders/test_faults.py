@@ -1,23 +1,19 @@
 """Whatever the Order Service hides, each order exists once in the end, and what is not known is shown as UNKNOWN."""
 
 import pytest
+from msgspec.structs import replace
 from pymongo.collection import Collection
 
 from integrations.simulator import (
     Creation,
-    ErrorStatus,
     Fault,
-    Garbage,
-    GarbageKind,
-    Hang,
     LostStatus,
     OrderFault,
     OrderResponse,
-    Reset,
 )
+from tests.harness.faults import ORDER_POST, ORDER_QUERY, POST_FAULTS, QUERY_FAULTS
 from tests.harness.ordering import BOUGHT, Json, OrderingService, OrderServiceControl, check_created, statuses
 
-POST, QUERY = "POST /api/v1/orders", "GET /api/v1/orders"
 SELLS = 2
 
 
@@ -25,48 +21,20 @@ def fault(responds: OrderResponse, creates: Creation = Creation.YES, every: int 
     return OrderFault(responds=responds, creates=creates, every=every, calls=1, **more)  # type: ignore[arg-type]
 
 
-HIDDEN: dict[str, Fault] = {
-    "cut before the response, created": fault(OrderResponse.CUT_BEFORE),
-    "cut before the response, not created": fault(OrderResponse.CUT_BEFORE, Creation.NO),
-    "cut before the response, half created": fault(OrderResponse.CUT_BEFORE, Creation.NO, 2),
-    "cut before the response, created a little later": fault(
-        OrderResponse.CUT_BEFORE, Creation.LATER, later_seconds=0.3
-    ),
-    "cut within the response": fault(OrderResponse.CUT_DURING),
-    "cut after the response": fault(OrderResponse.CUT_AFTER),
-    "cut before anything was done": Reset(route=POST, calls=1),
-    "requestIndex -1, created": fault(OrderResponse.MINUS_ONE, every=2),
-    "requestIndex -1, not created": fault(OrderResponse.MINUS_ONE, Creation.NO, 2),
-    "requestIndex -1, created a little later": fault(OrderResponse.MINUS_ONE, Creation.LATER, 2, later_seconds=0.3),
-    "short response, created": fault(OrderResponse.SHORT, every=2),
-    "no results at all, created": fault(OrderResponse.SHORT),
-    "short response, not created": fault(OrderResponse.SHORT, Creation.NO, 2),
-    "transient failure, created": fault(OrderResponse.FAILURE, every=2),
-    "transient failure, not created": fault(OrderResponse.FAILURE, Creation.NO, 2),
-    "500 after some were created": fault(OrderResponse.ERROR, Creation.NO, 2),
-    "overload": fault(OrderResponse.OVERLOAD),
-    "no response, created": fault(OrderResponse.HANG),
-    "response later than the timeout": fault(OrderResponse.NORMAL, delay_seconds=3),
-    "503": ErrorStatus(status=503, route=POST, calls=1),
-    "400": ErrorStatus(status=400, route=POST, calls=1),
-    "garbage after creation": Garbage(kind=GarbageKind.HTML, route=POST, calls=1),
-}
-
-
 def test_whatever_a_post_hides_each_order_exists_once_in_the_end(
     service: OrderingService, order_service: OrderServiceControl
 ) -> None:
     """One portfolio meets each fault of a post: no order is created twice, and none is lost."""
-    portfolios = [order_service.portfolio(sells=SELLS) for _ in HIDDEN]
+    portfolios = [order_service.portfolio(sells=SELLS) for _ in POST_FAULTS]
     rebalance_id = service.rebalance(portfolios, order_service.world)
     # Each fault is used up by one post.
-    order_service.inject(*HIDDEN.values())
+    order_service.inject(*(replace(row.fault, calls=1) for row in POST_FAULTS))
     assert service.send(rebalance_id).status_code in (200, 202)
     state = service.finished(rebalance_id)
-    assert statuses(state) == {"CREATED": len(HIDDEN) * (SELLS + BOUGHT)}
+    assert statuses(state) == {"CREATED": len(POST_FAULTS) * (SELLS + BOUGHT)}
     assert state["duplicates"] == 0
     check_created(state, order_service.orders(*portfolios))
-    assert order_service.calls(POST) > 2 * len(HIDDEN)
+    assert order_service.calls(ORDER_POST) > 2 * len(POST_FAULTS)
 
 
 def check_nothing_is_sent_again(
@@ -78,27 +46,20 @@ def check_nothing_is_sent_again(
     order_service.inject(query, fault(OrderResponse.CUT_BEFORE, Creation.NO))
     service.send(rebalance_id)
     service.until(rebalance_id, lambda state: state["unknown"] == SELLS)
-    order_service.await_calls(QUERY, order_service.calls(QUERY) + queries)
+    order_service.await_calls(ORDER_QUERY, order_service.calls(ORDER_QUERY) + queries)
     assert statuses(service.state(rebalance_id)) == {"UNKNOWN": SELLS, "PENDING": BOUGHT}
-    assert (order_service.orders(portfolio), order_service.calls(POST)) == ([], 1)
+    assert (order_service.orders(portfolio), order_service.calls(ORDER_POST)) == ([], 1)
     order_service.heal()
     state = service.finished(rebalance_id)
     check_created(state, order_service.orders(portfolio))
 
 
-FAILING_QUERIES: dict[str, Fault] = {
-    "404": ErrorStatus(status=404, route=QUERY),
-    "500": ErrorStatus(status=500, route=QUERY),
-    "garbage": Garbage(kind=GarbageKind.WRONG_SHAPE, route=QUERY),
-    "empty": Garbage(kind=GarbageKind.EMPTY, route=QUERY),
-}
-
-
 @pytest.mark.parametrize(
     "query",
     [
-        pytest.param(query, id=name, marks=[pytest.mark.slow] if name in {"500", "empty"} else [])
-        for name, query in FAILING_QUERIES.items()
+        pytest.param(query, id=name, marks=[] if name in {"404", "wrong shape"} else [pytest.mark.slow])
+        for name, query in QUERY_FAULTS.items()
+        if name != "hangs"
     ],
 )
 def test_nothing_is_sent_again_while_the_query_fails(
@@ -113,7 +74,7 @@ def test_nothing_is_sent_again_while_the_query_hangs(
     service: OrderingService, order_service: OrderServiceControl
 ) -> None:
     """A query without a response proves nothing either."""
-    check_nothing_is_sent_again(service, order_service, Hang(route=QUERY), queries=2)
+    check_nothing_is_sent_again(service, order_service, QUERY_FAULTS["hangs"], queries=2)
 
 
 def test_an_order_that_appears_after_its_replacement_is_shown_as_a_duplicate(
@@ -157,7 +118,7 @@ def test_an_order_that_is_proven_absent_five_times_is_refused(
     assert (statuses(state), state["status"]) == ({"REFUSED": BOUGHT}, "FAILED")
     assert "5 attempts" in state["portfolios"][0]["orders"][0]["message"]
     assert "Unexpected error: x" in state["portfolios"][0]["orders"][0]["message"]
-    assert (order_service.orders(portfolio), order_service.calls(POST)) == ([], 5)
+    assert (order_service.orders(portfolio), order_service.calls(ORDER_POST)) == ([], 5)
 
 
 def test_a_lost_status_is_submitted_again(service: OrderingService, order_service: OrderServiceControl) -> None:

@@ -8,49 +8,25 @@ import pytest
 
 from integrations.simulator import (
     ErrorStatus,
-    Fault,
     Garbage,
     GarbageKind,
     Hang,
-    HangMidBody,
     Refuse,
-    Reset,
     Service,
     SpecialCase,
 )
 from tests.harness.api import Api
 from tests.harness.bodies import created, path, position
+from tests.harness.faults import REQUIRED, Result, UpstreamFault, one_for_each_result
 from tests.harness.upstreams import Upstreams, fresh_id
 
-FAULTS: list[tuple[Fault, str]] = [
-    (Refuse(), "connection"),
-    (Reset(), "connection"),
-    (ErrorStatus(status=500), "status"),
-    (ErrorStatus(status=400), "status"),
-    (Garbage(kind=GarbageKind.EMPTY), "bad_payload"),
-    (Garbage(kind=GarbageKind.HTML), "bad_payload"),
-    (Garbage(kind=GarbageKind.WRONG_SHAPE), "bad_payload"),
-    (Garbage(kind=GarbageKind.DEEP), "bad_payload"),
-]
-NEEDED = [Service.PORTFOLIO_ACCOUNTING, Service.PRICING, Service.SECURITY]
 FAILURES = [
-    *((service, fault, cause) for service in NEEDED for fault, cause in FAULTS),
-    # These take the second that an upstream is given.
-    (Service.PORTFOLIO_ACCOUNTING, Hang(), "timeout"),
-    (Service.PRICING, HangMidBody(), "timeout"),
+    pytest.param(service, row, id=f"{service}: {row.name}")
+    for service in REQUIRED
+    for row in one_for_each_result(service)
+    # A timeout takes the second that an upstream is given.
+    if row.result.is_cause and (row.result is not Result.TIMEOUT or service is not Service.SECURITY)
 ]
-
-
-def described(value: object) -> str:
-    match value:
-        case ErrorStatus(status=status):
-            return str(status)
-        case Garbage(kind=kind):
-            return str(kind)
-        case str():
-            return str(value)
-        case _:
-            return type(value).__name__
 
 
 @pytest.fixture
@@ -161,18 +137,18 @@ def test_a_security_that_nobody_knows_is_named(api: Api, upstreams: Upstreams) -
     assert error["details"]["securityIds"] == [unknown, strange]
 
 
-@pytest.mark.parametrize(("service", "fault", "cause"), FAILURES, ids=described)
+@pytest.mark.parametrize(("service", "row"), FAILURES)
 def test_an_upstream_that_fails_is_named_with_the_cause(
-    standard: Api, upstreams: Upstreams, service: Service, fault: Fault, cause: str
+    standard: Api, upstreams: Upstreams, service: Service, row: UpstreamFault
 ) -> None:
     """The details have service, cause and status, for each required service and each fault."""
     made = created(standard, positions=[position(upstreams.securities(1)[0])], portfolios=[upstreams.portfolio()])
-    upstreams.inject(service, fault)
+    upstreams.inject(service, row.fault)
     error = standard.post(path(made, "/rebalance")).expect(503, "EXTERNAL_SERVICE_ERROR").error
     details = error["details"]
-    assert (details["service"], details["cause"]) == (service, cause)
+    assert (details["service"], details["cause"]) == (service, row.result)
     assert details["reason"] in error["message"]
-    assert details["status"] == (fault.status if isinstance(fault, ErrorStatus) else None)
+    assert details["status"] == (row.fault.status if isinstance(row.fault, ErrorStatus) else None)
     (stored,) = standard.get(f"/rebalance/{details['rebalanceId']}").expect(200).body["portfolios"]
     assert (stored["status"], stored["error"]["code"]) == ("FAILED", "EXTERNAL_SERVICE_ERROR")
     assert standard.get(path(made)).body == made
@@ -303,7 +279,7 @@ def test_a_single_portfolio_that_fails_is_returned_with_its_own_error(
     api.post(f"/portfolio/{small}/rebalance").expect(503, "EXTERNAL_SERVICE_ERROR")
 
 
-@pytest.mark.parametrize("service", NEEDED)
+@pytest.mark.parametrize("service", REQUIRED)
 def test_what_is_unfinished_at_the_deadline_fails_for_it(hurried: Api, upstreams: Upstreams, service: Service) -> None:
     """The rebalance uses its whole time, and the error states the deadline."""
     made = created(hurried, positions=[position(upstreams.securities(1)[0])], portfolios=[upstreams.portfolio()])
