@@ -10,7 +10,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from integrations.http.client import ServiceSettings, forwarded_headers
-from integrations.http.errors import BooksInvalid, ServiceError
+from integrations.http.errors import BooksInvalid, Cause, ServiceError
 from integrations.market_data import Quote
 from integrations.portfolio_accounting import Holdings
 from integrations.simulator import (
@@ -27,7 +27,7 @@ from integrations.simulator import (
 )
 from integrations.simulator import Holdings as SimulatedHoldings
 from integrations.upstreams import Upstreams, UpstreamSettings, open_upstreams
-from tests.harness.faults import REQUIRED, UPSTREAM_FAULTS, UpstreamFault
+from tests.harness.faults import REQUIRED, UPSTREAM_FAULTS, Result, UpstreamFault
 from tests.integrations.conftest import Notebook, serving
 
 PORTFOLIOS = 100
@@ -102,11 +102,18 @@ def is_right(found: Found, simulator: Simulator) -> bool:
     )
 
 
-def is_failure_of(found: Found, service: Service) -> bool:
-    """Whether it names this service, or prices that cannot be used."""
-    if isinstance(found, tuple):
-        return service is Service.PRICING and bool(found[1].unpriced)
-    return found.service == service
+def result_of(found: Found, simulator: Simulator) -> str:
+    """What came of a portfolio, in the words of the table of faults, or that the breaker was open."""
+    match found:
+        case ServiceError():
+            return found.cause
+        case BooksInvalid():
+            return Result.BOOKS_INVALID
+        case (_, Quote(unpriced=unpriced)) if unpriced:
+            return Result.PRICE_UNAVAILABLE
+        case _:
+            assert is_right(found, simulator), found
+            return Result.RIGHT
 
 
 async def test_a_rebalance_costs_one_balance_read_a_portfolio_and_two_bulk_reads(
@@ -227,20 +234,29 @@ RECOVERY_SECONDS = 20
 
 @pytest.mark.parametrize("service", REQUIRED)
 @pytest.mark.parametrize("row", UPSTREAM_FAULTS, ids=lambda row: row.name)
-async def test_under_any_fault_a_response_is_right_or_an_error_and_afterwards_all_is_well(
-    simulator: Simulator, no_waits: None, service: Service, row: UpstreamFault
+async def test_a_fault_has_its_result_and_afterwards_all_is_well(
+    simulator: Simulator, service: Service, row: UpstreamFault
 ) -> None:
-    """Each of twenty portfolios gets its true data or an error of that service; once healed, all get their data."""
+    """Each of twenty portfolios gets its true data or the fault's error; once healed, all get their data."""
     ids = simulator.world.portfolio_ids(0, 20)
     await simulator.inject(service, row.fault)
-    impatient = settings(simulator, timeout_seconds=0.4, breaker_reset_seconds=0.3)
+    impatient = settings(simulator, timeout_seconds=1.5, retries=0, breaker_reset_seconds=0.3)
     name = service.name.lower()
     async with open_upstreams(replace(settings(simulator), **{name: getattr(impatient, name)})) as upstreams:
-        for found in await gather(upstreams, ids):
-            assert is_right(found, simulator) or is_failure_of(found, service), found
+        found = await gather(upstreams, ids)
+        assert {each.service for each in found if isinstance(each, ServiceError | BooksInvalid)} <= {service}
+        results = {result_of(each, simulator) for each in found}
+        expected = row.result_of(service)
+        if expected is Result.EITHER:
+            assert results <= {Result.RIGHT, Result.STATUS, Cause.CIRCUIT_OPEN}
+        elif expected.is_cause:
+            assert expected in results
+            assert results <= {expected, Cause.CIRCUIT_OPEN}
+        else:
+            assert results == {expected}
         await simulator.heal()
         async with asyncio.timeout(RECOVERY_SECONDS):
-            while not all(is_right(found, simulator) for found in await gather(upstreams, ids)):
+            while not all(is_right(each, simulator) for each in await gather(upstreams, ids)):
                 pass
         assert set(upstreams.states().values()) == {"closed"}
 
