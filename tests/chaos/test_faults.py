@@ -1,4 +1,7 @@
-"""Every fault of every upstream, one at a time: right responses or a clean error that names it; then all is well."""
+"""Each fault of every upstream, one at a time: right responses or a clean error that names it; then all is well.
+
+The tests of the clients meet all faults, these one for each result, and all with `./run test -m slow` and this path.
+"""
 
 from itertools import count
 
@@ -8,7 +11,7 @@ from integrations.simulator import Service
 from tests.chaos.judge.caller import Caller, evenly
 from tests.chaos.judge.market import Market
 from tests.chaos.judge.oracle import Model
-from tests.harness.faults import REQUIRED, UPSTREAM_FAULTS, Result, UpstreamFault
+from tests.harness.faults import REQUIRED, UPSTREAM_FAULTS, Result, UpstreamFault, one_for_each_result
 from tests.harness.simulator import SimulatorControl
 from tests.harness.stack import RECOVERY_SECONDS
 
@@ -18,13 +21,20 @@ _fresh = count()
 
 
 REQUIRED_CASES = [
-    pytest.param(service, row, id=f"{service}: {row.name}")
+    pytest.param(
+        service,
+        row,
+        id=f"{service}: {row.name}",
+        marks=() if row in one_for_each_result(service) else pytest.mark.slow,
+    )
     for service in REQUIRED
     for row in UPSTREAM_FAULTS
     if row.result_of(service) is not Result.EITHER
 ]
 OPTIONAL_CASES = [
-    pytest.param(row, id=row.name) for row in UPSTREAM_FAULTS if row.result is not Result.EITHER and not row.exceptions
+    pytest.param(row, id=row.name, marks=() if row in one_for_each_result(Service.PORTFOLIO) else pytest.mark.slow)
+    for row in UPSTREAM_FAULTS
+    if row.result is not Result.EITHER and not row.exceptions
 ]
 
 

@@ -120,7 +120,7 @@ UPSTREAM_FAULTS = (
 
 
 def one_for_each_result(service: Service) -> Iterator[UpstreamFault]:
-    """Yield the first fault of a required service with each result that is certain."""
+    """Yield the first fault with each result that is certain, if this service has it."""
     found = {Result.EITHER}
     for row in UPSTREAM_FAULTS:
         result = row.result_of(service)
