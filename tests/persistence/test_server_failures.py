@@ -109,6 +109,20 @@ async def test_a_write_that_was_made_before_the_server_failed_is_reported_as_mad
     assert await models_of(failing) == []
 
 
+async def test_a_rebalance_that_no_majority_shows_is_not_reported_as_stored(
+    failing: Database, failing_url: str
+) -> None:
+    """The server applies the inserts and reports a write concern error, and majority reads do not show them."""
+    error = {"code": 64, "errmsg": "caused by a test"}
+    async with AsyncMongoClient[Document](failing_url) as client:
+        await client.admin.command("configureFailPoint", "disableSnapshotting", mode="alwaysOn")
+        try:
+            with failpoint(failing_url, "insert", writeConcernError=error), pytest.raises(DatabaseUnavailable):
+                await store(failing, rebalance(2))
+        finally:
+            await client.admin.command("configureFailPoint", "disableSnapshotting", mode="off")
+
+
 async def test_the_date_of_a_rebalance_survives_one_failure(failing: Database, failing_url: str) -> None:
     """An update that fails changes nothing and is an outage; its repetition succeeds."""
     some = model(portfolios=(security(1),))

@@ -391,6 +391,28 @@ def test_trades_are_one_file_in_csv(api: Api, upstreams: Upstreams) -> None:
     assert set(operation["responses"]["200"]["content"]) == {"application/json", "text/csv"}
 
 
+@pytest.mark.parametrize(
+    ("accept", "format_", "media_type"),
+    [
+        ("text/csv", None, "text/csv; charset=utf-8"),
+        ("application/json;q=0.5, text/csv", None, "text/csv; charset=utf-8"),
+        ("text/csv;q=0.5, application/json", None, "application/json"),
+        ("*/*", None, "application/json"),
+        ("text/csv", "json", "application/json"),
+        ("application/json", "csv", "text/csv; charset=utf-8"),
+    ],
+)
+def test_trades_are_in_the_media_type_that_the_caller_prefers(
+    api: Api, upstreams: Upstreams, accept: str, format_: str | None, media_type: str
+) -> None:
+    """The header decides by its weights, JSON if it leaves the choice, and the parameter precedes it."""
+    made = created(api, portfolios=[upstreams.portfolio()])
+    rebalance_id = api.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
+    params = None if format_ is None else {"format": format_}
+    response = api.call("GET", f"/rebalance/{rebalance_id}/trades", params=params, headers={"Accept": accept})
+    assert response.expect(200).headers["Content-Type"] == media_type
+
+
 @pytest.mark.parametrize("route", ["/health/live", "/health/ready", "/version"])
 def test_service_endpoints_spell_names_in_the_dialect(api: Api, route: str) -> None:
     """Names of every response are those of the dialect, and the keys are those that the API document has."""
