@@ -6,13 +6,14 @@ TEST_MONGODB_URL names a server to use; TEST_MONGODB=container starts MongoDB 8.
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 
 import pytest
 from pymongo import AsyncMongoClient, MongoClient
 
-from persistence import Database, open_database
+from persistence import Database
 from persistence.embedded import EmbeddedMongod
+from tests.harness.databases import open_patiently
 from tests.harness.distribution import Distribution, longest_first
 
 
@@ -25,10 +26,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Distribut
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start the longest tests first."""
     items.sort(key=lambda item: longest_first(item.nodeid))
-
-
-READY_SECONDS = 60
-"""Time to create the indexes of an empty database on a machine that does much else at the same time."""
 
 
 @pytest.fixture(scope="session")
@@ -85,12 +82,7 @@ def database_name(server_url: str) -> Iterator[str]:
 @pytest.fixture
 async def database(server_url: str, database_name: str) -> AsyncIterator[Database]:
     """The database, empty; its indexes stay from test to test, since dropping and making them is slow."""
-    async with AsyncExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:
-            # The server is well here, however slow the machine; tests of outages open the database themselves.
-            patch.setattr("persistence.database._PATIENCE_MILLISECONDS", 1000 * READY_SECONDS)
-            opened = await stack.enter_async_context(open_database(server_url, database_name))
-        await opened.ping(READY_SECONDS)
+    async with open_patiently(server_url, database_name) as opened:
         yield opened
     await wipe(server_url, database_name)
 

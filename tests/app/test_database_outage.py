@@ -22,6 +22,8 @@ from tests.harness.upstreams import Upstreams, fresh_id
 
 ID = "f" * 24
 PATIENCE_SECONDS = 2.0
+RECOVERY_SECONDS = 100
+ATTEMPTS = 5
 
 
 @asynccontextmanager
@@ -50,23 +52,31 @@ async def served_by_proxy(
         yield api
 
 
-def in_time(call: Callable[[], ApiResponse]) -> ApiResponse:
-    """The response to a call, which must not keep its caller waiting longer than was promised."""
+def timed(call: Callable[[], ApiResponse]) -> tuple[ApiResponse, float]:
+    """The response to a call, and after how many seconds it came."""
     begun = time.monotonic()
     response = call()
-    assert time.monotonic() - begun < PATIENCE_SECONDS
-    return response
+    return response, time.monotonic() - begun
 
 
 async def all_in_time(*calls: Callable[[], ApiResponse]) -> list[ApiResponse]:
-    """The responses to calls made at once, beside the proxy."""
+    """The responses to calls made at once, beside the proxy, none of which keeps its caller longer than was promised.
+
+    A busy machine may delay some of them; then all are made again.
+    """
+    loop = asyncio.get_running_loop()
+    slowest = 0.0
     with ThreadPoolExecutor(len(calls)) as threads:
-        loop = asyncio.get_running_loop()
-        return await asyncio.gather(*(loop.run_in_executor(threads, in_time, call) for call in calls))
+        for _ in range(ATTEMPTS):
+            responses = await asyncio.gather(*(loop.run_in_executor(threads, timed, call) for call in calls))
+            slowest = max(seconds for _, seconds in responses)
+            if slowest < PATIENCE_SECONDS:
+                return [response for response, _ in responses]
+    raise AssertionError(f"{slowest:.1f} seconds")
 
 
 async def recovered(call: Callable[[], ApiResponse], status: int) -> ApiResponse:
-    until = time.monotonic() + 15
+    until = time.monotonic() + RECOVERY_SECONDS
     while (response := await asyncio.to_thread(call)).status != status:
         assert time.monotonic() < until, response.text
         await asyncio.sleep(0.05)

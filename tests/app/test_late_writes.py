@@ -13,6 +13,7 @@ from app.rebalancing import idempotency
 from app.rebalancing.body import ResponseBody
 from app.rebalancing.rebalance import Rebalanced
 from persistence import Database, DatabaseUnavailable, KeyInProgress, open_database, record_of
+from tests.harness.databases import READY_SECONDS, open_patiently
 from tests.harness.proxy import Proxy
 from tests.persistence.examples import portfolio, rebalance
 
@@ -47,7 +48,7 @@ async def test_a_retry_with_its_key_stores_the_only_rebalance(
     """Whether the late write arrives before the retry or after it."""
     released = asyncio.Event()
     async with Proxy.to(mongodb_url) as proxy, open_database(proxy.url, database_name) as database:
-        await database.ping(5)
+        await database.ping(READY_SECONDS)
         proxy.held_back = lambda number: released if number == INSERT else None
         with pytest.raises(DatabaseUnavailable):
             await once(database)
@@ -56,7 +57,7 @@ async def test_a_retry_with_its_key_stores_the_only_rebalance(
         retried = await once(database)
         released.set()
         assert retried is not None
-        async with open_database(mongodb_url, database_name) as direct:
+        async with open_patiently(mongodb_url, database_name) as direct:
             await asyncio.sleep(0.2)  # what was held back gets its time
             assert [each.id for each in await direct.rebalances.page(limit=10)] == [retried.header.id]
 
@@ -64,7 +65,7 @@ async def test_a_retry_with_its_key_stores_the_only_rebalance(
 async def test_a_key_whose_end_the_database_was_not_told_is_in_progress(mongodb_url: str, database_name: str) -> None:
     """What is stored is returned; until the lease is over nobody else can know that it was."""
     async with Proxy.to(mongodb_url) as proxy, open_database(proxy.url, database_name) as database:
-        await database.ping(5)
+        await database.ping(READY_SECONDS)
         proxy.before_write = lambda number: number > INSERT
         assert await once(database) is not None
         proxy.before_write = lambda _: False

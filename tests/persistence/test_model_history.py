@@ -17,9 +17,9 @@ from persistence import (
     ModelContent,
     ModelNotFound,
     VersionConflict,
-    open_database,
 )
 from persistence.codec import Document
+from tests.harness.databases import open_patiently
 from tests.harness.proxy import Proxy
 from tests.persistence.examples import NOON, change, model, models_of, position, security
 from tests.persistence.pod import Pod, life_of_a_model
@@ -82,7 +82,7 @@ async def test_of_50_writers_of_one_version_exactly_one_wins(
     """On two connections, the others get VersionConflict, and history has one entry more."""
     first = model()
     await database.models.insert(first, change())
-    async with open_database(server_url, database_name) as other_pod:
+    async with open_patiently(server_url, database_name) as other_pod:
         outcomes = await asyncio.gather(
             *(
                 pod.models.replace(replace(first, name=f"Writer {number}"), change(correlation_id=str(number)))
@@ -104,7 +104,7 @@ async def test_50_concurrent_changes_make_50_versions_and_50_entries(
     """No change is lost, and entries connect without gaps."""
     first = model(positions=())
     await database.models.insert(first, change())
-    async with open_database(server_url, database_name) as other_pod:
+    async with open_patiently(server_url, database_name) as other_pod:
 
         async def add(number: int) -> Model:
             def with_position(current: Model) -> Model:
@@ -203,6 +203,6 @@ async def test_a_killed_process_is_completed_by_the_next_start(
         proxy.before_write = pod.killed_before(1)
         await pod.go()
     assert await stored["model_history"].count_documents({}) == 0
-    async with open_database(server_url, database_name, lease=timedelta(0)) as opened:
+    async with open_patiently(server_url, database_name, lease=timedelta(0)) as opened:
         await opened.sweep()
     assert await stored["model_history"].count_documents({}) == 1

@@ -18,6 +18,7 @@ from persistence import (
     record_of,
 )
 from persistence.codec import Document
+from tests.harness.databases import READY_SECONDS
 from tests.harness.proxy import Proxy
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import (
@@ -298,7 +299,7 @@ async def test_a_process_killed_between_any_two_writes_leaves_all_or_nothing(
 async def _abandon_and_die(server_url: str, database_name: str, rebalance_id: ObjectId) -> None:
     """Leaves the mark, and removes nothing."""
     async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as dying:
-        await dying.ping(5)
+        await dying.ping(READY_SECONDS)
         proxy.before_write = lambda number: number >= 1
         with pytest.raises(DatabaseUnavailable):
             await dying.rebalances.abandon(rebalance_id)

@@ -17,6 +17,7 @@ from pymongo.monitoring import (
 
 from persistence import Database, DatabaseUnavailable, open_database
 from persistence.codec import Document
+from tests.harness.databases import READY_SECONDS, open_patiently
 from tests.harness.proxy import Proxy
 from tests.persistence.conftest import on_one_server
 from tests.persistence.examples import id_made, leave_orphan, portfolio_owners, portfolios_of, rebalance, store
@@ -53,7 +54,7 @@ def long_ago() -> datetime:
 async def _listened_to(server_url: str, database_name: str) -> AsyncIterator[tuple[Database, Searches]]:
     """The database in which the sweep of the start is over, and what it searches from now on."""
     searches = Searches()
-    async with open_database(server_url, database_name, listeners=[searches]) as opened:
+    async with open_patiently(server_url, database_name, listeners=[searches]) as opened:
         await opened.sweep()
         searches.count = 0
         yield opened, searches
@@ -135,7 +136,7 @@ async def test_a_sweep_that_breaks_off_leaves_the_rest_to_the_next(
     for rebalance_id in orphans:
         await leave_orphan(stored, rebalance_id, 3)
     async with Proxy.to(server_url) as proxy, open_database(proxy.url, database_name) as breaking:
-        await breaking.ping(5)
+        await breaking.ping(READY_SECONDS)
         proxy.before_write = lambda number: number >= 5
         with pytest.raises(DatabaseUnavailable):
             await breaking.rebalances.sweep(LEASE)

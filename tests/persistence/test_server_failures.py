@@ -10,6 +10,7 @@ from pymongo import AsyncMongoClient
 from persistence import Claimed, Database, DatabaseUnavailable, DuplicateName, RebalanceNotFound, open_database
 from persistence.codec import Document
 from persistence.embedded import EmbeddedMongod
+from tests.harness.databases import READY_SECONDS
 from tests.harness.failpoints import failpoint
 from tests.persistence.examples import NOON, change, model, models_of, portfolios_of, rebalance, security, store
 
@@ -29,7 +30,7 @@ async def failing(failing_url: str) -> AsyncIterator[Database]:
     """A database on that server, with its indexes."""
     name = f"test_{ObjectId()}"
     async with open_database(failing_url, name) as database:
-        await database.ping(10)
+        await database.ping(READY_SECONDS)
         yield database
     async with AsyncMongoClient[Document](failing_url) as client:
         await client.drop_database(name)

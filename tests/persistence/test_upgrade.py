@@ -9,9 +9,10 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
-from persistence import AlreadyStored, KeyInProgress, ModelAction, ModelNotFound, RebalanceNotFound, open_database
+from persistence import AlreadyStored, KeyInProgress, ModelAction, ModelNotFound, RebalanceNotFound
 from persistence.codec import Document
 from tests.harness import earlier_release
+from tests.harness.databases import open_patiently
 
 LEASE = timedelta(seconds=90)
 
@@ -29,7 +30,7 @@ def restored(server_url: str) -> Iterator[str]:
 async def test_every_document_of_the_earlier_release_is_read(server_url: str, restored: str) -> None:
     """Models, histories, rebalances, portfolios and positions have the values that the earlier release returned."""
     recorded = earlier_release.responses()
-    async with open_database(server_url, restored) as database:
+    async with open_patiently(server_url, restored) as database:
         models = [model async for model in database.models.each()]
         assert sorted((str(each.id), each.name, each.version) for each in models) == sorted(
             (each["modelId"], each["name"], each["version"]) for each in recorded["models"]
@@ -62,7 +63,7 @@ async def test_every_document_of_the_earlier_release_is_read(server_url: str, re
 async def test_a_sweep_completes_what_crashes_of_the_earlier_release_left(server_url: str, restored: str) -> None:
     """Orphaned portfolios and half deleted documents are removed, and audit entries are copied to the history."""
     crashed = {name: ObjectId(each) for name, each in earlier_release.responses()["crashed"].items()}
-    async with open_database(server_url, restored) as database:
+    async with open_patiently(server_url, restored) as database:
         await database.models.sweep(LEASE)
         await database.rebalances.sweep(LEASE)
         history = await database.models.history(crashed["changed"], limit=10)
@@ -85,7 +86,7 @@ async def test_the_idempotency_keys_of_the_earlier_release_are_honoured(server_u
     """A completed key refers to its rebalance, and a key whose owner died is free for the same target."""
     recorded = earlier_release.responses()["idempotent"]
     target = f"model/{recorded['target']}"
-    async with open_database(server_url, restored) as database:
+    async with open_patiently(server_url, restored) as database:
         replayed = await database.idempotency.claim(recorded["key"], target, ObjectId())
         assert isinstance(replayed, AlreadyStored)
         assert str(replayed.rebalance_id) == recorded["body"][0]["rebalanceId"]
