@@ -15,6 +15,9 @@ from tests.harness.upstreams import SPREAD, Upstreams
 
 type Environment = Mapping[str, str]
 
+DEADLINE_SECONDS = 3
+"""Of a rebalance by the hurried service."""
+
 
 @pytest.fixture(scope="session")
 def _simulator() -> Iterator[Upstreams]:
@@ -54,7 +57,7 @@ def environment(mongodb_url: str, shared_database_name: str, _simulator: Upstrea
         "MONGODB_URL": mongodb_url,
         "DATABASE_NAME": shared_database_name,
         **{f"{name}_URL": url for name, url in urls.items()},
-        **{f"{name}_TIMEOUT_SECONDS": "1" for name in urls},
+        **{f"{name}_TIMEOUT_SECONDS": "3" for name in urls},
         "EXTERNAL_SERVICE_RETRIES": "0",
         "CIRCUIT_BREAKER_FAILURES": "1000",
         "PRICE_CACHE_TTL_SECONDS": "0",
@@ -90,7 +93,7 @@ def globeco(environment: Environment, tmp_path_factory: pytest.TempPathFactory) 
 def hurried(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A second server on the same database, in haste, on the other side of the date line, for two origins only."""
     settings = {
-        "REBALANCE_DEADLINE_SECONDS": "2",
+        "REBALANCE_DEADLINE_SECONDS": f"{DEADLINE_SECONDS}",
         "SOLVER_TIMEOUT_SECONDS": "0.000001",
         "PORTFOLIO_ACCOUNTING_SERVICE_TIMEOUT_SECONDS": "10",
         "PRICING_SERVICE_TIMEOUT_SECONDS": "10",

@@ -3,7 +3,7 @@
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -13,7 +13,7 @@ from tests.deployment.confinement import start_confined
 from tests.deployment.containerfile import final_stage
 from tests.deployment.installation import Installation
 
-READY_SECONDS = 60
+READY_SECONDS = 180
 STOP_SECONDS = 30
 
 
@@ -46,13 +46,12 @@ class ConfinedService:
     def await_ready(self) -> None:
         """Wait until the service says that it can serve."""
         until = time.monotonic() + READY_SECONDS
-        while time.monotonic() < until and self.process.poll() is None:
-            try:
-                if httpx.get(f"{self.url}/health/ready").status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
+        with httpx.Client(timeout=READY_SECONDS) as client:
+            while time.monotonic() < until and self.process.poll() is None:
+                with suppress(httpx.TransportError):
+                    if client.get(f"{self.url}/health/ready").status_code == 200:
+                        return
+                time.sleep(0.1)
         raise AssertionError(f"the service did not become ready:\n{self.log.read_text()}")
 
 

@@ -160,7 +160,7 @@ class OrderingService:
 
     def metric(self, name: str) -> float:
         """Return the value of one of the service's metrics, by its name with labels."""
-        lines = httpx.get(f"{self.url}/metrics", timeout=PATIENCE_SECONDS).raise_for_status().text.splitlines()
+        lines = self._client.get(f"{self.url}/metrics").raise_for_status().text.splitlines()
         return float(next(line.rpartition(" ")[2] for line in lines if line.startswith(f"{name} ")))
 
     def state(self, rebalance_id: str) -> Json:
@@ -199,7 +199,7 @@ class OrderingService:
     def is_ready(self) -> bool:
         """Return whether the service is ready."""
         try:
-            return httpx.get(f"{self.url}/health/ready", timeout=PATIENCE_SECONDS).status_code == 200
+            return self._client.get(f"{self.url}/health/ready").status_code == 200
         except httpx.HTTPError:
             return False
 

@@ -58,7 +58,7 @@ def server(*behaviours: str) -> Iterator[tuple[subprocess.Popen[str], list[psuti
 
 def end_quietly(process: subprocess.Popen[str], descendants: list[psutil.Process]) -> None:
     """Fails the test unless all processes end and none of them has anything to say about it."""
-    assert psutil.wait_procs(descendants, timeout=10)[1] == []
+    assert psutil.wait_procs(descendants, timeout=60)[1] == []
     assert process.stderr is not None
     assert process.stderr.read() == ""
 

@@ -2,18 +2,22 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from app.commands.stack import Stack, running_service_process, running_stack
 from integrations.simulator import SimulatorSettings, World
+from tests.harness.api import PATIENCE_SECONDS
 from tests.harness.balancer import Balancer, running_balancer
+from tests.harness.service import until
 
 WORLD = World(SimulatorSettings())
 
@@ -27,7 +31,7 @@ def create_model(service_url: str, portfolios: int) -> str:
         ],
         "portfolios": WORLD.portfolio_ids(0, portfolios),
     }
-    response = httpx.post(f"{service_url}/api/v1/models", json=model).raise_for_status()
+    response = httpx.post(f"{service_url}/api/v1/models", json=model, timeout=PATIENCE_SECONDS).raise_for_status()
     model_id: str = response.json()["modelId"]
     return model_id
 
@@ -37,8 +41,26 @@ def slow_stack(mongodb_url: str, log: Path, seconds: float, **settings: str) -> 
     """A stack whose Portfolio Accounting takes its time."""
     with running_stack(log=log, mongodb_url=mongodb_url, settings=settings) as stack:
         faults = [{"fault": "delay", "seconds": seconds}]
-        httpx.put(f"{stack.simulator.control}/control/faults/portfolio-accounting", json=faults).raise_for_status()
+        control = f"{stack.simulator.control}/control"
+        httpx.put(f"{control}/faults/portfolio-accounting", json=faults, timeout=PATIENCE_SECONDS).raise_for_status()
         yield stack
+
+
+def await_upstream_call(stack: Stack) -> None:
+    """Wait until the request under way has called Portfolio Accounting."""
+    calls = f"{stack.simulator.control}/control/calls"
+    with httpx.Client(timeout=PATIENCE_SECONDS) as client:
+        until(lambda: "portfolio-accounting" in client.get(calls).text)
+
+
+def refuses_connections(url: str) -> bool:
+    """Return whether nothing listens at the URL."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), PATIENCE_SECONDS).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 class InBackground(threading.Thread):
@@ -52,7 +74,7 @@ class InBackground(threading.Thread):
 
     def run(self) -> None:
         try:
-            self.response = httpx.request(self.method, self.url, timeout=60)
+            self.response = httpx.request(self.method, self.url, timeout=PATIENCE_SECONDS)
         except httpx.TransportError:
             self.response = None
 
@@ -62,13 +84,11 @@ def test_a_rebalance_under_way_is_finished_and_stored_before_the_server_stops(mo
     with slow_stack(mongodb_url, tmp_path / "log", 2.0) as stack:
         model_id = create_model(stack.service_url, 3)
         request = InBackground("POST", f"{stack.service_url}/api/v1/model/{model_id}/rebalance")
-        time.sleep(0.7)
+        await_upstream_call(stack)
         stack.service.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        with pytest.raises(httpx.ConnectError):
-            httpx.get(f"{stack.service_url}/health/live")
+        until(lambda: refuses_connections(stack.service_url))
         request.join()
-        assert stack.service.wait(10) == 0
+        assert stack.service.wait(PATIENCE_SECONDS) == 0
         assert request.response is not None
         assert request.response.status_code == 200
         assert [each["status"] for each in request.response.json()] == ["COMPLETED"] * 3
@@ -79,24 +99,25 @@ def test_an_interrupt_that_is_repeated_at_the_terminal_cuts_nothing_off(mongodb_
     with slow_stack(mongodb_url, tmp_path / "log", 2.0) as stack:
         model_id = create_model(stack.service_url, 3)
         request = InBackground("POST", f"{stack.service_url}/api/v1/model/{model_id}/rebalance")
-        time.sleep(0.7)
+        await_upstream_call(stack)
         os.killpg(stack.service.pid, signal.SIGINT)
-        time.sleep(0.5)
-        os.killpg(stack.service.pid, signal.SIGINT)
+        until(lambda: refuses_connections(stack.service_url))
+        with suppress(ProcessLookupError):
+            os.killpg(stack.service.pid, signal.SIGINT)
         request.join()
-        assert stack.service.wait(10) == 0
+        assert stack.service.wait(PATIENCE_SECONDS) == 0
         assert request.response is not None
         assert [each["status"] for each in request.response.json()] == ["COMPLETED"] * 3
 
 
 def test_a_request_that_outlasts_the_drain_is_cut_off(mongodb_url: str, tmp_path: Path) -> None:
     """The server ends after DRAIN_SECONDS, with or without the response."""
-    with slow_stack(mongodb_url, tmp_path / "log", 8.0, DRAIN_SECONDS="1") as stack:
+    with slow_stack(mongodb_url, tmp_path / "log", 60.0, DRAIN_SECONDS="1") as stack:
         model_id = create_model(stack.service_url, 1)
         request = InBackground("POST", f"{stack.service_url}/api/v1/model/{model_id}/rebalance")
-        time.sleep(0.7)
+        await_upstream_call(stack)
         stack.service.send_signal(signal.SIGTERM)
-        stack.service.wait(6)
+        stack.service.wait(PATIENCE_SECONDS)
         request.join()
         assert request.response is None
 

@@ -15,6 +15,7 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from app.commands.stack import StackFailed, free_port, running_service_process
 from persistence.embedded import find_mongod
+from tests.harness.api import PATIENCE_SECONDS
 
 PASSWORD = "p@ss/word"
 ESCAPED = "p%40ss%2Fword"
@@ -73,9 +74,10 @@ def _create_user(server: SecureMongod, process: subprocess.Popen[bytes]) -> None
 def test_it_serves_over_tls_as_an_authenticated_user(mongod: SecureMongod, tmp_path: Path) -> None:
     """The URL alone configures TLS and login, and no log line has the password."""
     with running_service_process({"MONGODB_URL": mongod.url(ESCAPED)}, tmp_path / "log") as (url, _):
-        created = httpx.post(f"{url}/api/v1/models", json={"name": "Secured", "positions": [], "portfolios": []})
+        model = {"name": "Secured", "positions": [], "portfolios": []}
+        created = httpx.post(f"{url}/api/v1/models", json=model, timeout=PATIENCE_SECONDS)
         assert created.status_code == 201
-        assert httpx.get(f"{url}/api/v1/models").json() == [created.json()]
+        assert httpx.get(f"{url}/api/v1/models", timeout=PATIENCE_SECONDS).json() == [created.json()]
     assert PASSWORD not in (tmp_path / "log").read_text()
     assert ESCAPED not in (tmp_path / "log").read_text()
 
@@ -85,7 +87,7 @@ def test_a_wrong_password_or_an_unknown_authority_leaves_it_unready(
     mongod: SecureMongod, tmp_path: Path, password: str, *, trusted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does not become ready, and no log line has the password."""
-    monkeypatch.setattr("app.commands.stack.READY_SECONDS", 5)
+    monkeypatch.setattr("app.commands.stack.READY_SECONDS", 3)
     environment = {"MONGODB_URL": mongod.url(password, trusted=trusted)}
     with pytest.raises(StackFailed), running_service_process(environment, tmp_path / "log"):
         pass

@@ -19,7 +19,7 @@ from app.commands.stack import free_port
 from integrations.simulator import Delay, Service
 from tests.app.conftest import Environment
 from tests.app.http.conftest import HAS_IPV6, REQUEST_SECONDS, UNREAD_SECONDS, Log
-from tests.harness.api import Api
+from tests.harness.api import PATIENCE_SECONDS, Api
 from tests.harness.bodies import created, path, position
 from tests.harness.raw_http import RawConnection, head
 from tests.harness.upstreams import Upstreams
@@ -226,17 +226,18 @@ def running_with_descriptors(count: int, environment: Environment, log: Path) ->
     try:
         url = f"http://127.0.0.1:{port}"
         until = time.monotonic() + 150
-        while True:
-            with suppress(httpx.TransportError):
-                if httpx.get(f"{url}/health/ready").status_code == 200:
-                    break
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(0.05)
+        with httpx.Client(timeout=PATIENCE_SECONDS) as client:
+            while True:
+                with suppress(httpx.TransportError):
+                    if client.get(f"{url}/health/ready").status_code == 200:
+                        break
+                assert time.monotonic() < until, log.read_text()
+                time.sleep(0.05)
         (worker,) = [child for child in psutil.Process(process.pid).children() if child.name().startswith("python")]
         yield url, worker
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)
 
 
 def test_few_descriptors_keep_nobody_out(environment: Environment, tmp_path: Path) -> None:
@@ -246,7 +247,7 @@ def test_few_descriptors_keep_nobody_out(environment: Environment, tmp_path: Pat
         for _ in range(600):
             stack.enter_context(RawConnection(url))
         for _ in range(5):
-            assert httpx.get(f"{url}/health/ready", timeout=10).status_code == 200
+            assert httpx.get(f"{url}/health/ready", timeout=PATIENCE_SECONDS).status_code == 200
         before, started = sum(worker.cpu_times()[:2]), time.monotonic()
         time.sleep(1)
         used = (sum(worker.cpu_times()[:2]) - before) / (time.monotonic() - started)

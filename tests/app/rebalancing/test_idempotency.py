@@ -20,7 +20,7 @@ from pymongo.collection import Collection
 from app.commands.stack import running_service_process
 from integrations.simulator import Delay, ErrorStatus, Hang, Service
 from tests.app.conftest import Environment
-from tests.harness.api import Api, ApiResponse
+from tests.harness.api import PATIENCE_SECONDS, Api, ApiResponse
 from tests.harness.bodies import content, created, path, position
 from tests.harness.upstreams import Upstreams
 
@@ -168,7 +168,7 @@ def test_twenty_requests_at_once_on_two_servers_make_one_rebalance(
 
 
 def _post(url: str, key: str) -> httpx.Response:
-    return httpx.post(url, headers={"Idempotency-Key": key}, timeout=30)
+    return httpx.post(url, headers={"Idempotency-Key": key}, timeout=PATIENCE_SECONDS)
 
 
 def test_a_rebalance_whose_caller_hung_up_is_finished_and_its_key_gives_the_response(
@@ -177,9 +177,10 @@ def test_a_rebalance_whose_caller_hung_up_is_finished_and_its_key_gives_the_resp
     """As a caller does whose own time-out is shorter than the rebalance takes."""
     upstreams.inject(Service.PORTFOLIO_ACCOUNTING, Delay(seconds=0.7))
     key = uuid4().hex
+    brief = httpx.Timeout(PATIENCE_SECONDS, read=0.5)
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{standard.url}/api/v1{path(made)}/rebalance", headers={"Idempotency-Key": key}, timeout=0.5)
-    until = time.monotonic() + 10
+        httpx.post(f"{standard.url}/api/v1{path(made)}/rebalance", headers={"Idempotency-Key": key}, timeout=brief)
+    until = time.monotonic() + PATIENCE_SECONDS
     while not (ids := stored(standard, made)):
         assert time.monotonic() < until
     while (response := rebalance(standard, path(made), key)).status == 409:

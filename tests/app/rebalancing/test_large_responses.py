@@ -12,7 +12,7 @@ from msgspec import Struct, json
 from app.rebalancing.body import MEMORY_BYTES
 from integrations.simulator import SimulatorSettings, World
 from tests.app.conftest import Environment, running_service
-from tests.harness.api import Api
+from tests.harness.api import Api, ApiResponse
 from tests.harness.bodies import Json, created, path, position
 
 PORTFOLIOS = 700
@@ -68,9 +68,18 @@ def large(service: Api) -> Json:
     return created(service, positions=positions, portfolios=WORLD.portfolio_ids(0, PORTFOLIOS))
 
 
+def rebalanced(service: Api, model: Json) -> ApiResponse:
+    """Rebalance a model, again if the database was too slow on a busy machine."""
+    response = service.post(path(model, "/rebalance"))
+    for _ in range(4):
+        if response.status == 503 and response.code == "DATABASE_UNAVAILABLE":
+            response = service.post(path(model, "/rebalance"))
+    return response
+
+
 def test_a_large_response_is_whole_and_says_what_is_stored(service: Api, large: Json) -> None:
     """A response that goes through a file on disk has every portfolio, equal to the stored ones."""
-    text = service.post(path(large, "/rebalance")).expect(200).text
+    text = rebalanced(service, large).expect(200).text
     assert len(text) > MEMORY_BYTES
     returned = json.decode(text, type=list[Rebalanced])
     assert [each.portfolio_id for each in returned] == WORLD.portfolio_ids(0, PORTFOLIOS)
@@ -82,11 +91,11 @@ def test_a_large_response_is_whole_and_says_what_is_stored(service: Api, large: 
 def test_without_room_for_a_large_response_nothing_is_stored(service: Api, large: Json, temporary: Path) -> None:
     """The response is 503 OVERLOADED with Retry-After, and small rebalances still complete."""
     shutil.rmtree(temporary)
-    before = service.get("/rebalances").expect(200).body
+    before = service.get("/rebalances").expect(200).text
     last = service.get(path(large)).expect(200).body["lastRebalanceDate"]
-    rejected = service.post(path(large, "/rebalance")).expect(503, "OVERLOADED")
+    rejected = rebalanced(service, large).expect(503, "OVERLOADED")
     assert rejected.headers["Retry-After"] == str(rejected.error["details"]["retryAfterSeconds"])
-    assert service.get("/rebalances").expect(200).body == before
+    assert service.get("/rebalances").expect(200).text == before
     assert service.get(path(large)).expect(200).body["lastRebalanceDate"] == last
     one = service.post(f"/portfolio/{WORLD.portfolio_ids(0, 1)[0]}/rebalance?modelId={large['modelId']}")
     assert one.expect(200).body["status"] == "COMPLETED"
