@@ -37,7 +37,7 @@ def upstreams(simulator: SimulatorUrls) -> Upstreams:
     return Upstreams(simulator.security, simulator.pricing, simulator.portfolio)
 
 
-@pytest.fixture(scope="module", params=Dialect)
+@pytest.fixture(scope="module", params=[Dialect.STANDARD, pytest.param(Dialect.GLOBECO, marks=pytest.mark.slow)])
 def target(
     request: pytest.FixtureRequest,
     simulator: SimulatorUrls,

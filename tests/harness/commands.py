@@ -5,12 +5,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import uuid4
 
 import psutil
 
 MARK = "ORDER_GENERATION_TEST_MARK"
+
+
+def marked(name: str, mark: str) -> Iterator[psutil.Process]:
+    """Yield every living process that has this variable in its environment."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(name) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
 
 
 class Command:
@@ -46,14 +54,7 @@ class Command:
 
     def family(self) -> list[psutil.Process]:
         """Every living process that this command started, itself included, wherever it has been moved to."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == self.mark and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        return list(marked(MARK, self.mark))
 
     def await_end_of_family(self, seconds: float = 60) -> list[str]:
         """Wait until nothing of it is left; give the command lines of what is."""

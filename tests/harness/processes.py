@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import psutil
 
-from tests.harness.commands import MARK
+from tests.harness.commands import MARK, marked
 
 SERVICE_MARK = "ORDER_GENERATION_SERVICE_MARK"
 MEGABYTE = 2**20
@@ -45,7 +45,7 @@ class ServiceProcesses:
         found: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
             worker = self.worker()
-            for process in marked(SERVICE_MARK, self._mark):
+            for process in _others(SERVICE_MARK, self._mark):
                 with suppress(psutil.Error):
                     if process.ppid() != worker.pid and "multiprocessing.forkserver" in " ".join(process.cmdline()):
                         found.append(process)
@@ -78,7 +78,7 @@ class ServiceProcesses:
     def megabytes(self) -> int:
         """Memory of all of them, server and solvers included, each shared page counted once: what a pod is billed."""
         total = 0
-        for process in marked(SERVICE_MARK, self._mark):
+        for process in _others(SERVICE_MARK, self._mark):
             with suppress(psutil.Error):
                 total += process.memory_full_info().pss
         return total // MEGABYTE
@@ -92,24 +92,15 @@ class ServiceProcesses:
         )
 
 
-def marked(name: str, mark: str) -> list[psutil.Process]:
-    """Every living process that carries this mark in its environment, this one excepted."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if (
-                process.pid != os.getpid()
-                and process.environ().get(name) == mark
-                and process.status() != psutil.STATUS_ZOMBIE
-            ):
-                found.append(process)
-    return found
+def _others(name: str, mark: str) -> list[psutil.Process]:
+    """Return every living process that carries this mark in its environment, this one excepted."""
+    return [process for process in marked(name, mark) if process.pid != os.getpid()]
 
 
 def await_end(mark: str, seconds: float = 60) -> list[str]:
     """Wait until no process with this mark is left; give the command lines of those that are, which are then killed."""
     until = time.monotonic() + seconds
-    while (left := marked(MARK, mark)) and time.monotonic() < until:
+    while (left := _others(MARK, mark)) and time.monotonic() < until:
         time.sleep(0.1)
     told = []
     for process in left:

@@ -36,7 +36,7 @@ def _knapsacks(draw: st.DrawFn) -> tuple[list[Item], int]:
     return items, draw(st.integers(0, sum(item.weight * item.copies for item in items)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(1, 9)), min_size=1, max_size=4), st.data())
 def test_the_greatest_sum_is_that_of_trying_every_number_of_copies(
     coins: list[tuple[int, int]], data: st.DataObject
@@ -63,7 +63,7 @@ def test_a_search_for_a_sum_that_is_given_up_returns_a_bound() -> None:
     assert 0 <= found < 900_000
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(_knapsacks(), st.booleans())
 def test_knapsacks_with_coins_are_packed_as_trying_everything_packs_them(
     knapsack: tuple[list[Item], int], at_once: bool

@@ -9,12 +9,13 @@ import httpx
 import pytest
 
 from app.commands.stack import free_port
+from tests.harness.api import PATIENCE_SECONDS
 from tests.harness.commands import Command, running
 
 STAYS_UP = "The service stays up"
 
 
-@pytest.mark.parametrize("dialect", ["standard", "globeco"])
+@pytest.mark.parametrize("dialect", ["standard", pytest.param("globeco", marks=pytest.mark.slow)])
 def test_once_shows_the_trades_of_three_portfolios_and_leaves_nothing_running(dialect: str) -> None:
     """The output has amounts, trades and orders in 80 columns, in each dialect."""
     with running("demo", "--once", "--orders", environment={"API_DIALECT": dialect, "COLUMNS": "80"}) as command:
@@ -28,41 +29,35 @@ def test_once_shows_the_trades_of_three_portfolios_and_leaves_nothing_running(di
     assert "…" not in command.output, "every number is whole in the usual 80 columns"
 
 
-def test_what_it_prints_works_while_it_stays_up() -> None:
-    """The documentation pages render and the printed curl line rebalances again."""
-    with running("demo") as command:
+def test_what_it_prints_works_while_it_stays_up_and_fits_a_narrow_terminal() -> None:
+    """It listens where PORT says, its links and its curl line work, and no trade is cut at 40 columns."""
+    port = free_port()
+    with running("demo", environment={"PORT": str(port), "COLUMNS": "40", "API_DIALECT": "globeco"}) as command:
         output = command.read_until(STAYS_UP)
-        for page in ("docs", "redoc"):
-            url = re.search(rf"http://\S+/{page}\b", output)
+        assert f"export SERVICE=http://127.0.0.1:{port}" in output
+        for page in ("docs", "redoc", r"pages/model/\w+"):
+            url = re.search(rf"http://127.0.0.1:{port}/{page}", output)
             assert url is not None
-            assert httpx.get(url[0]).status_code == 200
+            assert httpx.get(url[0], timeout=PATIENCE_SECONDS).status_code == 200
         curl = re.search(r"curl -X POST (\S+)", output)
         assert curl is not None
-        again = httpx.post(curl[1])
+        again = httpx.post(curl[1].replace("$SERVICE", f"http://127.0.0.1:{port}"), timeout=PATIENCE_SECONDS)
         assert again.status_code == 200
         assert len(again.json()) == 3
+        assert len(re.findall(r"^(?:BUY|SELL) [\d,]+ \w+ at [\d,.]+$", output, re.MULTILINE)) >= 10
         _interrupt(command)
         assert command.finish() == 0
         assert command.await_end_of_family() == []
         assert "Stopped." in command.output
 
 
-def test_it_listens_where_it_is_told_to_and_fits_a_narrow_terminal() -> None:
-    """PORT reaches the service, the line to paste names it, and no trade is cut at 40 columns."""
-    port = free_port()
-    with running("demo", environment={"PORT": str(port), "COLUMNS": "40"}) as command:
-        output = command.read_until(STAYS_UP)
-        assert f"export SERVICE=http://127.0.0.1:{port}" in output
-        model = re.search(rf"http://127.0.0.1:{port}/pages/model/\w+", output)
-        assert model is not None
-        assert httpx.get(model[0], timeout=60).status_code == 200
-        assert len(re.findall(r"^(?:BUY|SELL) [\d,]+ \w+ at [\d,.]+$", output, re.MULTILINE)) >= 10
-        _interrupt(command)
-        assert command.finish() == 0
-
-
 @pytest.mark.parametrize(
-    "number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL], ids=["terminated", "terminal closed", "killed"]
+    "number",
+    [
+        pytest.param(signal.SIGTERM, id="terminated"),
+        pytest.param(signal.SIGHUP, id="terminal closed", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, id="killed"),
+    ],
 )
 def test_nothing_is_left_running_however_it_ends(number: signal.Signals) -> None:
     """No process of the demo survives its termination, its terminal or its kill."""

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
 import httpx
@@ -43,14 +43,14 @@ def serving(**environment: str) -> Iterator[tuple[Command, str]]:
 
 def await_status(url: str, status: int, command: Command) -> None:
     until = time.monotonic() + 180
-    while time.monotonic() < until:
-        assert command.process.poll() is None, command.finish()
-        try:
-            if httpx.get(url, timeout=5).status_code == status:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
+    # One client, since each loads the authorities of TLS.
+    with httpx.Client(timeout=100) as client:
+        while time.monotonic() < until:
+            assert command.process.poll() is None, command.finish()
+            with suppress(httpx.TransportError):
+                if client.get(url).status_code == status:
+                    return
+            time.sleep(0.05)
     raise AssertionError(f"{url} did not respond {status}")
 
 
@@ -94,7 +94,7 @@ def test_a_request_to_stop_is_heard_while_it_starts() -> None:
     with running("serve", environment=environment) as command:
         command.read_until("Spawning worker")
         command.process.terminate()
-        assert command.finish(20) == 0
+        assert command.finish() == 0
         assert command.await_end_of_family() == []
 
 
@@ -111,7 +111,7 @@ def stop_after_start(mongodb_url: str, seconds: float) -> int:
         command.read_until("Started worker-1")
         time.sleep(seconds)
         command.process.terminate()
-        return command.finish(20)
+        return command.finish()
 
 
 @pytest.mark.parametrize(
@@ -142,15 +142,6 @@ def test_a_killed_worker_is_replaced_and_leaves_no_solver_process() -> None:
 
 def _is_worker(process: psutil.Process, server: Command) -> bool:
     return process.ppid() == server.process.pid and "mongod" not in " ".join(process.cmdline())
-
-
-def test_a_wrong_setting_stops_it_with_one_line_that_names_it() -> None:
-    """The exit code is 2, the line says what the variable accepts, and no secret is shown."""
-    with running("serve", environment={"MONGODB_URL": "mongodb://user:se@cret@host/"}) as command:
-        assert command.finish() == 2
-    assert "MONGODB_URL accepts a mongodb://" in command.output
-    assert len(command.output.splitlines()) == 1
-    assert "cret" not in command.output
 
 
 def test_all_wrong_settings_stop_it_with_a_line_each() -> None:

@@ -1,5 +1,6 @@
 """Lists of stored rebalances that are too large to be read before they are sent."""
 
+import re
 from typing import Any
 
 from bson import ObjectId
@@ -40,7 +41,7 @@ def test_a_list_that_cannot_be_completed_ends_without_its_last_chunk(
     assert small.encode() not in received
     assert not received.endswith(b"0\r\n\r\n")
     listed = standard.post("/rebalances/portfolios", {"portfolios": [portfolio]}).expect(200)
-    assert [each["rebalanceId"] for each in listed.body] == [large]
+    assert set(re.findall(r'"rebalanceId":"(\w+)"', listed.text)) == {large}
 
 
 def _enlarge(stored: Any, rebalance: ObjectId, portfolios: int) -> None:

@@ -9,9 +9,9 @@ import yaml
 from pymongo import MongoClient
 
 from app.commands.stack import free_port, running_simulator_process
-from persistence.embedded import EmbeddedMongod
 from tests.app.observability.prometheus import Prometheus, find_prometheus, running_prometheus
 from tests.harness.collector import Received, grpc_collector
+from tests.harness.mongod import RestartableMongod
 from tests.harness.service import Service, connecting
 from tests.harness.upstreams import SPREAD, Upstreams
 
@@ -75,14 +75,14 @@ def traced(
 
 
 @pytest.fixture(scope="session")
-def own_mongod() -> Iterator[EmbeddedMongod]:
+def own_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartableMongod]:
     """A database for tests that stop it."""
-    with EmbeddedMongod.start() as mongod:
+    with RestartableMongod.start(tmp_path_factory.mktemp("own-mongod")) as mongod:
         yield mongod
 
 
 @pytest.fixture(scope="session")
-def untraced(own_mongod: EmbeddedMongod, upstreams: Upstreams, logs: Path) -> Iterator[Service]:
+def untraced(own_mongod: RestartableMongod, upstreams: Upstreams, logs: Path) -> Iterator[Service]:
     """A service without a collector, on a database of its own; every portfolio takes its solvers some time."""
     environment = {
         **connecting(own_mongod.url, upstreams),

@@ -13,7 +13,6 @@ from app.errors.codes import InvalidSettings
 from app.observability.collector import Collector, Destination, load_collector
 from tests.app.observability.conftest import SOON
 from tests.harness.collector import Received, Span, http_collector
-from tests.harness.commands import running
 from tests.harness.service import Service, connecting
 from tests.harness.upstreams import Upstreams
 
@@ -280,21 +279,15 @@ def test_where_traces_and_metrics_go(variables: Mapping[str, str], collector: Co
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"), ("OTEL_TRACES_EXPORTER", "zipkin")]
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier pigeon"),
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+    ],
 )
 def test_a_wrong_variable_is_refused_by_its_name(variable: str, value: str) -> None:
     """An unsupported protocol or exporter is an invalid setting that names its variable."""
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", variable: value}
     with pytest.raises(InvalidSettings, match=f"{variable} accepts"):
         load_collector(variables)
-
-
-def test_a_wrong_variable_stops_the_service_with_one_line() -> None:
-    """The exit code is 2, and the line says what the variable accepts."""
-    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "carrier pigeon"}
-    with running("serve", environment=environment) as command:
-        assert command.finish() == 2
-    assert (
-        command.output
-        == "order-generation: OTEL_EXPORTER_OTLP_PROTOCOL accepts `grpc` or `http/protobuf`; found `carrier pigeon`\n"
-    )

@@ -34,7 +34,7 @@ def test_each_rule_with_every_other(name: str) -> None:
     assert pairs or name == list(DRAWERS)[-1]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 @given(books())
 def test_any_mixture_of_rules(book: Book) -> None:
     """With any rules together, the outcome is the right one."""
