@@ -3,17 +3,22 @@
 Only in the standard dialect: the suite's portal forwards any query.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any
+from urllib.parse import parse_qsl
 
 from litestar import Litestar, Request
 from litestar.routes import HTTPRoute
 
 from app.errors.codes import InvalidField, check
 from app.http.dialect import Dialect
+from app.http.faults import MOST_FAULTS
 
 PREFIX = "/api/v1/"
+_LONGEST_NAME = 100
+"""Of an unknown parameter, as it is shown."""
 
 
 def reject_unknown_parameters(request: Request[Any, Any, Any]) -> None:
@@ -25,18 +30,25 @@ def reject_unknown_parameters(request: Request[Any, Any, Any]) -> None:
     app: Litestar = request.app
     if app.state.dialect is not Dialect.STANDARD or not request.scope["path"].startswith(PREFIX):
         return
-    sent = [name for name, _ in request.query_params.multi_items()]
-    if not sent:
+    query: bytes = request.scope["query_string"]
+    if not query:
         return
+    # Litestar's own parameters are in no order, and without repetitions that are equal.
+    sent = [name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)]
     known = _parameters(app)[request.scope["path_template"], request.method]
-    check(
-        [InvalidField(name, _unknown(name, known)) for name in dict.fromkeys(sent) if name not in known]
-        + [InvalidField(name, "occurs more than once") for name in known if sent.count(name) > 1]
-    )
+    check(islice(_faults(sent, known), MOST_FAULTS))
+
+
+def _faults(sent: Sequence[str], known: frozenset[str]) -> Iterator[InvalidField]:
+    for name in dict.fromkeys(sent):
+        if name not in known:
+            yield InvalidField(name[:_LONGEST_NAME], _unknown(name[:_LONGEST_NAME], known))
+        elif sent.count(name) > 1:
+            yield InvalidField(name, "occurs more than once")
 
 
 def _unknown(name: str, known: frozenset[str]) -> str:
-    close = get_close_matches(name[:100], known, 1)
+    close = get_close_matches(name, known, 1)
     accepted = f"accepted: {', '.join(sorted(known))}" if known else "it has none"
     return f"is not a query parameter of this request; {f'did you mean {close[0]}?' if close else accepted}"
 

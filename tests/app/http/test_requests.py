@@ -187,6 +187,13 @@ def test_names_are_compared_in_the_composed_form(api: Api) -> None:
     api.post("/models", model(name=normalize("NFD", name))).expect(409, "DUPLICATE_NAME")
 
 
+def test_twenty_unknown_parameters_are_named_at_most(standard: Api) -> None:
+    """A query of thousands of parameters costs no more than a short one, and long names are shortened."""
+    query = "&".join([f"{'n' * 200}=", *(f"x{number}" for number in range(2000))])
+    rejected = standard.call("GET", f"/models?{query}").expect(400, "VALIDATION_ERROR")
+    assert list(rejected.rules) == ["n" * 100, *(f"x{number}" for number in range(19))]
+
+
 @pytest.mark.parametrize(
     ("method", "route", "query", "rules"),
     [
@@ -200,6 +207,7 @@ def test_names_are_compared_in_the_composed_form(api: Api) -> None:
             },
         ),
         ("GET", "/models", "limit=1&limit=2", {"limit": "occurs more than once"}),
+        ("GET", "/models", "limit=1&limit=1", {"limit": "occurs more than once"}),
         ("HEAD", "/models", "page=1", None),
         (
             "POST",
