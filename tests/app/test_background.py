@@ -37,7 +37,7 @@ async def test_a_task_that_ends_is_started_again_and_counted(ends: Callable[[], 
         await asyncio.Event().wait()
 
     metrics = Metrics()
-    async with asyncio.timeout(5), running("work", work, metrics, pause=0):
+    async with asyncio.timeout(60), running("work", work, metrics, pause=0):
         await stays.wait()
     assert starts == 3
     value = metrics.registry.get_sample_value("order_generation_background_task_restarts_total", {"task": "work"})

@@ -21,7 +21,8 @@ class RawResponse(Struct):
         status: 0 if the connection was closed without a response.
         headers: by name in lower case.
         body: as text.
-        seconds: until its last byte arrived.
+        seconds: from before the connection was opened, or something was last sent, until its last byte arrived; the
+            service has waited no longer, however busy the machine.
     """
 
     status: int
@@ -52,6 +53,7 @@ class RawConnection:
         if receive_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._surplus = b""
+        self._since = time.monotonic()
         self._socket.settimeout(SECONDS)
         self._socket.connect((parts.hostname, parts.port))
 
@@ -72,6 +74,7 @@ class RawConnection:
 
     def send(self, *parts: bytes) -> Self:
         """Send bytes as they are, or as many as the service accepts."""
+        self._since = time.monotonic()
         with suppress(ConnectionError):
             self._socket.sendall(b"".join(parts))
         return self
@@ -82,11 +85,10 @@ class RawConnection:
 
     def response(self) -> RawResponse:
         """Read a response, or the end of the connection."""
-        started = time.monotonic()
         received, self._surplus = self._surplus, b""
         while b"\r\n\r\n" not in received:
             if not (data := self._read()):
-                return RawResponse(0, {}, received.decode("latin-1"), time.monotonic() - started)
+                return RawResponse(0, {}, received.decode("latin-1"), time.monotonic() - self._since)
             received += data
         top, _, body = received.partition(b"\r\n\r\n")
         status_line, *lines = top.decode("latin-1").split("\r\n")
@@ -95,7 +97,7 @@ class RawConnection:
         while len(body) < length and (data := self._read()):
             body += data
         body, self._surplus = body[:length], body[length:]
-        return RawResponse(int(status_line.split()[1]), headers, body.decode(), time.monotonic() - started)
+        return RawResponse(int(status_line.split()[1]), headers, body.decode(), time.monotonic() - self._since)
 
     def statuses(self, patience: float = SECONDS) -> list[int]:
         """Return the status of each response until the connection ends; nothing more is sent after the first of them.

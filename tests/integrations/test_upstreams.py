@@ -191,7 +191,7 @@ async def test_names_cost_their_budget_at_most_and_nothing_else(
     ids = simulator.world.portfolio_ids()
     started = time.monotonic()
     assert await upstreams.portfolio_names.names(ids, budget_seconds=0.1) == dict.fromkeys(ids)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 4.5
 
 
 async def test_a_name_is_not_worth_a_retry(upstreams: Upstreams, simulator: Simulator, no_waits: None) -> None:

@@ -48,8 +48,8 @@ def spend(_argument: str, limit: float) -> Outcome:
 
 
 def nap(_argument: str, _limit: float) -> None:
-    """Take twice the time that a chunk has, then solve."""
-    time.sleep(0.1)
+    """Take ten times as long as a chunk has, then solve."""
+    time.sleep(0.5)
 
 
 def record(path: str, limit: float) -> None:

@@ -55,7 +55,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 async def is_whole(pool: PortfolioPool, processes: int) -> None:
     """Fails the test unless all processes come back and they solve."""
-    await asyncio.wait_for(until(lambda: len(pool.figures().pids) == processes), 20)
+    await asyncio.wait_for(until(lambda: len(pool.figures().pids) == processes), 100)
     solved = await ask_all(pool, *[misbehaviour.behave] * 40)
     assert all(isinstance(one.outcome, Solution) for one in solved)
     assert pool.figures().queued == 0
@@ -178,7 +178,7 @@ async def test_a_hung_process_is_killed_and_costs_only_its_portfolio(pool: Portf
 async def test_a_hung_process_is_killed_soon_after_the_deadline(single: PortfolioPool) -> None:
     """Not after the much longer time limit of the pool."""
     deadline = time.monotonic() + 0.5
-    solved = await asyncio.wait_for(single.solve(portfolio(misbehaviour.hang), lane=1, deadline=deadline), 30)
+    solved = await asyncio.wait_for(single.solve(portfolio(misbehaviour.hang), lane=1, deadline=deadline), 50)
     assert isinstance(solved.outcome, TimeLimit)
     await is_whole(single, 1)
 
@@ -216,7 +216,7 @@ async def test_a_chunk_too_large_for_the_socket_does_not_block_the_server(single
     large = Portfolio(tuple(securities), cash=portfolio().cash * 1000)
     os.kill(single.figures().pids[0], signal.SIGSTOP)
     asked = [asyncio.create_task(single.solve(large, lane=1)) for _ in range(40)]
-    await asyncio.wait_for(asyncio.sleep(0.1), 1)
+    await asyncio.wait_for(asyncio.sleep(0.1), 20)
     assert single.figures().busy == 1
     assert all(isinstance(one.outcome, Solution) for one in await asyncio.gather(*asked))
 
@@ -232,7 +232,7 @@ async def test_the_death_of_the_fork_server_is_survived(pool: PortfolioPool) -> 
     stopped, crashed = await ask_all(pool, misbehaviour.stop, misbehaviour.die)
     assert isinstance(stopped.outcome, TimeLimit)
     assert isinstance(crashed.outcome, Crashed)
-    await asyncio.wait_for(until(lambda: not any(is_alive(process) for process in before)), 20)
+    await asyncio.wait_for(until(lambda: not any(is_alive(process) for process in before)), 100)
     await is_whole(pool, 2)
 
 
@@ -259,7 +259,7 @@ async def test_a_defect_of_the_pool_reaches_its_caller_and_the_pool_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(Slot, "_settle", misread)
         asked = [asyncio.create_task(single.solve(portfolio(), lane=1)) for _ in range(3)]
-        ended = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 20)
+        ended = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 100)
     assert [type(error) for error in ended] == [LookupError] * 3
     await is_whole(single, 1)
 

@@ -42,7 +42,7 @@ def test_a_signal_ends_it_cleanly(name: signal.Signals) -> None:
     """Termination and interrupt end it with exit code 0."""
     with simulator_process() as (process, _):
         process.send_signal(name)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_the_end_of_standard_input_ends_it_where_that_is_asked_for() -> None:
@@ -51,7 +51,7 @@ def test_the_end_of_standard_input_ends_it_where_that_is_asked_for() -> None:
         assert process.stdin is not None
         process.stdin.write(b"anything\n")
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 async def test_the_end_of_standard_input_is_nothing_to_it_otherwise() -> None:
