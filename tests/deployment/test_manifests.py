@@ -44,7 +44,9 @@ def test_workloads_select_their_own_pods(overlay: str) -> None:
 def test_services_lead_to_a_port_of_a_pod(overlay: str) -> None:
     """Each service selects one workload and names one of its ports."""
     manifests = build(overlay)
-    for service in of_kind(manifests, "Service"):
+    services = of_kind(manifests, "Service")
+    assert services
+    for service in services:
         (target,) = [each for each in workloads(manifests) if selects(service["spec"]["selector"], labels_of(each))]
         named = {port["name"] for container in pod_of(target)["containers"] for port in container["ports"]}
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= named

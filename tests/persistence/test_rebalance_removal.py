@@ -88,11 +88,13 @@ async def test_a_caller_that_gives_up_during_the_last_insert_leaves_all_or_nothi
     database: Database, stored: AsyncDatabase[Document]
 ) -> None:
     """Each rebalance is whole or absent, whatever the moment."""
+    undisturbed = await store(database, rebalance(3))
     for milliseconds in range(20):
         with suppress(TimeoutError):
             async with asyncio.timeout(milliseconds / 2000):
                 await store(database, rebalance(3))
     whole = await database.rebalances.page(limit=100)
+    assert undisturbed.id in {header.id for header in whole}
     assert await portfolio_owners(stored) == {header.id for header in whole}
     for header in whole:
         assert len(await portfolios_of(database, header)) == 3

@@ -91,6 +91,7 @@ def test_spans_lie_within_their_parents(trace: list[Span]) -> None:
 def test_solves_carry_the_number_of_their_process(trace: list[Span], traced: Service) -> None:
     """A span of a solve has the pid of one of the service's solver processes and the path of the solution."""
     pids = {span.attributes["process.pid"] for span in named(trace, "solve")}
+    assert pids
     assert pids <= {process.pid for process in traced.solvers()}
     assert all(span.attributes["solver.path"] == "ROUNDING" for span in named(trace, "solve"))
 

@@ -142,6 +142,7 @@ def test_a_fraction_of_a_share_stays_and_is_reported(api: Api, upstreams: Upstre
     quantities = {each["securityId"]: each["adjustedQuantity"] for each in response["drifts"]}
     assert quantities[outside] == Decimal("0.25")
     assert quantities[inside] % 1 == Decimal("0.12345678")
+    assert response["transactions"]
     assert all(isinstance(each["quantity"], int) for each in response["transactions"])
 
 
