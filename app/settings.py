@@ -266,7 +266,7 @@ def _read(field: FieldInfo, found: str) -> Any:
 
 
 def _accepted(variable: str) -> str:
-    """Say what a variable takes, from the type of its field."""
+    """Describe the values that a variable accepts, from the type of its field."""
     kind = {field.name.upper(): field.type for field in msgspec.structs.fields(Settings)}[variable]
     match msgspec.inspect.type_info(kind):
         case EnumType(cls=choices):

@@ -56,7 +56,7 @@ class Breakdown(Struct, frozen=True):
 @click.option("--turns", default=6, show_default=True, help="Turns of each service.")
 @MARKDOWN_OPTION
 def main(*, turns: int, markdown: bool) -> None:
-    """Say which stage and which process one request waits for."""
+    """Describe which stage and which process one request waits for."""
     traced_by = {"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_METRICS_EXPORTER": "none", "OTEL_BSP_MAX_QUEUE_SIZE": "65536"}
     with grpc_collector() as (endpoint, received), benchmark_stack() as stack:
         settings = {**traced_by, "OTEL_COLLECTOR_GRPC_ENDPOINT": endpoint}

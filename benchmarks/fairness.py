@@ -94,7 +94,7 @@ async def _measure(stack: Stack, size: Size, seconds: float, turns: int) -> tupl
 
 
 class Large:
-    """The client that repeats a large request until it is told to stop."""
+    """The client that repeats a large request until it is stopped."""
 
     def __init__(self, session: aiohttp.ClientSession, call: Call) -> None:
         self.completed = 0

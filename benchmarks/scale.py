@@ -57,7 +57,7 @@ class Busy(Struct, frozen=True):
 @click.option("--turns", default=5, show_default=True, help="Turns of each size.")
 @MARKDOWN_OPTION
 def main(*, positions: int, turns: int, markdown: bool) -> None:
-    """Say how the cost of a portfolio grows with the number of portfolios of a request."""
+    """Describe how the cost of a portfolio grows with the number of portfolios of a request."""
     sizes = [Size(portfolios, positions) for portfolios in PORTFOLIOS]
     with benchmark_stack() as stack, ExitStack() as floors:
         models = {size: create_model(stack, size) for size in sizes}

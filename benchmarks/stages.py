@@ -21,9 +21,9 @@ QUEUE = "queue"
 SOLVE = "solve"
 RECORD = "record, encode"
 STORE = "store"
-ANSWER = "answer"
+RESPONSE = "response"
 OTHER = "other"
-STAGES = (READ, UPSTREAM, BUILD, QUEUE, SOLVE, RECORD, STORE, ANSWER, OTHER)
+STAGES = (READ, UPSTREAM, BUILD, QUEUE, SOLVE, RECORD, STORE, RESPONSE, OTHER)
 """In the order of a rebalance; stages that are not among them come last."""
 
 NAMES = {"wait for solver": QUEUE, "record": RECORD}
@@ -86,7 +86,7 @@ def _between(before: str, after: str) -> str:
         return RECORD
     if before == after == STORE:
         return STORE
-    return ANSWER if before == "rebalance" else OTHER
+    return RESPONSE if before == "rebalance" else OTHER
 
 
 def _shared(stretches: Iterable[_Stretch]) -> dict[str, float]:

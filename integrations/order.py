@@ -76,7 +76,7 @@ class Order(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class OrderOutcome(StrEnum):
-    """What is certain about one order after its post."""
+    """The certain outcome of one order after its post."""
 
     CREATED = "CREATED"
     REFUSED = "REFUSED"
@@ -240,7 +240,7 @@ class Orders:
         return tuple(_found(row) for row in page.content)
 
     async def submit(self, order_ids: Sequence[int], *, before_body: Callable[[], None]) -> None:
-        """Submit created orders once. Only a query tells which of them were submitted.
+        """Submit created orders once. Only a query shows which of them were submitted.
 
         Raises:
             ValueError: no order, or more than 100.

@@ -118,7 +118,7 @@ class DuplicateName(PersistenceError):
 
 
 class StorageLost(PersistenceError):
-    """A rebalance took so long to store that it was given up, or its id is in use; nothing of it is kept."""
+    """Storing a rebalance took too long and was abandoned, or its id is in use; nothing of it is kept."""
 
     def __init__(self, rebalance_id: ObjectId) -> None:
         super().__init__(f"Rebalance {rebalance_id} was abandoned before it was stored.")

@@ -81,7 +81,7 @@ class OrderPlan(Struct, frozen=True, rename="camel"):
         retry_at: no post is sent before.
         submit_at: nothing is submitted before.
         last_sent_at: when the last post started, or ended with an outcome.
-        owner: of the lease; None if nobody has it.
+        owner: of the lease; None without one.
         draft: the call that inserted it, while that call may still be rejected.
     """
 
@@ -113,7 +113,7 @@ class OrderPlan(Struct, frozen=True, rename="camel"):
 
 
 class Claim(Struct, frozen=True):
-    """What is known of all plans of one portfolio.
+    """The state of all plans of one portfolio.
 
     Attributes:
         sequence: the highest.
@@ -128,7 +128,7 @@ class Claim(Struct, frozen=True):
 
 
 class Backlog(Struct, frozen=True):
-    """What is unfinished over all plans: how many orders, and the oldest of them in seconds."""
+    """Unfinished work over all plans: the number of orders, and the age of the oldest in seconds."""
 
     pending: int = 0
     unknown: int = 0

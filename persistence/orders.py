@@ -202,7 +202,7 @@ class OrderRepository:
         return found is not None
 
     async def due(self, limit: int) -> tuple[list[str], float | None]:
-        """Return the ids of due plans that nobody works on, and the seconds until the next is due, if within a day."""
+        """Return the ids of due plans without a lease, and the seconds until the next is due, if within a day."""
         async with self._access():
             now = await self._now()
             # A plan that another process works on would be found, and refused, again and again.

@@ -9,8 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("app", "solver", "persistence", "integrations", "benchmarks")
-OPENINGS = re.compile(r"(?:Give|Take|Tell|Let|Put|Make|Mend|Look|Whoever)s?\b")
-WORDS = re.compile(r"\b(?:mend|mended|mendable|whoever)\b|\b(?:is none\b|is no JSON\b)", re.IGNORECASE)
+OPENINGS = re.compile(r"(?:Give|Take|Tell|Let|Put|Make|Mend|Look|Whoever|Say|Wanted|Told)s?\b")
+WORDS = re.compile(
+    r"\b(?:mend|mended|mendable|whoever|told|shall|answers?|answered|answering)\b|\b(?:is none\b|is no JSON\b)",
+    re.IGNORECASE,
+)
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -24,8 +24,8 @@ def end_with_server(drain_seconds: float) -> None:
 
     The server would also kill a worker whose requests do not end; without it, the worker does so itself.
 
-    Only the server tells its worker to stop: an interrupt at the terminal reaches both, and Granian drops the requests
-    under way if it is told twice.
+    Only the server stops its worker: an interrupt at the terminal reaches both, and Granian drops the requests
+    under way at the second signal.
 
     Args:
         drain_seconds: how long requests under way may take to finish.

@@ -63,7 +63,7 @@ def running_stack(
     """Run the stack for as long as the block lasts.
 
     Args:
-        log: file that takes the service's log.
+        log: file to which the service writes its log.
         settings: environment variables for the service, over those that connect the parts.
         mongodb_url: a running MongoDB to use in place of an embedded one.
         host: address that the service listens on.

@@ -54,7 +54,7 @@ class Column(Struct, frozen=True):
 
     @classmethod
     def of(cls, places: Iterable[int]) -> "Column":
-        """Return a column of numbers with so many decimal places each."""
+        """Return a column of numbers, each with its number of decimal places."""
         each = tuple(places)
         return cls(tuple(10**place for place in each), tuple(map(_decimals, each)))
 

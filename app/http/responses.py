@@ -23,7 +23,7 @@ def errors(*codes: ErrorCode, body: bool = False, database: bool = True) -> dict
 
     Args:
         codes: those of this operation.
-        body: whether the operation takes a body.
+        body: whether the operation has a request body.
         database: whether the operation uses the database.
     """
     by_status: dict[int, list[str]] = {}

@@ -44,7 +44,7 @@ def _canonical(address: str) -> str:
 
 
 class Traffic(Struct, frozen=True):
-    """What a connection has transferred.
+    """The bytes that a connection has transferred.
 
     Attributes:
         received: bytes received since it was opened.

@@ -74,7 +74,7 @@ def configure_logs(level: str, form: str = "json") -> None:
 class _Lines:
     """Where structlog's lines go: one write each, so that neither a thread nor a fork finds a lock or half a line.
 
-    A full disk or a reader that is gone costs the line, not the request that it tells of.
+    A full disk or a reader that is gone costs the line, not the request that it describes.
     """
 
     def __init__(self, name: str) -> None:

@@ -14,7 +14,7 @@ from app.errors.codes import ErrorCode
 from integrations import Cause
 from solver import Rules, SolutionPath
 
-# Twice the series for the moment at which each began, which nobody asks for.
+# Twice the series for the moment at which each began, which no query reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 HTTP_MILLISECONDS: Final = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)

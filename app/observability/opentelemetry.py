@@ -35,7 +35,7 @@ _LAST_WORDS_SECONDS: Final = 1.5
 
 
 def resource() -> Resource:
-    """Say whose signals these are; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` come first."""
+    """Return the source of all signals; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` come first."""
     own = Resource(
         {SERVICE_NAME: SERVICE, SERVICE_VERSION: version(SERVICE), SERVICE_INSTANCE_ID: socket.gethostname()}
     )

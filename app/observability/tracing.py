@@ -1,4 +1,4 @@
-"""Traces: what the service tells of its requests, and the form of it that costs nothing while nobody collects them."""
+"""Traces of requests, and a form of them without cost while no collector is configured."""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -9,7 +9,7 @@ type Attribute = str | int | float | bool
 
 
 class Span(Protocol):
-    """Something that takes its time."""
+    """A span while it is open."""
 
     def note(self, **attributes: Attribute) -> None:
         """Add what has become known of it."""
@@ -42,7 +42,7 @@ class Tracing(Protocol):
 
 
 class NoTracing:
-    """Tracing that nobody collects; its one object is every span of it."""
+    """Tracing without a collector; its one object is every span."""
 
     def request(self, headers: Headers) -> AbstractContextManager[RequestSpan]:  # noqa: ARG002
         """See `Tracing`."""

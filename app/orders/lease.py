@@ -99,7 +99,7 @@ class PlanLease:
         self.plan = current
 
     async def release(self, due: datetime | None, *, is_open: bool) -> bool:
-        """Return the lease; return whether that was possible, as nobody changed the plan meanwhile."""
+        """Return the lease; return whether that was possible: the plan was not changed meanwhile."""
         return await self._repository.release(self.plan, due, is_open=is_open) is not None
 
     async def _was_changed(self, until: Callable[[], float]) -> bool:

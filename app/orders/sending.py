@@ -271,7 +271,7 @@ class _Work:
             return None
 
     async def _submit(self, indexes: Sequence[int]) -> None:
-        """Submit orders, then ask which of them are submitted: the response of the submission does not tell."""
+        """Submit orders, then ask which of them are submitted: the response of the submission does not show it."""
         submissions = self._lease.plan.submissions + 1
         await self._lease.store(
             {

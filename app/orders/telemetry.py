@@ -59,7 +59,7 @@ class OrderObserver:
         log.warning(event, **facts)
 
     def sweep_failed(self) -> None:
-        """Count a failure of the background work that nobody expected."""
+        """Count an unexpected failure of the background work."""
         self._metrics.order_failures.inc()
 
     def backlog(self, backlog: Backlog) -> None:

@@ -81,7 +81,7 @@ def report_css() -> str:
 
 @get("/", include_in_schema=False)
 async def optimizer_home(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Say what a stateless optimiser is."""
+    """Return the page that describes the stateless optimiser."""
     return page(request, "optimizer.html")
 
 

@@ -45,7 +45,7 @@ def show_steps(console: Console, judged: Sequence[Judged]) -> None:
 
 
 def show_verdict(console: Console, judged: Sequence[Judged]) -> None:
-    """Say whether the service level held in these steps, and what broke it."""
+    """Describe whether the service level held in these steps, and what broke it."""
     limits = (
         f"mean at most {MEAN_MILLISECONDS:.0f} ms of all calls and of the rebalances, at most {FAILURES:.0%} failures"
     )
@@ -57,7 +57,7 @@ def show_verdict(console: Console, judged: Sequence[Judged]) -> None:
 
 
 def show_generator(console: Console, run: Run) -> None:
-    """Say how busy Locust was, since one that is too busy measures itself."""
+    """Describe how busy Locust was, since one that is too busy measures itself."""
     console.print(f"Locust itself took {run.generator_cpu:.2f} of a core.")
     if run.generator_cpu > BUSY:
         console.print("That is too much to measure with: some of these times are Locust's own.", style="yellow")

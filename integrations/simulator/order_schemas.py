@@ -118,7 +118,7 @@ class HandlerError(Struct, frozen=True):
 
 
 class BadRequest(Struct, frozen=True):
-    """What a rejected query returns."""
+    """The body returned for a rejected query."""
 
     error: str
     message: str

@@ -26,7 +26,7 @@ class SimulatorSettings(Struct, frozen=True, kw_only=True):
         priced_securities: how many of them have a price.
         price_spread: standard deviation of one drawn price as a share of its mean; 0 returns the mean itself.
         host: IPv4 address, or a name that has one, to listen on.
-        first_port: the five services and the control API listen on this and the next five ports; 0 takes free ones.
+        first_port: the five services and the control API listen on this and the next five ports; 0 chooses free ones.
     """
 
     seed: int = 1

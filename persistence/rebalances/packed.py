@@ -10,7 +10,7 @@ from persistence.documents import RebalancedPosition
 
 
 class PositionTerms(Struct, frozen=True, eq=False):
-    """What a stored position has in common with that of other portfolios; equal terms are one object.
+    """The terms that a stored position shares with those of other portfolios; equal terms are one object.
 
     Attributes:
         position: the position, its quantities 0. It has a price above 0 and a target of at least 0.

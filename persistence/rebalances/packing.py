@@ -39,7 +39,7 @@ _SMALLEST_EXPONENT: Final = -18
 _REMEMBERED_TERMS: Final = 8_192
 _REMEMBERED_LAYOUTS: Final = 64
 _BEGINNING_BYTES: Final = 52
-"""Up to the end of the first security's id, by which layouts of the same length are told apart."""
+"""Up to the end of the first security's id, which distinguishes layouts of the same length."""
 
 
 # The bytes of decimals of at most 34 digits, 0 to 34 of them decimals.

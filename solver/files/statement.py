@@ -59,7 +59,7 @@ def positions_of_statement(file: str, records: Iterable[Record]) -> Statement:
 
 
 class _Reader:
-    """What is known of a statement so far."""
+    """The content of a statement that has been read so far."""
 
     def __init__(self, file: str) -> None:
         self.file = file

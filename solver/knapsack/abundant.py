@@ -66,7 +66,7 @@ class Greedy(Struct, frozen=True):
 
 
 class Completed(Struct, frozen=True):
-    """What was found.
+    """The best completion that was found.
 
     Attributes:
         copies: of each item; None if nothing better was found.

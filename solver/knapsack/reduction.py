@@ -52,7 +52,7 @@ class Reduction(Struct, frozen=True):
     lowest: list[int]
 
     def shares(self, copies: Iterable[int]) -> list[int]:
-        """Whole shares of each security, when so many of each item are bought."""
+        """Return the whole shares of each security for these numbers of copies of the items."""
         shares = list(self.lowest)
         for item, count in zip(self.items, copies, strict=True):
             shares[item.security] += count

@@ -47,7 +47,7 @@ def test_one_portfolio_is_cut_where_its_spans_begin_and_end() -> None:
         "solve": 15,
         "record, encode": 15,
         "store": 23,
-        "answer": 5,
+        "response": 5,
         "other": 12,
     }
 
