@@ -98,6 +98,42 @@ def test_a_request_to_stop_is_heard_while_it_starts() -> None:
         assert command.await_end_of_family() == []
 
 
+def test_a_worker_that_was_told_to_stop_while_it_started_does_not_outlive_its_server(mongodb_url: str) -> None:
+    """The end of the server tells it a second time, which blocks it for good."""
+    environment = {
+        "HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+        "MONGODB_URL": mongodb_url,
+        "SOLVER_PROCESSES": "1",
+        "DRAIN_SECONDS": "1",
+    }
+    with running("serve", environment=environment) as command:
+        command.read_until("Spawning worker")
+        # The worker waits for it before it serves.
+        fork_server = await_fork_server(command)
+        fork_server.suspend()
+        worker = fork_server.parent()
+        assert worker is not None
+        worker.terminate()
+        time.sleep(0.3)
+        command.process.kill()
+        _, alive = psutil.wait_procs([worker], timeout=60)
+        assert alive == []
+        fork_server.resume()
+        assert command.await_end_of_family() == []
+
+
+def await_fork_server(command: Command) -> psutil.Process:
+    """Return the process that forks the solver processes, as soon as it exists."""
+    until = time.monotonic() + 100
+    while time.monotonic() < until:
+        for process in command.family():
+            with suppress(psutil.Error):
+                if any("multiprocessing.forkserver" in each for each in process.cmdline()):
+                    return process
+    raise AssertionError("there is no fork server")
+
+
 def stop_after_start(mongodb_url: str, seconds: float) -> int:
     """Start a server, ask it to stop so long after its worker says that it has started, and give the exit code."""
     environment = {
