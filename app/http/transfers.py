@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, cast
+from urllib.parse import urlsplit
 
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
@@ -72,8 +73,9 @@ class Transfers:
             await self._app(scope, receive, send)
             return
         with self._connections.serving(scope):
-            if self._unread.exceeded and not scope["path"].startswith(ALWAYS_SERVED):
-                status, headers, body = self._error_response(_overloaded("Too many responses are waiting to be read"))
+            rejection = self._rejection(scope)
+            if rejection is not None:
+                status, headers, body = self._error_response(rejection)
                 await send({"type": "http.response.start", "status": status, "headers": headers})
                 await send({"type": "http.response.body", "body": body, "more_body": False})
                 return
@@ -82,6 +84,19 @@ class Transfers:
                 await self._app(scope, transfer.receive, transfer.send)
             finally:
                 transfer.release()
+
+    def _rejection(self, scope: HTTPScope) -> OrderGenerationError | None:
+        """Return why a request is not passed on; None if it is."""
+        if not all(_is_host(value) for name, value in scope["headers"] if name == b"host"):
+            return OrderGenerationError(
+                ErrorCode.VALIDATION_ERROR,
+                "The header Host is malformed.",
+                {"errors": [{"field": "Host", "rule": "must be a host, which a port may follow"}]},
+                CLOSE,
+            )
+        if self._unread.exceeded and not scope["path"].startswith(ALWAYS_SERVED):
+            return _overloaded("Too many responses are waiting to be read")
+        return None
 
 
 class _Transfer:
@@ -178,6 +193,15 @@ class _Transfer:
 
 CLOSE: Final = {"Connection": "close"}
 """The rest of the body is not read, so that nothing else can follow on the connection."""
+
+
+def _is_host(value: bytes) -> bool:
+    """Return whether a header's value is a host with or without a port; Litestar raises ValueError for many others."""
+    try:
+        parts = urlsplit(b"//" + value)
+        return not any(parts[2:]) and b"@" not in value and (parts.port or 0) >= 0
+    except ValueError:
+        return False
 
 
 def _has_body(scope: HTTPScope) -> bool:

