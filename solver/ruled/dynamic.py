@@ -25,6 +25,7 @@ from solver.ruled.offers import (
     best_within,
     extreme,
     least_steep_lot,
+    most_saved,
     offer_of,
     ordered,
     steps,
@@ -112,6 +113,7 @@ class Programme:
         self._savings = np.array([0], dtype=self._number)
         self._layers: list[_Layer] = []
         self._ups = suffix([offer.up for offer in self._offers], steepest=True)
+        self._most = most_saved(self._offers, density, self._spare())
         self._downs = suffix([offer.down for offer in self._offers], steepest=False)
         self._trades: list[int] | None = None
         self._work = 0
@@ -248,7 +250,8 @@ class Programme:
         hopes = savings.copy()
         up, down = self._ups[position], self._downs[position]
         if up is not None:
-            hopes[:fitting] += _relaxed(-weights[:fitting], up, self._unit)
+            relaxed = _relaxed(-weights[:fitting], up, self._unit)
+            hopes[:fitting] += np.minimum(relaxed, self._most[position])
         if down is not None:
             hopes[fitting:] += _relaxed(-weights[fitting:], down, self._unit)
         else:

@@ -63,6 +63,39 @@ def offer_of(owner: int, menu: Menu, density: Slope) -> Offer:
     )
 
 
+def most_saved(offers: Sequence[Offer], density: Slope, spare: int) -> list[int]:
+    """Return what the offers from each position on can save at most, however much cash there is.
+
+    Args:
+        offers: in the order of the positions.
+        density: the slope of the line.
+        spare: trades farther from the line are part of no choice that is wanted.
+    """
+    saved = [0]
+    for offer in reversed(offers):
+        most = max((_most_in(offer, chain, density, spare) for chain in offer.chains if chain.loss <= spare), default=0)
+        saved.append(saved[-1] + max(most, 0))
+    return saved[::-1]
+
+
+def _most_in(offer: Offer, chain: Chain, density: Slope, spare: int) -> int:
+    """Return what the trades of a chain near the line save at most, against its start or that of the offer."""
+    gain, density_cash = density
+    points = chain.points[chain.nearest :]
+    cost, loss = points[0].cost, chain.loss
+    for before, after in pairwise(points):
+        copies = after.trade - before.trade
+        cash, saving = (after.cash - before.cash) // copies, (before.cost - after.cost) // copies
+        lot_loss = cash * gain - saving * density_cash
+        if lot_loss > 0:
+            copies = min(copies, (spare - loss) // lot_loss)
+        cost -= copies * saving
+        loss += copies * lot_loss
+        if copies < after.trade - before.trade:
+            break
+    return max(offer.start.cost, points[0].cost) - cost
+
+
 def steps(offers: Iterable[Offer]) -> Iterator[tuple[Offer, Point]]:
     """Yield all points, and of each run of lots the point after its first lot."""
     for offer in offers:
