@@ -39,14 +39,14 @@ TIE_WORK = 5_000_000
 """Partial choices that the tie-break may examine. A limit in seconds would make trades depend on the machine."""
 
 ABUNDANT, ABUNDANT_PART = 50_000, 10
-"""Copies of a share from which the tie-break has only a part of its limits: more seldom helps."""
+"""Copies of a share from which the tie-break has only a part of its limits, and is not sought at once."""
 
 
 FEW = 20
 """Securities up to which lists are faster than arrays."""
 
-AT_ONCE_STATES, AT_ONCE_WORK = 1_000, 8_000
-"""Partial choices that the search for optimum and tie-break at once holds, and examines, divided by the securities."""
+AT_ONCE, AT_ONCE_WORK = 1_000, 8_000
+"""Partial choices that the search for optimum and tie-break at once examines; the second is for all securities."""
 
 
 class TimedProblem(Struct, frozen=True):
@@ -126,14 +126,10 @@ def _plainly(portfolio: Portfolio, plain: PlainPortfolio, deadline: float) -> Pr
 
 def _at_once(plain: PlainPortfolio, folded: Reduction, factor: int, deadline: float) -> Proven | None:
     """Return the optimum and its tie-break from one search; None if little work does not find them."""
-    packing = pack(
-        folded.items,
-        folded.capacity,
-        deadline=deadline,
-        max_states=AT_ONCE_STATES,
-        persist=False,
-        max_work=AT_ONCE_WORK // len(plain.prices),
-    )
+    if any(item.copies >= ABUNDANT for item in folded.items):
+        return None
+    work = min(AT_ONCE, AT_ONCE_WORK // len(plain.prices))
+    packing = pack(folded.items, folded.capacity, deadline=deadline, max_states=work, persist=False, max_work=work)
     if packing.copies is None or packing.profit < packing.bound:
         return None
     bound = folded.base - (2 * packing.bound + factor) // (2 * factor)
