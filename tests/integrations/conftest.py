@@ -12,6 +12,8 @@ from aiohttp import web
 from integrations.http.client import ServiceClient, ServiceSettings
 from integrations.http.connections import Connections, open_connections
 from integrations.http.errors import Cause
+from integrations.market_data import MarketData
+from tests.integrations.markets import MakeMarketData, Market
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -124,5 +126,29 @@ def make_client(connections: Connections, notebook: Notebook) -> MakeClient:
 
     def make(url: str, name: str = "pricing", **settings: float) -> ServiceClient:
         return ServiceClient(ServiceSettings(name=name, url=url, **settings), connections, notebook)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def market() -> Market:
+    return Market()
+
+
+@pytest.fixture
+async def server(market: Market) -> AsyncIterator[Server]:
+    async with serving(market) as server:
+        yield server
+
+
+@pytest.fixture
+def market_data(make_client: MakeClient, server: Server) -> MakeMarketData:
+    def make(security_ttl_seconds: float = 600, price_ttl_seconds: float = 60) -> MarketData:
+        return MarketData(
+            make_client(server.url, "security"),
+            make_client(server.url, "pricing"),
+            security_ttl_seconds=security_ttl_seconds,
+            price_ttl_seconds=price_ttl_seconds,
+        )
 
     return make

@@ -1,12 +1,11 @@
 """Requests are checked as a whole: every fault is named at once, and common mistakes get a hint."""
 
-import re
 from typing import Any
 from unicodedata import normalize
 
 import pytest
 
-from tests.harness.api import Api, ApiResponse, json_bytes
+from tests.harness.api import Api, json_bytes
 from tests.harness.bodies import content, created, model, path, position
 from tests.harness.upstreams import Upstreams, fresh_id
 
@@ -292,65 +291,6 @@ def test_no_other_site_can_show_a_response_in_a_frame(standard: Api, route: str)
     assert headers["Referrer-Policy"] == "no-referrer"
 
 
-LINK = re.compile(r'<([^>]+)>; rel="(next|prev)"')
-
-
-def links(response: ApiResponse) -> dict[str, str]:
-    """The links of a list, by relation."""
-    return {relation: target for target, relation in LINK.findall(response.headers.get("Link", ""))}
-
-
-def test_lists_count_their_elements_and_link_their_pages(api: Api) -> None:
-    """Following `next` from the first page meets every element once, as counted, and `prev` leads back."""
-    made = created(api, name=f"Zz {fresh_id()}")
-    for _ in range(4):
-        made = api.put(path(made), content(made)).expect(200).body
-    history = f"/api/v1{path(made, '/history')}"
-    whole = api.raw("GET", f"{history}?limit=100").expect(200)
-    assert (whole.headers["X-Total-Count"], links(whole)) == ("5", {})
-    seen, target = [], f"{history}?limit=2"
-    pages = []
-    while target:
-        page = api.raw("GET", target).expect(200)
-        assert page.headers["X-Total-Count"] == "5"
-        seen += page.body
-        pages.append(page)
-        target = links(page).get("next", "")
-    assert seen == whole.body
-    assert [len(page.body) for page in pages] == [2, 2, 1]
-    assert "prev" not in links(pages[0])
-    assert api.raw("GET", links(pages[2])["prev"]).body == pages[1].body
-
-
-@pytest.mark.parametrize("query", ["", "limit=1", "limit=1&offset=1&sort_by=-name", "limit=0", "offset=1000000"])
-def test_models_are_counted_on_every_page(api: Api, query: str) -> None:
-    """The count is that of all models, whatever part of them is listed, and links keep the sort order."""
-    for _ in range(3):
-        created(api)
-    count = int(api.raw("HEAD", f"/api/v1/models?{query}").headers["X-Total-Count"])
-    assert count >= 3
-    page = api.raw("GET", f"/api/v1/models?{query}").expect(200)
-    if "limit=1" in query:
-        assert "limit=1" in links(page)["next"]
-        assert ("sort_by=-name" in links(page)["next"]) == ("sort_by" in query)
-    else:
-        assert "next" not in links(page)
-
-
-def test_rebalances_are_counted(api: Api, upstreams: Upstreams) -> None:
-    """Lists of rebalances, also of those with certain portfolios, have their count and links."""
-    portfolio = upstreams.portfolio()
-    made = created(api, portfolios=[portfolio])
-    for _ in range(3):
-        api.post(path(made, "/rebalance")).expect(200)
-    listed = api.get("/rebalances", limit=1).expect(200)
-    assert int(listed.headers["X-Total-Count"]) >= 3
-    assert "next" in links(listed)
-    found = api.post("/rebalances/portfolios", {"portfolios": [portfolio]}, limit=2).expect(200)
-    assert found.headers["X-Total-Count"] == "3"
-    assert set(links(found)) == {"next"}
-
-
 def test_all_faults_of_an_optimization_are_named_at_once(api: Api) -> None:
     """A stateless optimisation is checked as thoroughly, with faults in every part of it."""
     good = {"securityId": "A", "target": 0.5, "highDrift": 0.1, "lowDrift": 0.1}
@@ -385,40 +325,6 @@ def test_all_faults_of_an_optimization_are_named_at_once(api: Api) -> None:
         f"portfolios[2].{api.name('portfolioId')}",
         f"rules.{api.name('lotSize')}",
     }
-
-
-def test_trades_are_one_file_in_csv(api: Api, upstreams: Upstreams) -> None:
-    """The file of trades has its media type once, as documented, and a name."""
-    made = created(api, portfolios=[upstreams.portfolio()])
-    rebalance_id = api.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
-    response = api.get(f"/rebalance/{rebalance_id}/trades", format="csv").expect(200)
-    assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
-    assert response.headers["Content-Disposition"] == f'attachment; filename="trades-{rebalance_id}.csv"'
-    described = api.raw("GET", "/docs/openapi.json").exact["paths"]
-    (operation,) = [item["get"] for name, item in described.items() if name.endswith("/trades")]
-    assert set(operation["responses"]["200"]["content"]) == {"application/json", "text/csv"}
-
-
-@pytest.mark.parametrize(
-    ("accept", "format_", "media_type"),
-    [
-        ("text/csv", None, "text/csv; charset=utf-8"),
-        ("application/json;q=0.5, text/csv", None, "text/csv; charset=utf-8"),
-        ("text/csv;q=0.5, application/json", None, "application/json"),
-        ("*/*", None, "application/json"),
-        ("text/csv", "json", "application/json"),
-        ("application/json", "csv", "text/csv; charset=utf-8"),
-    ],
-)
-def test_trades_are_in_the_media_type_that_the_caller_prefers(
-    api: Api, upstreams: Upstreams, accept: str, format_: str | None, media_type: str
-) -> None:
-    """The header decides by its weights, JSON if it leaves the choice, and the parameter precedes it."""
-    made = created(api, portfolios=[upstreams.portfolio()])
-    rebalance_id = api.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
-    params = None if format_ is None else {"format": format_}
-    response = api.call("GET", f"/rebalance/{rebalance_id}/trades", params=params, headers={"Accept": accept})
-    assert response.expect(200).headers["Content-Type"] == media_type
 
 
 @pytest.mark.parametrize("route", ["/health/live", "/health/ready", "/version"])
