@@ -13,7 +13,7 @@ import psutil
 from app.commands.stack import free_port
 from tests.harness.ordering import OrderingService
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0
 
 
 @contextmanager
