@@ -44,9 +44,10 @@ class RawConnection:
     Args:
         url: of the service.
         receive_buffer: size of the kernel's buffer for what is not read yet.
+        seconds: longest wait for the next bytes.
     """
 
-    def __init__(self, url: str, receive_buffer: int | None = None) -> None:
+    def __init__(self, url: str, receive_buffer: int | None = None, seconds: float = SECONDS) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         self._socket = socket.socket(socket.AF_INET6 if ":" in parts.hostname else socket.AF_INET)
@@ -54,7 +55,7 @@ class RawConnection:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._surplus = b""
         self._since = time.monotonic()
-        self._socket.settimeout(SECONDS)
+        self._socket.settimeout(seconds)
         self._socket.connect((parts.hostname, parts.port))
 
     def __enter__(self) -> Self:
