@@ -75,11 +75,12 @@ def packed_json(portfolio: PackedPortfolio, dialect: Dialect) -> bytes:
 def _positions(portfolio: PackedPortfolio, sheet: Sheet) -> list[str]:
     parts = sheet.parts.copy()
     trades = _write_quantities(parts, sheet, portfolio.originals, portfolio.adjusted)
-    before = list(map(mul, portfolio.originals, sheet.prices))
+    if any(portfolio.originals):  # otherwise the values of the sheet, which are 0, are right
+        before = list(map(mul, portfolio.originals, sheet.prices))
+        parts[ORIGINAL_VALUE_DECIMALS::PARTS] = sheet.original_values.decimals(before)
+        parts[ORIGINAL_VALUE::PARTS] = _texts(sheet.original_values.wholes(before))
     after = list(map(mul, portfolio.adjusted, sheet.prices))
-    parts[ORIGINAL_VALUE_DECIMALS::PARTS] = sheet.original_values.decimals(before)
     parts[VALUE_DECIMALS::PARTS] = sheet.values.decimals(after)
-    parts[ORIGINAL_VALUE::PARTS] = _texts(sheet.original_values.wholes(before))
     parts[VALUE::PARTS] = _texts(sheet.values.wholes(after))
     parts[ACTUAL::PARTS], parts[ACTUAL_DRIFT::PARTS] = _shares(after, portfolio.market_value, sheet)
     parts[KIND::PARTS] = [sheet.buy if trade > 0 else sheet.sell for trade in trades]
@@ -95,7 +96,11 @@ def _write_quantities(
 ) -> Sequence[int]:
     """Write the quantities of positions and trades; return what is bought, or, negative, sold."""
     fractions = sheet.fractions
-    if fractions is None:
+    trades: Sequence[int]
+    if fractions is None and not any(originals):
+        trades = adjusted
+        parts[ADJUSTED::PARTS] = parts[SIZE::PARTS] = _texts(adjusted)
+    elif fractions is None:
         trades = list(map(sub, adjusted, originals))
         parts[ORIGINAL::PARTS], parts[ADJUSTED::PARTS] = _texts(originals), _texts(adjusted)
         parts[SIZE::PARTS] = _texts(list(map(abs, trades)))

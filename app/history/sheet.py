@@ -87,7 +87,8 @@ class Sheet(Struct, frozen=True):
     """A column for each number of the positions of a portfolio.
 
     Attributes:
-        parts: of the JSON, `PARTS` for each position; those that differ between portfolios are empty.
+        parts: of the JSON, `PARTS` for each position; those that differ between portfolios are empty,
+            but quantities and values before the trade are 0.
         prices: in units of their last decimal place; the product with a quantity is a value.
         original_values, values: how values before and after the trade are written.
         places: all values after the trade are integers in units of 10 to the power of `-places`.
@@ -152,8 +153,9 @@ def _parts(terms: Sequence[PositionTerms], end: str, dialect: Dialect) -> list[s
     for each in terms:
         position = each.position
         band = zip((target, high, low), (position.target, position.high_drift, position.low_drift), strict=True)
-        parts += (f"{opening}{_json(position.security_id)}{price}{_json(position.price)}{original}", "")
-        parts += (adjusted, "", original_value, "", "", value, "", "")
+        parts += (f"{opening}{_json(position.security_id)}{price}{_json(position.price)}{original}", "0")
+        places = -each.original_exponent + _integer(position.price)[1]
+        parts += (adjusted, "", original_value, "0", _decimals(places)[0], value, "", "")
         parts += ("".join(name + _json(number) for name, number in band) + actual, "", drift, "", "", "", end)
         opening = ',{"' + names[0][2:]
     return parts

@@ -23,7 +23,7 @@ UNREAD_BYTES = 64 * 1024 * 1024
 """Of all responses that are being sent."""
 STREAM_BYTES = 1024 * 1024
 """What one streamed response holds: a block, the part that is read ahead, and documents of the database."""
-BLOCK_BYTES = 320 * 1024
+BLOCK_BYTES = 160 * 1024
 """What is sent at a time; a block of a streamed response is smaller."""
 SMALL_BYTES = 64 * 1024
 """Responses up to this size are not counted."""
