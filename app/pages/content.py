@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import reduce
 
 from msgspec import Struct
 
-from app.solver_task.rounding import product
+from app.solver_task.rounding import EXACT, difference, magnitude, product
 from app.solver_task.schemas import DriftDTO, ProofDTO, RebalanceDTO
 from solver import Proof, Restraint, Rules, Security, SolutionPath
 from solver.files import (
@@ -77,8 +78,13 @@ def tiles_of(rows: Sequence[PortfolioRow]) -> Tiles:
         out_of_band=sum(row.out_of_band > 0 for row in rows),
         failed=sum(row.portfolio.status == "FAILED" for row in rows),
         orders=sum(row.orders for row in rows),
-        cash_after=sum((row.portfolio.cash_after_rebalance or ZERO for row in rows), ZERO),
+        cash_after=total(row.portfolio.cash_after_rebalance or ZERO for row in rows),
     )
+
+
+def total(amounts: Iterable[Decimal]) -> Decimal:
+    """Add amounts without rounding."""
+    return reduce(EXACT.add, amounts, ZERO)
 
 
 def is_outside(drift: DriftDTO) -> bool:
@@ -198,13 +204,13 @@ def leftover_of(portfolio: RebalanceDTO) -> str | None:
     cash, value = portfolio.cash_after_rebalance, portfolio.market_value
     if cash is None or not value:
         return None
-    uninvested = 1 - sum((drift.target for drift in portfolio.drifts), ZERO)
+    uninvested = difference(Decimal(1), total(drift.target for drift in portfolio.drifts))
     planned = product(uninvested, value)
-    rest = cash - planned
+    rest = difference(cash, planned)
     if not rest:
         return None
     side = "more" if rest > 0 else "less"
     return (
         f"The targets leave {planned:,.2f} uninvested; because of whole shares, bands and rules, "
-        f"{abs(rest):,.2f} {side} remains as cash."
+        f"{magnitude(rest):,.2f} {side} remains as cash."
     )

@@ -73,6 +73,20 @@ def same_site(connection: Any, _: Any) -> None:
         raise OrderGenerationError(ErrorCode.CROSS_SITE, "A browser sent this form from another site.")
 
 
+def only_forms(connection: Any, _: Any) -> None:
+    """Reject a body that is no form: its rules would be ignored.
+
+    Raises:
+        OrderGenerationError: `UNSUPPORTED_MEDIA_TYPE`.
+    """
+    kind = connection.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind not in {"", "application/x-www-form-urlencoded", "multipart/form-data"}:
+        raise OrderGenerationError(
+            ErrorCode.UNSUPPORTED_MEDIA_TYPE,
+            "The body must be a form, application/x-www-form-urlencoded or multipart/form-data.",
+        )
+
+
 @get("/pages/static/report.css", include_in_schema=False, media_type=MediaType.CSS, sync_to_thread=False)
 def report_css() -> str:
     """Return the style sheet of the embedded report."""
@@ -94,12 +108,13 @@ class PageController(Controller):
     @get("/")
     async def home(self, request: Request[Any, Any, Any], database: Database) -> Response[bytes]:
         """List the models with the latest known drift of each."""
-        number, count = _page_number(request), await database.models.count()
+        pages = _pages(await database.models.count(), HOME_ROWS)
+        number = _page_number(request, pages)
         models = database.models.each(
             offset=(number - 1) * HOME_ROWS, limit=HOME_ROWS, sort=(SortKey(ModelField.NAME, descending=False),)
         )
         rows = [await _model_row(database, model) async for model in models]
-        return page(request, "home.html", rows=rows, page=number, pages=_pages(count, HOME_ROWS))
+        return page(request, "home.html", rows=rows, page=number, pages=pages)
 
     @get("/pages/model/{model_id:str}")
     async def model(
@@ -107,11 +122,9 @@ class PageController(Controller):
     ) -> Stream:
         """Show what a rebalance of a model would do now; nothing is stored."""
         model = await database.models.get(_id("modelId", model_id))
-        return Stream(
-            _model_page(request, model, rebalances), media_type="text/html; charset=utf-8", headers=dict(HEADERS)
-        )
+        return Stream(_model_page(request, model, rebalances), media_type=MediaType.HTML, headers=dict(HEADERS))
 
-    @post("/pages/model/{model_id:str}/rebalance", guards=[same_site])
+    @post("/pages/model/{model_id:str}/rebalance", guards=[same_site, only_forms])
     async def rebalance(self, model_id: Id, request: Request[Any, Any, Any], rebalances: RebalanceService) -> Redirect:
         """Rebalance a model once for each form, and show the report."""
         fields = {name: str(value) for name, value in (await request.form()).items()}
@@ -120,6 +133,18 @@ class PageController(Controller):
         stored = await service.rebalance(rebalances, _id("modelId", model_id), rebalance_request, key)
         target = f"/pages/model/{model_id}" if stored is None else f"/pages/rebalance/{stored}"
         return Redirect(prefix_of(request) + target, status_code=HTTP_303_SEE_OTHER)
+
+    @get("/pages/model/{model_id:str}/rebalance")
+    async def rebalance_form(self, model_id: Id, request: Request[Any, Any, Any]) -> Redirect:
+        """Lead from the address of the form, which the browser shows after an error, to its page."""
+        target = f"{prefix_of(request)}/pages/model/{_id('modelId', model_id)}"
+        return Redirect(target, status_code=HTTP_303_SEE_OTHER)
+
+    @get("/pages/rebalance/{rebalance_id:str}/orders")
+    async def orders_form(self, rebalance_id: Id, request: Request[Any, Any, Any]) -> Redirect:
+        """Lead from the address of the form, which the browser shows after an error, to its page."""
+        target = f"{prefix_of(request)}/pages/rebalance/{_id('rebalanceId', rebalance_id)}"
+        return Redirect(target, status_code=HTTP_303_SEE_OTHER)
 
     @get("/pages/rebalance/{rebalance_id:str}")
     async def report(
@@ -133,9 +158,10 @@ class PageController(Controller):
         """Show everything that is stored of a rebalance."""
         rebalance = await database.rebalances.get(_id("rebalanceId", rebalance_id))
         summary, portfolio_ids = await service.summary_of(database, rebalance)
-        number = _page_number(request)
+        pages = _pages(len(portfolio_ids), REPORT_ROWS)
+        number = _page_number(request, pages)
         shown = portfolio_ids[(number - 1) * REPORT_ROWS : number * REPORT_ROWS]
-        rows = await service.portfolios_of(database, rebalance.id, shown)
+        rows, unreadable = await service.portfolios_of(database, rebalance.id, shown)
         orders = await service.orders_of(order_submission, rebalance.id, dialect)
         enabled = request.app.state.orders_enabled
         rules = _stored_rules(rebalance.rules)
@@ -159,11 +185,12 @@ class PageController(Controller):
             ][:PAGE_ROWS],
             orders_enabled=enabled,
             trades=await service.count_trades(database, rebalance) if enabled and orders is None else 0,
+            missing=rebalance.number_of_portfolios - len(portfolio_ids) + unreadable,
             page=number,
-            pages=_pages(len(portfolio_ids), REPORT_ROWS),
+            pages=pages,
         )
 
-    @post("/pages/rebalance/{rebalance_id:str}/orders", guards=[same_site, orders_allowed])
+    @post("/pages/rebalance/{rebalance_id:str}/orders", guards=[same_site, only_forms, orders_allowed])
     async def send_orders(
         self, rebalance_id: Id, request: Request[Any, Any, Any], order_submission: OrderSubmission
     ) -> Redirect:
@@ -222,7 +249,8 @@ def _preview(
     fields: Mapping[str, str],
 ) -> dict[str, Any]:
     rows = previewed.rows if previewed else []
-    number = _page_number(request)
+    pages = _pages(len(rows), PAGE_ROWS)
+    number = _page_number(request, pages)
     chosen = fields.get("portfolio")
     opened = next((row for row in rows if row.portfolio.portfolio_id == chosen), rows[0] if rows else None)
     report = leftover = None
@@ -241,7 +269,7 @@ def _preview(
         "help": opened.help if opened else None,
         "key": str(uuid.uuid4()),
         "page": number,
-        "pages": _pages(len(rows), PAGE_ROWS),
+        "pages": pages,
         "url": "?" + (urlencode(of_rules) + "&" if of_rules else ""),
         "fields": of_rules,
     }
@@ -282,9 +310,10 @@ def _id(field: str, value: str) -> ObjectId:
         raise OrderGenerationError(ErrorCode.NOT_FOUND, f"There is no page for the id {value[:100]}.") from None
 
 
-def _page_number(request: Request[Any, Any, Any]) -> int:
+def _page_number(request: Request[Any, Any, Any], pages: int) -> int:
+    """Return the page that is asked for; the last one if there are fewer, and the first one if it is no number."""
     text = request.query_params.get("page", "1")
-    return max(1, min(int(text), 1_000_000)) if text.isascii() and text.isdigit() and len(text) < 8 else 1
+    return max(1, min(int(text), pages)) if text.isascii() and text.isdigit() and len(text) < 8 else 1
 
 
 def _pages(count: int, rows: int) -> int:

@@ -15,6 +15,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.static_files import create_static_files_router
 from litestar.template import TemplateConfig
 
+from app.solver_task.rounding import EXACT, product, shortest
 from solver.files import REPORT_STYLE
 
 HERE = Path(__file__).parent
@@ -27,6 +28,7 @@ HEADERS: Mapping[str, str] = {
 }
 """Of every page: nothing from elsewhere, and no inline script or style."""
 
+HUNDRED, CENT = Decimal(100), Decimal("0.01")
 NO_VALUE = "–"  # noqa: RUF001 - an en dash
 
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+){1,8}")
@@ -34,14 +36,14 @@ _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+){1,8}")
 
 def percent(share: Decimal | None) -> str:
     """Write a share in percent with two decimals; a dash for None."""
-    return NO_VALUE if share is None else f"{(share * 100).quantize(Decimal('0.01'), ROUND_HALF_UP):f}%"
+    return NO_VALUE if share is None else f"{product(share, HUNDRED).quantize(CENT, ROUND_HALF_UP, EXACT):f}%"
 
 
 def money(amount: Decimal | None) -> str:
     """Write money with separators of thousands and at least two decimals; a dash for None."""
     if amount is None:
         return NO_VALUE
-    exponent = amount.normalize().as_tuple().exponent
+    exponent = shortest(amount).as_tuple().exponent
     places = max(2, -exponent) if isinstance(exponent, int) else 2
     return f"{amount:,.{places}f}"
 

@@ -14,11 +14,11 @@ from app.errors.codes import ErrorCode, OrderGenerationError
 from app.http.dialect import Dialect
 from app.orders.schemas import OrderSubmissionDTO
 from app.orders.submission import OrderSubmission
-from app.pages.content import PortfolioRow, row_of, worst_first
+from app.pages.content import PortfolioRow, row_of, total, worst_first
 from app.rebalancing.schemas import RebalanceRequest
 from app.rebalancing.service import RebalanceService
 from app.solver_task.schemas import OptimizationDTO, ProofDTO, rebalance_dto
-from persistence import Database, Model, Rebalance, RebalancedPortfolio
+from persistence import Database, DocumentUnreadable, Model, Rebalance, RebalancedPortfolio
 
 ZERO = Decimal(0)
 IN_PROGRESS_SECONDS = 0.25
@@ -110,22 +110,26 @@ async def summary_of(database: Database, rebalance: Rebalance) -> tuple[Summary,
         failed=sum(portfolio.status == "FAILED" for portfolio in found),
         drift_before=max((each.drift_before for each in found if each.drift_before is not None), default=None),
         drift_after=max((each.drift_after for each in found if each.drift_after is not None), default=None),
-        fees=sum((portfolio.fees or ZERO for portfolio in found), ZERO),
-        cash_after=sum((portfolio.cash_after or ZERO for portfolio in found), ZERO),
+        fees=total(portfolio.fees or ZERO for portfolio in found),
+        cash_after=total(portfolio.cash_after or ZERO for portfolio in found),
     )
     return summary, [portfolio.portfolio_id for portfolio in found]
 
 
 async def portfolios_of(
     database: Database, rebalance_id: ObjectId, portfolio_ids: list[str]
-) -> list[tuple[PortfolioRow, ProofDTO]]:
-    """Return stored portfolios with their positions, in the given order."""
-    rows = []
+) -> tuple[list[tuple[PortfolioRow, ProofDTO]], int]:
+    """Return stored portfolios with their positions, in the given order, and how many of them cannot be read."""
+    rows, unreadable = [], 0
     for portfolio_id in portfolio_ids:
-        portfolio = await database.rebalances.portfolio(rebalance_id, portfolio_id)
+        try:
+            portfolio = await database.rebalances.portfolio(rebalance_id, portfolio_id)
+        except DocumentUnreadable:
+            unreadable += 1
+            continue
         if portfolio is not None:
             rows.append((row_of(rebalance_dto(portfolio)), ProofDTO.of(portfolio.solve)))
-    return rows
+    return rows, unreadable
 
 
 async def count_trades(database: Database, rebalance: Rebalance) -> int:

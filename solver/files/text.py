@@ -93,6 +93,8 @@ def _read(path: Path, file: str) -> bytes:
                 if size > MAXIMUM_BYTES:
                     raise InvalidFile(file, f"is larger than {MAXIMUM_BYTES // 2**20} MiB, which is the limit")
                 chunks.append(chunk)
+    except InvalidFile:
+        raise
     except FileNotFoundError:
         raise InvalidFile(file, "does not exist") from None
     except IsADirectoryError:

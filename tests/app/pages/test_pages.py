@@ -1,14 +1,20 @@
 """What a portfolio manager sees and does."""
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from bson import Decimal128, ObjectId
 from playwright.sync_api import Page
+from pymongo import MongoClient
 
+from app.pages.content import total
+from app.pages.rendering import money, percent
+from tests.app.pages.conftest import OTHER_HOST
 from tests.harness.api import Api
 from tests.harness.bodies import created, path, position
 from tests.harness.upstreams import Upstreams, fresh_id
@@ -224,3 +230,92 @@ def test_the_keyboard_reaches_the_rebalance_and_its_confirmation(
     assert page.get_by_role("dialog").is_visible()
     page.keyboard.press("Escape")
     assert not page.get_by_role("dialog").is_visible()
+
+
+def test_trades_are_copied_as_one_table_also_without_https(standard: Api, upstreams: Upstreams, page: Page) -> None:
+    """Over HTTP, where browsers have no clipboard for scripts, the trades of all portfolios are copied with names."""
+    made = funded(standard, upstreams, portfolios=2)
+    rebalance_id = standard.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
+    page.goto(address(standard, f"/pages/rebalance/{rebalance_id}").replace("127.0.0.1", OTHER_HOST))
+    assert not page.evaluate("isSecureContext")
+    page.get_by_role("button", name="Copy trades").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    page.evaluate("document.body.append(Object.assign(document.createElement('textarea'), {id: 'pasted'}))")
+    page.locator("#pasted").focus()
+    page.keyboard.press("Control+V")
+    header, *rows = [line.split("\t") for line in page.locator("#pasted").input_value().splitlines()]
+    assert header[:3] == ["Portfolio", "Trade", "Security"]
+    assert {(row[0], row[1]) for row in rows} == {("Fund 0", "BUY"), ("Fund 1", "BUY")}
+    assert len(rows) == 6
+
+
+def test_a_page_behind_the_last_one_is_the_last_one(api: Api, upstreams: Upstreams) -> None:
+    """A number of a page that no longer exists never shows an empty list as if there were nothing."""
+    made = funded(api, upstreams, portfolios=1)
+    rebalance_id = api.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
+    assert "There are no models" not in httpx.get(address(api, "/?page=999999"), timeout=60).text
+    for where in (f"/pages/model/{made['modelId']}", f"/pages/rebalance/{rebalance_id}"):
+        assert "Fund 0" in httpx.get(address(api, f"{where}?page=999"), timeout=60).text
+
+
+def test_only_a_form_is_accepted_as_a_form(api: Api, upstreams: Upstreams) -> None:
+    """A body of another type, whose rules would be ignored, is rejected and nothing is rebalanced."""
+    made = funded(api, upstreams, portfolios=1)
+    where = address(api, f"/pages/model/{made['modelId']}/rebalance")
+    for arguments in (
+        {"json": {"direction": "SELL_ONLY"}},
+        {"content": b"x", "headers": {"Content-Type": "text/plain"}},
+    ):
+        response = httpx.post(where, timeout=60, **arguments)
+        assert response.status_code == 415
+        assert "must be a form" in response.text
+    assert api.post("/rebalances/portfolios", {"portfolios": made["portfolios"]}).expect(200).body == []
+
+
+def test_the_address_of_a_form_leads_to_its_page(api: Api) -> None:
+    """After an error, reloading the address that the browser shows leads back to the page of the form."""
+    identifier = "0" * 24
+    for where, form in (("model", "rebalance"), ("rebalance", "orders")):
+        response = httpx.get(
+            address(api, f"/pages/{where}/{identifier}/{form}"), headers={"X-Forwarded-Prefix": "/order-gen"}
+        )
+        assert (response.status_code, response.headers["Location"]) == (303, f"/order-gen/pages/{where}/{identifier}")
+        assert httpx.get(address(api, f"/pages/{where}/%0d%0aX/{form}")).status_code == 404
+
+
+def test_the_report_names_portfolios_that_cannot_be_read(
+    api: Api, upstreams: Upstreams, mongodb_url: str, shared_database_name: str
+) -> None:
+    """One portfolio that is not in this service's format is counted, and the report shows the others."""
+    made = funded(api, upstreams, portfolios=3)
+    rebalance_id = api.post(path(made, "/rebalance")).expect(200).body[0]["rebalanceId"]
+    where = address(api, f"/pages/rebalance/{rebalance_id}")
+    assert "cannot be read" not in httpx.get(where, timeout=60).text
+    of_portfolio = {"_id": {"rebalanceId": ObjectId(rebalance_id), "place": 1}}
+    with MongoClient[dict[str, Any]](mongodb_url) as client:
+        stored = client[shared_database_name]["rebalances"]
+        whole = stored.find_one(of_portfolio)
+        assert whole is not None
+        # The list of portfolios shows the first of these faults, the portfolio itself also the second.
+        for fault in ({"marketValue": Decimal128("NaN")}, {"positions": "none"}):
+            assert stored.update_one(of_portfolio, {"$set": fault}).matched_count == 1
+            response = httpx.get(where, timeout=60)
+            assert response.status_code == 200
+            assert "1 portfolio of this rebalance cannot be read" in response.text
+            assert "Fund 0" in response.text
+            assert "Fund 2" in response.text
+            stored.replace_one(of_portfolio, whole)
+
+
+def test_figures_of_any_size_are_exact() -> None:
+    """Sums, money and percentages beyond 28 digits are neither rounded nor an error."""
+    assert percent(Decimal("1234567890123456789012345678.123456")) == "123456789012345678901234567812.35%"
+    assert total([Decimal("1E+30"), Decimal("0.01")]) == Decimal("1000000000000000000000000000000.01")
+    assert money(Decimal("1234567890123456789012345678901.234")).endswith("678,901.234")
+
+
+def test_the_page_of_a_model_has_one_content_type(api: Api, upstreams: Upstreams) -> None:
+    """The streamed page names its character set once, as the other pages do."""
+    made = funded(api, upstreams, portfolios=1)
+    response = httpx.get(address(api, f"/pages/model/{made['modelId']}"), timeout=60)
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
