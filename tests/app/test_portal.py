@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.harness.api import Api
+from tests.harness.api import PATIENCE_SECONDS, Api
 from tests.harness.upstreams import Upstreams
 
 type Json = Any
@@ -22,7 +22,7 @@ type Json = Any
 @pytest.fixture
 def portal(globeco: Api) -> Iterator[httpx.Client]:
     """The portal's own HTTP client: plain JSON, floats and all, with its time-out."""
-    with httpx.Client(base_url=f"{globeco.url}/api/v1", timeout=10) as client:
+    with httpx.Client(base_url=f"{globeco.url}/api/v1", timeout=PATIENCE_SECONDS) as client:
         yield client
 
 

@@ -22,8 +22,8 @@ from tests.deployment.rebalance import check_rebalance
 
 def test_it_is_alive_and_ready(service: ConfinedService) -> None:
     """The confined service reports database and solvers as UP."""
-    assert httpx.get(f"{service.url}/health/live").status_code == 200
-    ready = httpx.get(f"{service.url}/health/ready")
+    assert httpx.get(f"{service.url}/health/live", timeout=60).status_code == 200
+    ready = httpx.get(f"{service.url}/health/ready", timeout=60)
     assert (ready.status_code, ready.json()["database"], ready.json()["solvers"]) == (200, "UP", "UP")
 
 
@@ -49,7 +49,7 @@ def test_prometheus_finds_the_metric_that_keda_scales_on(service: ConfinedServic
     metric = re.search(r"order_generation_\w+", scaled_object["spec"]["triggers"][0]["metadata"]["query"])
     path = find(manifests, "Deployment")["spec"]["template"]["metadata"]["annotations"]["prometheus.io/path"]
     assert metric is not None
-    assert re.search(rf"^{metric[0]} ", httpx.get(f"{service.url}{path}").text, re.MULTILINE)
+    assert re.search(rf"^{metric[0]} ", httpx.get(f"{service.url}{path}", timeout=60).text, re.MULTILINE)
 
 
 def test_no_process_of_it_is_root_or_may_become_root(service: ConfinedService) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from persistence import Database, DatabaseUnavailable, Model, Rebalance, open_database, record_of
 from persistence.embedded import EmbeddedMongod
+from tests.harness.databases import READY_SECONDS, open_patiently
 from tests.persistence.examples import change, model, portfolio, rebalance
 
 _WRITERS = 10
@@ -46,14 +47,15 @@ async def test_a_mongod_killed_under_load_loses_nothing_that_was_acknowledged(
     with EmbeddedMongod.start(tmp_path, replica_set=replica_set) as mongod:
         [server] = psutil.Process(mongod.process).children()
         async with open_database(mongod.url, "test") as database:
+            await database.ping(READY_SECONDS)
             writers = asyncio.gather(*(write(database, number) for number in range(_WRITERS)))
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(READY_SECONDS):
                 await enough.wait()
             server.kill()
             await writers
 
     with EmbeddedMongod.start(tmp_path, replica_set=replica_set) as mongod:
-        async with open_database(mongod.url, "test") as database:
+        async with open_patiently(mongod.url, "test") as database:
             for each in models:
                 now = await database.models.get(each.id)
                 assert now.version >= each.version

