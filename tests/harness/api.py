@@ -103,12 +103,20 @@ class ApiResponse:
 
 
 class Api:
-    """The service at a URL, spoken to in its dialect by callers who write camelCase."""
+    """The service at a URL, spoken to in its dialect by callers who write camelCase.
 
-    def __init__(self, url: str, dialect: Dialect) -> None:
+    Args:
+        url: of the service.
+        dialect: its dialect.
+        keep_alive: whether a connection serves several requests; not at a service that soon closes idle connections,
+            perhaps while a request is being sent.
+    """
+
+    def __init__(self, url: str, dialect: Dialect, *, keep_alive: bool = True) -> None:
         self.url = url
         self.dialect = dialect
-        self._client = httpx.Client(base_url=url, timeout=PATIENCE_SECONDS)
+        limits = httpx.Limits(max_keepalive_connections=None if keep_alive else 0)
+        self._client = httpx.Client(base_url=url, timeout=PATIENCE_SECONDS, limits=limits)
 
     def __enter__(self) -> Self:
         return self

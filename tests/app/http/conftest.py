@@ -8,7 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.app.conftest import Environment, running_service
+from app.commands.stack import running_service_process
+from app.http.dialect import Dialect
+from tests.app.conftest import Environment
 from tests.harness.api import PATIENCE_SECONDS, Api
 from tests.harness.service import until
 
@@ -62,7 +64,10 @@ def impatient(environment: Environment, log_path: Path) -> Iterator[Api]:
         "PRICING_SERVICE_TIMEOUT_SECONDS": "10",
         "LOG_LEVEL": "INFO",
     }
-    with running_service(environment, log_path, **settings) as api:
+    with (
+        running_service_process({**environment, **settings}, log_path) as (url, _),
+        Api(url, Dialect.STANDARD, keep_alive=False) as api,
+    ):
         yield api
 
 
