@@ -9,12 +9,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pymongo import AsyncMongoClient, MongoClient
 
 from persistence import Database
 from persistence.embedded import EmbeddedMongod
 from tests.harness.databases import open_patiently
 from tests.harness.distribution import Distribution, longest_first
+
+# A busy machine may stop for longer than Hypothesis allows one example; the time limit of each test stays.
+settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 
 @pytest.hookimpl(optionalhook=True)
