@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks.solver import rules
+from benchmarks.solver import limits, rules
 from benchmarks.solver.methods import METHODS
 from benchmarks.solver.portfolios import HARD, realistic
 from benchmarks.solver.results import Result, Verdict, judge
@@ -54,8 +54,17 @@ class Run(Struct, frozen=True):
 @click.option("--limit", default=2.0, show_default=True, help="Seconds that every method has for a portfolio.")
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same portfolios.")
 @click.option("--markdown", is_flag=True, help="Print the tables as Markdown.")
-def main(*, realistic_count: int, hard_count: int, limit: float, seed: int, markdown: bool) -> None:
+@click.option(
+    "--binding",
+    default=0,
+    help="Instead, solve this many portfolios whose cash binds by BUY_ONLY, alone and with minimumTradeValue.",
+)
+def main(*, realistic_count: int, hard_count: int, limit: float, seed: int, markdown: bool, binding: int) -> None:
     """Compare the solver with other ways to rebalance in whole shares."""
+    if binding:
+        console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+        console.print(limits.table(max(SIZES), binding, limit, seed))
+        return
     families = {REALISTIC: (realistic, realistic_count)} | {name: (make, hard_count) for name, make in HARD.items()}
     cases = [
         (family, size, make(random.Random(zlib.crc32(f"{seed} {family} {size} {number}".encode())), size))

@@ -1,6 +1,7 @@
 """The choice of one point from each menu is the cheapest that fits, whichever method decides it."""
 
 import random
+import zlib
 from itertools import pairwise, product
 from time import perf_counter
 
@@ -120,3 +121,12 @@ def test_contributions_are_proven_in_large_portfolios(name: str, size: int) -> N
         assert outcome.gap == 0
         bound_by_cash += outcome.path is SolutionPath.KNAPSACK
     assert bound_by_cash
+
+
+@pytest.mark.parametrize("number", [336, 511, 1099, 1974])
+def test_a_contribution_close_to_all_shortfalls_is_proven(number: int) -> None:
+    """With a minimum trade, most combinations of orders lose nothing against the bound, and few use the cash."""
+    chance = random.Random(zlib.crc32(f"1 contribution 100 {number}".encode()))
+    outcome = solve(contribution(chance, 100), rules=CONTRIBUTIONS["BUY_ONLY, minimumTradeValue 500"])
+    assert isinstance(outcome, Solution)
+    assert outcome.gap == 0
