@@ -49,16 +49,6 @@ class Storage(Protocol):
         """Publish the rebalance."""
 
 
-class NoStorage:
-    """The storage of a preview: nothing is stored."""
-
-    async def add(self, record: PortfolioRecord) -> None:
-        """See `Storage`."""
-
-    async def finish(self, header: Rebalance) -> None:
-        """See `Storage`."""
-
-
 class Rebalanced(Struct, frozen=True):
     """A rebalance as it was stored, or a preview.
 
@@ -162,19 +152,20 @@ class Rebalancer:
                     running=running,
                     observed=observed,
                     source=books,
-                    results=Results(body, storage.add, on_result),
+                    results=Results(body, storage.add if storage else None, on_result),
                 )
                 await running.each(partial(self._portfolios.rebalance, context), portfolio_ids)
                 calculated_at = requested_at + self._database.clock.offset
                 header = _header(context, books, model, len(portfolio_ids), request, calculated_at)
-                await storage.finish(header)
+                if storage is not None:
+                    await storage.finish(header)
             rebalanced = Rebalanced(header, context.results.failures, body, stored)
             if stored and not rebalanced.all_failed:
                 await self._set_last_rebalance_date(model, context)
         return rebalanced
 
-    def _storage(self, rebalance_id: ObjectId, *, stored: bool) -> AbstractAsyncContextManager[Storage]:
-        return self._database.rebalances.storing(rebalance_id) if stored else nullcontext(NoStorage())
+    def _storage(self, rebalance_id: ObjectId, *, stored: bool) -> AbstractAsyncContextManager[Storage | None]:
+        return self._database.rebalances.storing(rebalance_id) if stored else nullcontext()
 
     async def _set_last_rebalance_date(self, model: Model, context: RebalanceContext) -> None:
         """Date the model. The rebalance is stored by now, so a database failure here must not fail it."""
