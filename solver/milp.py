@@ -44,6 +44,15 @@ def solve_milp(scaled: ScaledPortfolio, bounds: ShareBounds, time_limit_seconds:
         cp.Minimize(norm1(distances - multiply(prices, extra))),
         [extra @ prices <= (scaled.market_value - bounds.least_value) / dearest],
     )
+    if not run(problem, time_limit_seconds) or extra.value is None:
+        return None
+    found = np.array([round(float(value)) for value in extra.value], dtype=scaled.prices.dtype)
+    shares: Integers = np.clip(found, 0, bounds.highest - bounds.lowest) + bounds.lowest
+    return shares
+
+
+def run(problem: cp.Problem, time_limit_seconds: float) -> bool:
+    """Have HiGHS solve a problem; False if it reports an error."""
     try:
         with warnings.catch_warnings():
             # That a solution may be inaccurate is what verification is for.
@@ -52,12 +61,8 @@ def solve_milp(scaled: ScaledPortfolio, bounds: ShareBounds, time_limit_seconds:
                 solver=cp.HIGHS, warm_start=False, time_limit=time_limit_seconds, **OPTIONS
             )
     except cp.SolverError:
-        return None
-    if extra.value is None:
-        return None
-    found = np.array([round(float(value)) for value in extra.value], dtype=scaled.prices.dtype)
-    shares: Integers = np.clip(found, 0, bounds.highest - bounds.lowest) + bounds.lowest
-    return shares
+        return False
+    return True
 
 
 def _floats(amounts: Integers, unit: int) -> NDArray[np.float64]:

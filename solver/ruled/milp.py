@@ -4,7 +4,6 @@ As in `solver.milp`, floats are never trusted: what HiGHS returns is rounded, br
 verified. Level 1 weighs more than level 2 by a factor that exceeds the market value, as far as floats can tell.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from cvxpy.atoms.elementwise.maximum import maximum
 from cvxpy.atoms.norm1 import norm1
 from numpy.typing import NDArray
 
-from solver.milp import OPTIONS
+from solver.milp import run
 from solver.ruled.allowed import Interval, Line
 from solver.ruled.book import Book
 from solver.rules import Bands, Goal
@@ -65,15 +64,7 @@ def solve_milp(
             total(multiply(values, trades)) + total(fees) <= cash,
         ],
     )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            problem.solve(  # type: ignore[no-untyped-call]
-                solver=cp.HIGHS, warm_start=False, time_limit=time_limit_seconds, **OPTIONS
-            )
-    except cp.SolverError:
-        return None
-    if extra.value is None or chosen.value is None:
+    if not run(problem, time_limit_seconds) or extra.value is None or chosen.value is None:
         return None
     return _rounded(pieces, chosen.value, extra.value, len(lines))
 

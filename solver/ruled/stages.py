@@ -26,10 +26,8 @@ from solver.ruled.restraints import restraints_of
 from solver.ruled.verification import Checked, verify
 from solver.rules import Bands, Rules
 from solver.scaling import EXACT, Integers
+from solver.stages import MILP_PART
 from solver.verification import VerificationError
-
-MILP_PART = 0.9
-"""Part of the time limit that the integer program may use; the rest proves or replaces its result."""
 
 
 def solve_with_rules_in_stages(
