@@ -36,7 +36,7 @@ def end_with_server(drain_seconds: float) -> None:
 
         def ended() -> None:
             loop.remove_reader(server.sentinel)
-            # The kernel ends it, not the loop: Granian blocks the whole process if it is told twice before it serves.
+            # The kernel ends it, not the loop: Granian blocks the whole process after two SIGTERM before it serves.
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_REAL, drain_seconds)
             os.kill(os.getpid(), signal.SIGTERM)
