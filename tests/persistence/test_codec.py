@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import bson
 import pytest
+from bson import Decimal128
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,12 @@ def test_a_decimal_that_does_not_fit_is_an_error_and_not_a_rounded_number(text: 
     """More than 34 digits or too large an exponent raises."""
     with pytest.raises(ValueError, match="34"):
         bson.encode({"value": Decimal(text)}, codec_options=CODEC_OPTIONS)
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_a_stored_number_that_is_not_finite_does_not_become_a_decimal(text: str) -> None:
+    """A foreign document may have one: it stays the type of the database, which no field accepts."""
+    assert _there_and_back({"value": Decimal128(text)}) == {"value": Decimal128(text)}
 
 
 def test_a_moment_comes_back_in_utc_to_the_millisecond() -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from solver.files.identity import Identified, common_role
+from solver.planning.columns import Role
 from tests.solver.files.planning import plan, rejection, trades
 
 HELD = "symbol,quantity,price\nAAA,100,10\nBBB,50,20\n"
@@ -96,3 +98,17 @@ def test_a_total_below_the_targets_is_ignored_and_reported(tmp_path: Path) -> No
     outcome = plan(tmp_path, HELD, "symbol,target\nAAA,60%\nBBB,35%\nTotal,95%\n")
     assert outcome.code == 0, outcome.error
     assert "line 4 is a total and is ignored" in " ".join(outcome.output.split())
+
+
+@pytest.mark.parametrize(
+    ("prices", "role"),
+    [([], Role.SYMBOL), ([Identified("prices.csv", 1, {Role.ISIN: "US01"})], Role.ISIN)],
+    ids=["none", "one"],
+)
+def test_files_are_matched_by_an_identifier_that_only_some_rows_of_each_have(
+    prices: list[Identified], role: Role
+) -> None:
+    """An identifier that every file has in some row is better than one that a file lacks; no rows are no obstacle."""
+    mixed = [Identified("a.csv", 1, {Role.ISIN: "US01"}), Identified("a.csv", 2, {Role.SYMBOL: "AAA"})]
+    groups = [("targets", mixed), ("holdings", list(reversed(mixed))), ("prices", prices)]
+    assert common_role(groups) == (role,) * 3
