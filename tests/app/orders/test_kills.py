@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from bson import ObjectId
 from msgspec import Struct
+from pymongo import MongoClient
 
 from integrations.simulator import Creation, Delay, ErrorStatus, Fault, OrderFault, OrderResponse, Refuse
 from tests.harness.killable import KillableService, Surroundings, surroundings
@@ -156,11 +158,54 @@ def test_many_callers_and_a_killed_worker_send_each_order_once(around: Surroundi
     """The callers that lost their connection call again and get the orders that the first call planned."""
     control = around.order_service
     control.heal()
+    control.forget_calls()
     portfolios = [control.portfolio(sells=SELLS) for _ in range(5)]
     rebalance_id = service.api.rebalance(portfolios, control.world)
-    service.api.send_from_many(rebalance_id, 10)
-    service.kill_worker()
+    with ThreadPoolExecutor(1) as pool:
+        calling = pool.submit(service.api.send_from_many, rebalance_id, 10)
+        control.await_calls(POST, 1)
+        service.kill_worker()
+        calling.result()
     service.api.send_from_many(rebalance_id, 10)
     state = service.api.finished(rebalance_id, 40)
     check_created(state, control.orders(*portfolios))
     assert statuses(state) == {"CREATED": 5 * (SELLS + BOUGHT)}
+
+
+def test_a_service_that_must_not_send_still_resolves_what_was_sent(around: Surroundings) -> None:
+    """Without ORDERS_ENABLED, UNKNOWN orders are queried, PENDING ones wait for a service that sends."""
+    control = around.order_service
+    control.heal()
+    control.forget_calls()
+    portfolio = control.portfolio(sells=SELLS)
+    with around.service(DATABASE_NAME="disabled") as sending:
+        rebalance_id = sending.api.rebalance([portfolio], control.world)
+        control.inject(OrderFault(responds=OrderResponse.CUT_BEFORE, calls=1), ErrorStatus(status=404, route=QUERY))
+        sending.api.send(rebalance_id)
+        sending.api.until(rebalance_id, lambda state: bool(state["unknown"] == SELLS))
+    control.heal()
+    with around.service(DATABASE_NAME="disabled", ORDERS_ENABLED="false") as reading:
+        state = reading.api.until(rebalance_id, lambda state: not state["unknown"])
+        assert statuses(state) == {"CREATED": SELLS, "PENDING": BOUGHT}
+        assert reading.api.send(rebalance_id).status_code == 403
+        await_revisions(around, rebalance_id, 3)
+        assert control.calls(POST) == 1
+    with around.service(DATABASE_NAME="disabled") as sending:
+        check_created(sending.api.finished(rebalance_id), control.orders(portfolio))
+    assert control.calls(POST) == 2
+
+
+def await_revisions(around: Surroundings, rebalance_id: str, count: int) -> None:
+    """Wait until the only plan of a rebalance was worked on this many times more."""
+    with MongoClient[dict[str, Any]](around.mongod.url) as client:
+        plans, wanted = client["disabled"]["order_plans"], {"rebalanceId": ObjectId(rebalance_id)}
+
+        def revision() -> int:
+            plan = plans.find_one(wanted)
+            assert plan is not None
+            return int(plan["revision"])
+
+        first, until = revision(), time.monotonic() + 60
+        while revision() < first + count:
+            assert time.monotonic() < until
+            time.sleep(0.05)
