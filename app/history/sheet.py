@@ -25,6 +25,7 @@ KIND, SIZE = 14, 15
 
 _LARGEST_TABLE_PLACES: Final = 4
 _REMEMBERED_SHEETS: Final = 64
+_REMEMBERED_ROWS: Final = 8_192
 
 
 class _Texts(Protocol):
@@ -114,24 +115,41 @@ class Sheet(Struct, frozen=True):
     untraded: str
 
 
+class _Row(Struct, frozen=True):
+    """What one position has in common with that of other portfolios.
+
+    Attributes:
+        opening: its JSON up to the quantity before the trade.
+        band: its JSON from the value after the trade to its share.
+        price, target: in units of their last decimal place.
+        price_places, target_places: their decimal places.
+    """
+
+    opening: str
+    band: str
+    price: int
+    price_places: int
+    target: int
+    target_places: int
+
+
 @lru_cache(_REMEMBERED_SHEETS)
 def sheet_of(terms: Sequence[PositionTerms], trade_date: str, dialect: Dialect) -> Sheet:
     """Return the sheet of portfolios with these terms."""
-    prices = [_integer(each.position.price) for each in terms]
+    rows = [_row(each, dialect) for each in terms]
     originals, adjusted = [-each.original_exponent for each in terms], [-each.adjusted_exponent for each in terms]
-    value_places = [price + quantity for (_, price), quantity in zip(prices, adjusted, strict=True)]
+    original_places = [row.price_places + places for row, places in zip(rows, originals, strict=True)]
+    value_places = [row.price_places + places for row, places in zip(rows, adjusted, strict=True)]
     places = max(value_places)
-    targets = [_integer(each.position.target) for each in terms]
-    target_places = max(each for _, each in targets)
-    scaled = [value * 10 ** (target_places - each) for value, each in targets]
+    target_places = max(row.target_places for row in rows)
+    scaled = [row.target * 10 ** (target_places - row.target_places) for row in rows]
     different = tuple(sorted({each for each in scaled if each}))
     place_of = {target: place for place, target in enumerate(different)} | {0: len(different)}
-    kind, size, day = (f',"{name}":' for name in _names(dialect)[-3:])
-    date_end = f'{day}"{trade_date}"}}'
+    kind, size, day = _names(dialect)[-3:]
     return Sheet(
-        parts=_parts(terms, date_end, dialect),
-        prices=tuple(price for price, _ in prices),
-        original_values=Column.of(price + quantity for (_, price), quantity in zip(prices, originals, strict=True)),
+        parts=_parts(rows, original_places, f'{day}"{trade_date}"}}', dialect),
+        prices=tuple(row.price for row in rows),
+        original_values=Column.of(original_places),
         values=Column.of(value_places),
         places=places,
         factors=None if min(value_places) == places else tuple(10 ** (places - each) for each in value_places),
@@ -145,24 +163,29 @@ def sheet_of(terms: Sequence[PositionTerms], trade_date: str, dialect: Dialect) 
     )
 
 
-def _parts(terms: Sequence[PositionTerms], end: str, dialect: Dialect) -> list[str]:
-    names = [f',"{name}":' for name in _names(dialect)]
-    _, price, original, adjusted, original_value, value, target, high, low, actual, drift, *_ = names
+@lru_cache(_REMEMBERED_ROWS)
+def _row(terms: PositionTerms, dialect: Dialect) -> _Row:
+    security, price, original, _, _, _, target, high, low, actual, *_ = _names(dialect)
+    position = terms.position
+    opening = f"{{{security[1:]}{_json(position.security_id)}{price}{_json(position.price)}{original}"
+    band = f"{target}{_json(position.target)}{high}{_json(position.high_drift)}{low}{_json(position.low_drift)}{actual}"
+    return _Row(opening, band, *_integer(position.price), *_integer(position.target))
+
+
+def _parts(rows: Sequence[_Row], original_places: Sequence[int], end: str, dialect: Dialect) -> list[str]:
+    _, _, _, adjusted, original_value, value, _, _, _, _, drift, *_ = _names(dialect)
     parts: list[str] = []
-    opening = '{"' + names[0][2:]
-    for each in terms:
-        position = each.position
-        band = zip((target, high, low), (position.target, position.high_drift, position.low_drift), strict=True)
-        parts += (f"{opening}{_json(position.security_id)}{price}{_json(position.price)}{original}", "0")
-        places = -each.original_exponent + _integer(position.price)[1]
-        parts += (adjusted, "", original_value, "0", _decimals(places)[0], value, "", "")
-        parts += ("".join(name + _json(number) for name, number in band) + actual, "", drift, "", "", "", end)
-        opening = ',{"' + names[0][2:]
+    for row, places in zip(rows, original_places, strict=True):
+        parts += (f",{row.opening}", "0", adjusted, "", original_value, "0", _decimals(places)[0], value, "", "")
+        parts += (row.band, "", drift, "", "", "", end)
+    parts[0] = rows[0].opening
     return parts
 
 
-def _names(dialect: Dialect) -> list[str]:
-    return [dialect.field_name(field.encode_name) for field in fields(PositionResultDTO)]
+@lru_cache
+def _names(dialect: Dialect) -> tuple[str, ...]:
+    """Return the names of the fields of a position, with what surrounds them."""
+    return tuple(f',"{dialect.field_name(field.encode_name)}":' for field in fields(PositionResultDTO))
 
 
 def _json(value: str | Decimal | None) -> str:
