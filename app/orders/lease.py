@@ -70,6 +70,7 @@ class PlanLease:
             LeaseLost: another process has changed the plan.
             DatabaseUnavailable: the database was not available until the time was up.
         """
+        is_unknown = False
         while True:
             renewed = time.monotonic()
             try:
@@ -78,14 +79,18 @@ class PlanLease:
                 if time.monotonic() > until():
                     raise
                 await asyncio.sleep(_DATABASE_RETRY_SECONDS)
-                if await self._was_changed(until):
-                    # Read, but perhaps not yet on a majority of the servers: they acknowledge a further change.
-                    fields, now, drop_last_post = {}, (), False
-                continue
-            if changed is None:
-                raise LeaseLost("another process changed the plan")
-            self.plan, self._renewed = changed, renewed
-            return
+                is_unknown = True
+            else:
+                if changed is not None:
+                    self.plan, self._renewed = changed, renewed
+                    return
+                if not is_unknown:
+                    raise LeaseLost("another process changed the plan")
+            # The database may make a change that it reported as failed after the plan was read, and before the change
+            # is repeated. Another process would have the lease: then reading the plan raises.
+            if await self._was_changed(until):
+                # Read, but perhaps not yet on a majority of the servers: they acknowledge a further change.
+                fields, now, drop_last_post, is_unknown = {}, (), False, False
 
     async def reread(self) -> None:
         """Read the plan as others have changed it.

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from bson import ObjectId
@@ -92,6 +93,26 @@ async def test_a_change_that_was_made_although_it_was_reported_as_failed_is_not_
         await lease.store({"posts.0": post}, now=["lastSentAt"], until=later)
     assert [each.timestamp for each in lease.plan.posts] == [5]
     assert lease.plan.revision == before.revision + 2
+
+
+async def test_a_change_that_is_made_late_is_recognised(
+    lease: PlanLease, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database reports a failure, and makes the change just before it is repeated."""
+    before, change, calls = lease.plan, database.orders.change, 0
+
+    async def late(plan: OrderPlan, *arguments: Any, **options: Any) -> OrderPlan | None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise DatabaseUnavailable("caused by a test")
+        if calls == 2:
+            await change(plan, *arguments, **options)
+        return await change(plan, *arguments, **options)
+
+    monkeypatch.setattr(database.orders, "change", late)
+    await lease.store({"failures": 7}, until=later)
+    assert (calls, lease.plan.failures, lease.plan.revision) == (3, 7, before.revision + 2)
 
 
 async def test_a_change_is_given_up_when_its_time_is_over(
