@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from bson import Decimal128, ObjectId
 from playwright.sync_api import Page
 from pymongo import MongoClient
 
-from app.pages.content import total
+from app.pages.content import is_outside, total
 from app.pages.rendering import money, percent
+from app.solver_task.schemas import DriftDTO
 from tests.app.pages.conftest import OTHER_HOST
 from tests.harness.api import Api
 from tests.harness.bodies import created, path, position
@@ -319,3 +321,15 @@ def test_the_page_of_a_model_has_one_content_type(api: Api, upstreams: Upstreams
     made = funded(api, upstreams, portfolios=1)
     response = httpx.get(address(api, f"/pages/model/{made['modelId']}"), timeout=60)
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+@pytest.mark.parametrize(("quantity", "outside"), [("0.5", False), ("1", True), ("-2", True)])
+def test_less_than_a_share_without_a_target_is_not_outside_its_band(quantity: str, outside: bool) -> None:
+    """No trade of whole shares could sell it."""
+    drift = msgspec.convert(
+        dict.fromkeys(DriftDTO.__struct_encode_fields__, "0")
+        | {"securityId": "S" * 24, "originalQuantity": quantity, "originalActual": "0.01", "restraint": None},
+        DriftDTO,
+        strict=False,
+    )
+    assert is_outside(drift) is outside
