@@ -19,12 +19,13 @@ class LiveDTO(Struct, frozen=True, rename="camel"):
 class ReadyDTO(Struct, frozen=True, rename="camel"):
     """Whether requests can be served.
 
-    `databaseFault` is null, or the reason that the error `DATABASE_UNAVAILABLE` has in its details. `upstreams` has the
-    state of each upstream's circuit breaker, which does not affect the status.
+    `database` is null in the stateless optimiser, which has none. `databaseFault` is null, or the reason that the error
+    `DATABASE_UNAVAILABLE` has in its details. `upstreams` has the state of each upstream's circuit breaker, which does
+    not affect the status.
     """
 
     status: Literal["UP", "DOWN"]
-    database: Literal["UP", "DOWN"]
+    database: Literal["UP", "DOWN"] | None
     database_fault: str | None
     solvers: Literal["UP", "DOWN"]
     upstreams: dict[str, str]
@@ -55,7 +56,7 @@ class HealthController(Controller):
         state = readiness.state()
         body = ReadyDTO(
             status=_word(state.database and state.solvers),
-            database=_word(state.database),
+            database=_word(state.database) if readiness.has_database else None,
             database_fault=state.database_fault,
             solvers=_word(state.solvers),
             upstreams=dict(state.upstreams),

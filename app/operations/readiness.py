@@ -68,14 +68,17 @@ class Readiness:
 
     async def check(self) -> None:
         """Check whether the database can be used, and log a change: which hosts fail, and why."""
+        if self._database is None:
+            self._fault = None
+            return
         for _ in range(MOST_INCONCLUSIVE):
             async with _measured_delay() as delay:
-                fault, cause = await self._fault_now()
+                fault, cause = await self._fault_now(self._database)
             # Thousands of requests that arrive at once keep the event loop from reading the database's reply in time.
             if fault != NO_RESPONSE or delay.longest < BUSY_SECONDS:
                 break
         else:
-            fault, cause = await self._fault_now()
+            fault, cause = await self._fault_now(self._database)
         self._fault = fault
         if fault == self._logged:
             return
@@ -85,12 +88,11 @@ class Readiness:
         else:
             log.error("database unreachable", reason=fault, cause=cause)
 
-    async def _fault_now(self) -> tuple[str | None, str | None]:
+    async def _fault_now(self, database: Database) -> tuple[str | None, str | None]:
         """Return why the database cannot be used and the cause for the log; None and None if it can be used."""
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                if self._database is not None:
-                    await self._database.ping(PING_SECONDS)
+                await database.ping(PING_SECONDS)
         except DatabaseUnavailable as error:
             return error.reason, error.cause
         except TimeoutError:
