@@ -12,6 +12,7 @@ from msgspec.structs import fields
 from app.history.schemas import PositionResultDTO
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
+from app.solver_task.rounding import EXACT
 from persistence import PositionTerms
 
 PARTS: Final = 17
@@ -208,7 +209,7 @@ def _integer(value: Decimal | None) -> tuple[int, int]:
     assert value is not None, "packed positions have prices"
     _, _, exponent = value.as_tuple()
     assert isinstance(exponent, int), "packed numbers are finite"
-    return int(value.scaleb(-exponent)), -exponent
+    return int(value.scaleb(-exponent, EXACT)), -exponent
 
 
 @lru_cache

@@ -23,10 +23,11 @@ UNREAD_BYTES = 64 * 1024 * 1024
 """Of all responses that are being sent."""
 STREAM_BYTES = 1024 * 1024
 """What one streamed response holds: a block, the part that is read ahead, and documents of the database."""
-BLOCK_BYTES = 160 * 1024
-"""What is sent at a time; a block of a streamed response is smaller."""
-SMALL_BYTES = 64 * 1024
-"""Responses up to this size are not counted."""
+STREAMED_BLOCK_BYTES = 160 * 1024
+"""A block of a streamed response up to this size is sent as it is."""
+BLOCK_BYTES = 64 * 1024
+"""What is sent at a time of other responses; the server holds several blocks that are not read, which are not counted.
+Responses up to this size are not counted either."""
 RETRY_AFTER_SECONDS = 5
 ALWAYS_SERVED: Final = ("/health/", "/metrics", "/version")
 
@@ -154,7 +155,7 @@ class _Transfer:
             return
         self._blocks += 1
         more, body = message["more_body"], memoryview(message["body"])
-        if len(body) <= (BLOCK_BYTES if more else SMALL_BYTES):
+        if len(body) <= (STREAMED_BLOCK_BYTES if more else BLOCK_BYTES):
             if more and self._blocks > 1 and not self._unread_bytes:
                 self._hold(STREAM_BYTES)
             await self._send(message)

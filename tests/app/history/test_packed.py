@@ -27,14 +27,21 @@ PLAIN = replace(
     turnover=Decimal("0.5"),
     fees=Decimal(0),
 )
+
+
+def decimal(coefficient: int, places: int) -> Decimal:
+    """Return a number with these digits and decimal places."""
+    return Decimal(f"{coefficient}E-{places}")
+
+
 names = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=10)
 quantities = st.builds(
-    lambda coefficient, places: Decimal(coefficient).scaleb(-places),
+    decimal,
     st.sampled_from([0, 1, 5, 10, 15_000, 2**64 - 1]) | st.integers(0, 10**5) | st.integers(0, 2**64 - 1),
     st.just(0) | st.integers(0, 18),
 )
 prices = st.builds(
-    lambda coefficient, places: Decimal(coefficient).scaleb(-places),
+    decimal,
     st.integers(1, 10**5) | st.integers(1, 10**20),
     st.integers(0, 5) | st.integers(0, 18),
 )
@@ -52,9 +59,9 @@ positions = st.builds(
     ticker=st.none() | names,
     restraint=st.none() | st.sampled_from(["DO_NOT_TRADE", "IN_BAND"]),
 )
-money = st.builds(
-    lambda coefficient, places: Decimal(coefficient).scaleb(-places), st.integers(1, 10**33), st.integers(0, 34)
-) | st.sampled_from([Decimal(20000), Decimal("100.00"), Decimal("0.01")])
+money = st.builds(decimal, st.integers(1, 10**33), st.integers(0, 34)) | st.sampled_from(
+    [Decimal(20000), Decimal("100.00"), Decimal("0.01")]
+)
 
 
 def shown(whole: RebalancedPortfolio, dialect: Dialect) -> bytes:
@@ -105,6 +112,17 @@ def test_portfolios_with_the_same_terms_have_quantities_of_their_own(
         assert one is not None
         assert tuple(one.positions) == whole.positions
         assert packed_json(one, Dialect.STANDARD) == shown(whole, Dialect.STANDARD)
+
+
+def test_no_digit_of_the_longest_price_is_rounded() -> None:
+    """A price of 33 digits, as many as the limits of prices allow, in a quantity that is another one."""
+    long = Decimal("999999999999999.999999999999999999")
+    zero = Decimal(0)
+    whole = with_positions(RebalancedPosition(security(1), long, zero, Decimal(3), Decimal("0.5"), zero, zero))
+    one = packed(record_of(whole).document)
+    assert one is not None
+    assert packed_json(one, Dialect.STANDARD) == shown(whole, Dialect.STANDARD)
+    assert b"2999999999999999.999999999999999997" in packed_json(one, Dialect.STANDARD)
 
 
 @settings(max_examples=60, deadline=None)
