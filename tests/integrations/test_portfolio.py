@@ -117,15 +117,16 @@ async def test_many_names_of_a_quick_service_are_not_late(make_client: MakeClien
 
     ids = [f"{number:024}" for number in range(5000)]
     async with serving(respond) as server:
+        names = PortfolioNames(make_client(server.url, "portfolio", retries=0))
         for _ in range(5):  # a machine that stops for a while makes single responses late
             notebook.states.clear()
             server.requests.clear()
-            names = PortfolioNames(make_client(server.url, "portfolio", retries=0))
             await names.names(ids, budget_seconds=1)
             assert 0 < len(server.requests) < len(ids)
             if not notebook.states:
                 break
             await names.close()
+            names = PortfolioNames(make_client(server.url, "portfolio", retries=0))
         assert notebook.states == []
         assert await names.names([FIRST], budget_seconds=5) == {FIRST: "Growth"}
         await names.close()
