@@ -15,9 +15,10 @@ from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
-from app.commands.stack import Stack, free_port
+from app.commands.stack import Stack
 from benchmarks.models import RESPONSE_SECONDS, rebalance_url
 from benchmarks.stack import DATABASE_NAME
+from persistence.embedded import free_port
 from persistence.indexes import REBALANCES
 
 OPTIONS = ("--interface", "asgi", "--factory", "--workers", "1", "--loop", "uvloop", "--no-ws", "--no-log")

@@ -13,6 +13,9 @@ from solver.bounds import ShareBounds
 from solver.problem import Portfolio
 from solver.scaling import INT64_LIMIT, MAGNITUDE, ScaledPortfolio, Units, numerals, refuse, refuse_unbounded
 
+MOST_IN_LISTS = 20
+"""Securities up to which lists are faster than arrays."""
+
 _POWERS = [10**places for places in range(MAGNITUDE + 1)]
 
 

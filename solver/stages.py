@@ -12,7 +12,16 @@ from solver.infeasibility import PREFERRED_HINT, describe, reasons
 from solver.knapsack.greedy import pack
 from solver.knapsack.reduction import Reduction, fold_ties, reduce_to_knapsack
 from solver.nearest import nearest_shares
-from solver.plain import PlainPortfolio, bounds_in_lists, in_arrays, in_lists, nearest_plain, plain_bounds, scale_plain
+from solver.plain import (
+    MOST_IN_LISTS,
+    PlainPortfolio,
+    bounds_in_lists,
+    in_arrays,
+    in_lists,
+    nearest_plain,
+    plain_bounds,
+    scale_plain,
+)
 from solver.problem import (
     Infeasible,
     InfeasibleReason,
@@ -41,9 +50,6 @@ TIE_WORK = 5_000_000
 ABUNDANT, ABUNDANT_PART = 50_000, 10
 """Copies of a share from which the tie-break has only a part of its limits, and is not sought at once."""
 
-
-FEW = 20
-"""Securities up to which lists are faster than arrays."""
 
 AT_ONCE, AT_ONCE_WORK = 1_000, 8_000
 """Partial choices that the search for optimum and tie-break at once examines; the second is for all securities."""
@@ -99,7 +105,7 @@ def solve_in_stages(
 
 def _scaled(portfolio: Portfolio) -> PlainPortfolio | ScaledPortfolio:
     """Return a portfolio in whole numbers in the faster form; arrays of large numbers are slower than lists of them."""
-    if len(portfolio.securities) <= FEW:
+    if len(portfolio.securities) <= MOST_IN_LISTS:
         return scale_plain(portfolio)
     scaled = scale(portfolio)
     return in_lists(scaled) if scaled.prices.dtype == object else scaled

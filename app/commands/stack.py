@@ -5,15 +5,13 @@ ends with the process that started it.
 """
 
 import os
-import random
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -21,13 +19,12 @@ from msgspec import Struct
 from msgspec import json as msgspec_json
 
 from integrations.simulator import SimulatorUrls
-from persistence.embedded import EmbeddedMongod
+from persistence.embedded import EmbeddedMongod, free_port
 
 LOOPBACK = "127.0.0.1"
 READY_SECONDS = 180
 STOP_SECONDS = 40
 LOOK_SECONDS = 0.05
-_PORTS = range(10_000, 32_000)
 
 
 class StackFailed(Exception):
@@ -128,21 +125,6 @@ def running_service_process(
         yield url, process
     finally:
         _stop(process)
-
-
-def free_port() -> int:
-    """Find a port that nothing listens on.
-
-    The system draws the ports of outgoing connections from above these: none occupies the port before it is used.
-
-    Raises:
-        StackFailed: all are occupied.
-    """
-    for port in random.sample(_PORTS, 100):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((LOOPBACK, port))
-            return port
-    raise StackFailed("No port of this machine is free.")
 
 
 def _start(

@@ -3,7 +3,7 @@
 All positions of a portfolio are computed together, a column of numbers at a time, in integers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from math import gcd
 from operator import add, mul, sub
@@ -46,10 +46,21 @@ def _drift(value: int) -> str:
     return _share(value - _ONE)
 
 
-_SHARES: Final = [_share(value) for value in range(_ONE + 1)]
-_DRIFTS: Final = [""] * _ONE + _SHARES
-_DRIFTS_BELOW: Final = ["-" + share for share in reversed(_SHARES)]
-"""The last is rounded to 0."""
+class _Remembered(dict[int, str]):
+    """Texts of numbers: those of the usual ones are remembered, any other is written when it is requested."""
+
+    def __init__(self, write: Callable[[int], str], usual: Iterable[int]) -> None:
+        super().__init__((value, write(value)) for value in usual)
+        self._write = write
+
+    def __missing__(self, value: int) -> str:
+        return self._write(value)
+
+
+_SHARES: Final = _Remembered(_share, range(_ONE + 1))
+_DRIFTS: Final = _Remembered(_drift, range(_ONE, 2 * _ONE + 1))
+_DRIFTS_BELOW: Final = [f"-{_share(_ONE - value)}" for value in range(_ONE + 1)]
+"""Texts of drifts below 0, by the value in ten-thousandths of the target; the last is what is rounded to 0."""
 
 
 _SMALL: Final = [str(value) for value in range(_ONE)]
@@ -135,10 +146,11 @@ def _texts(values: Sequence[int]) -> list[str]:
 def _shares(values: Sequence[int], market_value: Decimal, sheet: Sheet) -> tuple[list[str], list[str]]:
     """Write each value as a share of the market value, and how far it is from its target relative to the target.
 
-    Both come from `value * factor / whole` in ten-thousandths, rounded to an integer, halves away from 0. A division of
-    large integers takes long, so the quotient is computed once, with so many binary places that its error does not
-    matter: before it is rounded down, a result is a multiple of `1 / (2 * whole)`, and the error is smaller than that
-    and not 0. Its sign decides what becomes of halves: drifts below 0 have too small a quotient.
+    Both are `value * factor / whole` in ten-thousandths, rounded to an integer, halves away from 0. Dividing large
+    integers is slow. So `factor / whole` is computed once, in units of `2 ** -places`, and multiplied by each value.
+    Before it is rounded down, an exact result is a multiple of `1 / (2 * whole)`; with this many places the error is
+    smaller than that, and it is never 0. Its sign therefore decides the halves only: the quotient is too large for
+    shares and for drifts above 0, and too small for drifts below 0.
     """
     numerator, denominator = market_value.as_integer_ratio()
     factor, numerator = _ONE * denominator * 10**sheet.target_places, numerator * 10**sheet.places
@@ -156,18 +168,11 @@ def _shares(values: Sequence[int], market_value: Decimal, sheet: Sheet) -> tuple
     # What has no target is written afterwards.
     limits.append((largest + 1, 0, 0))
     wanted = [limits[place] for place in sheet.target_of]
-    try:
-        actual = [_SHARES[value * more + half >> places] for value in values]
-        drifts = [
-            _DRIFTS[value * over + half >> places] if value >= limit else _DRIFTS_BELOW[value * under + half >> places]
-            for value, (limit, over, under) in zip(values, wanted, strict=True)
-        ]
-    except IndexError:
-        actual = [_share(value * more + half >> places) for value in values]
-        drifts = [
-            _drift(value * over + half >> places) if value >= limit else _DRIFTS_BELOW[value * under + half >> places]
-            for value, (limit, over, under) in zip(values, wanted, strict=True)
-        ]
+    actual = [_SHARES[value * more + half >> places] for value in values]
+    drifts = [
+        _DRIFTS[value * over + half >> places] if value >= limit else _DRIFTS_BELOW[value * under + half >> places]
+        for value, (limit, over, under) in zip(values, wanted, strict=True)
+    ]
     if len(sheet.targets) in sheet.target_of:
         for index, place in enumerate(sheet.target_of):
             if place == len(sheet.targets):

@@ -50,7 +50,7 @@ from app.http.fields import (
     VersionNumber,
 )
 from app.solver_task.rounding import ZERO_SHARE, difference, magnitude, negative, product, share
-from app.solver_task.schemas import ProofDTO, trade_of, value_of
+from app.solver_task.schemas import ProofDTO, trade_of
 from persistence import Rebalance, RebalancedPortfolio, RebalancedPosition
 
 ZERO = Decimal(0)
@@ -80,14 +80,14 @@ class PositionResultDTO(Struct, frozen=True, rename="camel"):
     ) -> "PositionResultDTO":
         """Show a stored position of a rebalanced portfolio."""
         trade = trade_of(position)
-        value = value_of(position.adjusted_quantity, position.price)
+        value = _value_of(position.adjusted_quantity, position.price)
         wanted = product(position.target, market_value)
         return cls(
             security_id=position.security_id,
             price=_absent(dialect) if position.price is None else position.price,
             original_quantity=position.original_quantity,
             adjusted_quantity=position.adjusted_quantity,
-            original_position_market_value=value_of(position.original_quantity, position.price) if trade else value,
+            original_position_market_value=_value_of(position.original_quantity, position.price) if trade else value,
             adjusted_position_market_value=value,
             target=position.target,
             high_drift=position.high_drift,
@@ -238,3 +238,8 @@ class RebalanceResultDTO(Struct, frozen=True, rename="camel"):
 def _absent(dialect: Dialect) -> Decimal | None:
     """Return what stands for a number that does not exist: the suite's portal shows a null as NaN."""
     return ZERO if dialect is Dialect.GLOBECO else None
+
+
+def _value_of(quantity: Decimal, price: Decimal | None) -> Decimal:
+    """Return the money that shares are worth; 0 without a price, as they are no part of the market value."""
+    return ZERO if price is None else product(quantity, price)

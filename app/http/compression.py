@@ -1,8 +1,8 @@
 """Compression of responses that can be tens of megabytes, for callers that accept zstd or gzip.
 
 The repeated names and identifiers of stored rebalances shrink to a tenth. For 1.7 MB, zstd takes 3 ms of processor time
-and gzip 10 ms, and reading them from the database takes 25 ms. Responses of rebalances are not compressed: they follow
-the computation portfolio by portfolio, and most callers are services next to this one.
+and gzip 10 ms, reading them from the database some 30 ms. Responses of rebalances are not compressed: they follow the
+computation portfolio by portfolio, and most callers are services next to this one.
 """
 
 from io import BytesIO

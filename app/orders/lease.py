@@ -70,6 +70,7 @@ class PlanLease:
             LeaseLost: another process has changed the plan.
             DatabaseUnavailable: the database was not available until the time was up.
         """
+        # Whether the database reported a change as failed, which it may still make.
         is_unknown = False
         while True:
             renewed = time.monotonic()
@@ -80,15 +81,16 @@ class PlanLease:
                     raise
                 await asyncio.sleep(_DATABASE_RETRY_SECONDS)
                 is_unknown = True
+                was_made = await self._was_changed(until)
             else:
                 if changed is not None:
                     self.plan, self._renewed = changed, renewed
                     return
-                if not is_unknown:
+                # It may have made the change after the plan was read, and before the change was repeated.
+                was_made = is_unknown and await self._was_changed(until)
+                if not was_made:
                     raise LeaseLost("another process changed the plan")
-            # The database may make a change that it reported as failed after the plan was read, and before the change
-            # is repeated. Another process would have the lease: then reading the plan raises.
-            if await self._was_changed(until):
+            if was_made:
                 # Read, but perhaps not yet on a majority of the servers: they acknowledge a further change.
                 fields, now, drop_last_post, is_unknown = {}, (), False, False
 

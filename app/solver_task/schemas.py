@@ -44,7 +44,7 @@ from app.http.fields import (
     WarningMessage,
     WarningSecurities,
 )
-from app.solver_task.rounding import difference, negative, product, shares, shortest
+from app.solver_task.rounding import difference, negative, shares, shortest
 from app.solver_task.valuation import Valuation, valuation
 from persistence import PortfolioWarning, RebalancedPortfolio, RebalancedPosition, Solve
 from solver import SolutionPath
@@ -188,11 +188,6 @@ def portfolio_json(
         fields = {name: getattr(shown, name) for name in names}
         shown = OptimizationDTO(**fields, proof=ProofDTO.of(portfolio.solve))
     return encode(dialect.spell(shown))
-
-
-def value_of(quantity: Decimal, price: Decimal | None) -> Decimal:
-    """Return the money that shares are worth; 0 without a price, as they are no part of the market value."""
-    return ZERO if price is None else product(quantity, price)
 
 
 def trade_of(position: RebalancedPosition) -> Decimal:

@@ -2,16 +2,14 @@
 
 import importlib.util
 import os
-import random
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -20,9 +18,10 @@ from msgspec import Struct
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
+from persistence.embedded.ports import free_port
+
 _REPLICA_SET: Final = "rs0"
 _PORT_ATTEMPTS: Final = 5
-_PORTS: Final = range(10_000, 32_000)
 _START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 30
 _LOOK_SECONDS: Final = 0.02
@@ -127,7 +126,7 @@ def _launch(
     binary: Path, directory: Path, options: Sequence[str], *, temporary: bool
 ) -> tuple[subprocess.Popen[bytes], int]:
     for _ in range(_PORT_ATTEMPTS):
-        port = _free_port()
+        port = free_port()
         keeper = _spawn(binary, directory, port, options, temporary=temporary)
         try:
             status = _await_primary(keeper, directory, port, replica_set="--replSet" in options)
@@ -141,18 +140,6 @@ def _launch(
         if status != _EXIT_PORT_TAKEN:
             raise MongodUnavailable(f"mongod ended with status {status}; its log says:\n{_last_words(directory)}")
     raise MongodUnavailable(f"mongod found its port taken {_PORT_ATTEMPTS} times in a row.")
-
-
-def _free_port() -> int:
-    """Return a port that is free now; it may be lost to another program before mongod binds it, hence the attempts.
-
-    The system draws the ports of outgoing connections from above these.
-    """
-    for port in random.sample(_PORTS, 100):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise MongodUnavailable("No port of this machine is free.")
 
 
 def _spawn(

@@ -11,13 +11,10 @@ from math import gcd
 import numpy as np
 from msgspec import Struct
 
-from solver.plain import in_arrays, scale_plain
+from solver.plain import MOST_IN_LISTS, in_arrays, scale_plain
 from solver.problem import Portfolio
 from solver.rules import Direction, Rules, TradeScope
 from solver.scaling import EXACT, INT64_LIMIT, Integers, ScaledPortfolio, scale, unscaled
-
-FEW = 20
-"""Securities up to which numbers are faster read into lists than into arrays."""
 
 
 class Book(Struct, frozen=True):
@@ -91,7 +88,7 @@ def open_book(portfolio: Portfolio, rules: Rules) -> Book:
     paid = portfolio
     if rules.withdrawal:
         paid = Portfolio(portfolio.securities, EXACT.subtract(portfolio.cash, rules.withdrawal))
-    scaled = in_arrays(scale_plain(paid)) if len(portfolio.securities) <= FEW else scale(paid)
+    scaled = in_arrays(scale_plain(paid)) if len(portfolio.securities) <= MOST_IN_LISTS else scale(paid)
     lots, lot_places = _lots(portfolio, rules, terms)
     raw_lots = scaled.prices
     largest_lot = scaled.gross

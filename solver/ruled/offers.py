@@ -69,7 +69,7 @@ def most_saved(offers: Sequence[Offer], density: Slope, spare: int) -> list[int]
     Args:
         offers: in the order of the positions.
         density: the slope of the line.
-        spare: trades farther from the line are part of no choice that is wanted.
+        spare: choices with a trade farther from the line are not wanted.
     """
     saved = [0]
     for offer in reversed(offers):

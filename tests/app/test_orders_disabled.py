@@ -1,7 +1,6 @@
 """A service that does not send orders, as by default: it rejects requests for them and shows those that exist."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,9 +11,8 @@ from pymongo.collection import Collection
 from tests.app.conftest import Environment
 from tests.harness.api import Api, Json
 from tests.harness.bodies import created, position
+from tests.harness.ordering import LONG_AGO
 from tests.harness.upstreams import Upstreams, fresh_id
-
-LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.commands.stack import free_port, running_simulator_process
+from app.commands.stack import running_simulator_process
+from persistence.embedded import free_port
 from tests.deployment.confined_service import ConfinedService, running_confined_service
 from tests.deployment.confinement import make_read_only, remove_read_only
 from tests.deployment.imported_packages import reporting_imports

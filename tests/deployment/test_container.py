@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from app.commands.stack import free_port
+from persistence.embedded import free_port
 from tests.deployment.confined_service import ConfinedService, running_confined_service
 from tests.deployment.confinement import expected_user, read_only_file_system
 from tests.deployment.imported_packages import imported_modules, imported_packages, reporting_imports

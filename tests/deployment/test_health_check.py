@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from app.commands.health import is_healthy
-from app.commands.stack import free_port, running_simulator_process
+from app.commands.stack import running_simulator_process
+from persistence.embedded import free_port
 from tests.deployment.containerfile import final_stage
 
 PROGRAM = ["/opt/order-generation/bin/python3", "/opt/order-generation/bin/order-generation"]

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from app.cli import simulator
-from app.commands.stack import free_port
 from app.http.dialect import Dialect
 from app.settings import SERVICE_URL_FIELDS, Settings, load_settings
 from integrations.simulator import SimulatorSettings, running_simulator
+from persistence.embedded import free_port
 from tests.deployment.manifests import (
     NAME,
     OPTIMIZER,

@@ -6,6 +6,7 @@ them in slow tests.
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Struct
 
@@ -147,9 +148,9 @@ class PostFault(Struct, frozen=True):
     outcomes: tuple[OrderOutcome, ...]
 
 
-def _hidden(name: str, responds: OrderResponse, first: OrderOutcome, second: OrderOutcome, **more: object) -> PostFault:
+def _hidden(name: str, responds: OrderResponse, first: OrderOutcome, second: OrderOutcome, **more: Any) -> PostFault:
     """Return the row of a post whose response hides what became of its orders."""
-    return PostFault(name, OrderFault(responds=responds, **more), (first, second))  # type: ignore[arg-type]
+    return PostFault(name, OrderFault(responds=responds, **more), (first, second))
 
 
 _LATER, _NO = Creation.LATER, Creation.NO

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import bson
 
-from app.commands.stack import free_port
 from persistence.codec import Document
+from persistence.embedded import free_port
 from persistence.indexes import SWEEPS
 
 _HEADER: Final = struct.Struct("<iiii")

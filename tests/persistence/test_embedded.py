@@ -15,7 +15,7 @@ import pytest
 from pymongo import MongoClient
 
 from persistence import embedded
-from persistence.embedded import EmbeddedMongod, MongodUnavailable, mongod
+from persistence.embedded import EmbeddedMongod, MongodUnavailable, free_port
 
 _USER = """
 import sys, time
@@ -79,8 +79,8 @@ def test_a_port_lost_to_another_program_is_replaced(monkeypatch: pytest.MonkeyPa
     """Even if that program is a mongod, which would respond in place of ours."""
     with EmbeddedMongod.start(replica_set=False) as other, socket.create_server(("127.0.0.1", 0)) as silent:
         taken = [int(other.url.split(":")[2].split("/")[0]), silent.getsockname()[1]]
-        free = mongod._free_port()
-        monkeypatch.setattr(mongod, "_free_port", iter([*taken, free]).__next__)
+        free = free_port()
+        monkeypatch.setattr("persistence.embedded.mongod.free_port", iter([*taken, free]).__next__)
         with EmbeddedMongod.start(replica_set=False) as ours:
             assert f":{free}/" in ours.url
 

@@ -42,13 +42,13 @@ def stop(_argument: str, _limit: float) -> None:
 
 
 def spend(_argument: str, limit: float) -> Outcome:
-    """Use the time limit up, and response how much it was."""
+    """Use up the time limit, and return how long it was."""
     time.sleep(limit)
     return TimeLimit(objective=Decimal(2), bound=Decimal(1), seconds=limit)
 
 
 def nap(_argument: str, _limit: float) -> None:
-    """Take ten times as long as a chunk has, then solve."""
+    """Sleep ten times as long as a chunk may last, then solve."""
     time.sleep(0.5)
 
 

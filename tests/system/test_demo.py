@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.commands.stack import free_port
+from persistence.embedded import free_port
 from tests.harness.api import PATIENCE_SECONDS
 from tests.harness.commands import Command, running
 

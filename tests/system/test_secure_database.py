@@ -13,8 +13,8 @@ from msgspec import Struct
 from pymongo import MongoClient
 from pymongo.errors import ServerSelectionTimeoutError
 
-from app.commands.stack import StackFailed, free_port, running_service_process
-from persistence.embedded import find_mongod
+from app.commands.stack import StackFailed, running_service_process
+from persistence.embedded import find_mongod, free_port
 from tests.harness.api import PATIENCE_SECONDS
 
 PASSWORD = "p@ss/word"

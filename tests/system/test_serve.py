@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Event, Thread
 
 import httpx
 import psutil
 import pytest
 
-from app.commands.stack import free_port
+from persistence.embedded import free_port
 from tests.harness.commands import Command, running
 from tests.harness.raw_http import RawConnection, head
 
@@ -99,15 +100,8 @@ def test_a_request_to_stop_is_heard_while_it_starts() -> None:
 
 
 def test_a_worker_that_was_told_to_stop_while_it_started_does_not_outlive_its_server(mongodb_url: str) -> None:
-    """The end of the server tells it a second time, which blocks it for good."""
-    environment = {
-        "HOST": "127.0.0.1",
-        "PORT": str(free_port()),
-        "MONGODB_URL": mongodb_url,
-        "SOLVER_PROCESSES": "1",
-        "DRAIN_SECONDS": "1",
-    }
-    with running("serve", environment=environment) as command:
+    """When its server ends, it receives a second SIGTERM, at which Granian blocks."""
+    with running("serve", environment=with_one_solver(mongodb_url, drain_seconds=1)) as command:
         command.read_until("Spawning worker")
         # The worker waits for it before it serves.
         fork_server = await_fork_server(command)
@@ -115,12 +109,35 @@ def test_a_worker_that_was_told_to_stop_while_it_started_does_not_outlive_its_se
         worker = fork_server.parent()
         assert worker is not None
         worker.terminate()
-        time.sleep(0.3)
+        await_delivery(worker, signal.SIGTERM)
         command.process.kill()
         _, alive = psutil.wait_procs([worker], timeout=60)
         assert alive == []
         fork_server.resume()
         assert command.await_end_of_family() == []
+
+
+def with_one_solver(mongodb_url: str, drain_seconds: int) -> dict[str, str]:
+    """Return the settings of a server with one solver process."""
+    return {
+        "HOST": "127.0.0.1",
+        "PORT": str(free_port()),
+        "MONGODB_URL": mongodb_url,
+        "SOLVER_PROCESSES": "1",
+        "DRAIN_SECONDS": f"{drain_seconds}",
+    }
+
+
+def await_delivery(process: psutil.Process, number: signal.Signals) -> None:
+    """Wait until a signal that was sent to a process is no longer pending there."""
+    until = time.monotonic() + 100
+    while time.monotonic() < until:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
+        assert len(pending) == 2
+        if not any(each >> number - 1 & 1 for each in pending):
+            return
+    raise AssertionError(f"{number.name} is still pending")
 
 
 def await_fork_server(command: Command) -> psutil.Process:
@@ -136,14 +153,7 @@ def await_fork_server(command: Command) -> psutil.Process:
 
 def stop_after_start(mongodb_url: str, seconds: float) -> int:
     """Start a server, ask it to stop so long after its worker says that it has started, and give the exit code."""
-    environment = {
-        "HOST": "127.0.0.1",
-        "PORT": str(free_port()),
-        "MONGODB_URL": mongodb_url,
-        "SOLVER_PROCESSES": "1",
-        "DRAIN_SECONDS": "300",
-    }
-    with running("serve", environment=environment) as command:
+    with running("serve", environment=with_one_solver(mongodb_url, drain_seconds=300)) as command:
         command.read_until("Started worker-1")
         time.sleep(seconds)
         command.process.terminate()

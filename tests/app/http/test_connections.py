@@ -15,8 +15,8 @@ import httpx
 import psutil
 import pytest
 
-from app.commands.stack import free_port
 from integrations.simulator import Delay, Service
+from persistence.embedded import free_port
 from tests.app.conftest import Environment
 from tests.app.http.conftest import HAS_IPV6, REQUEST_SECONDS, UNREAD_SECONDS, Log
 from tests.harness.api import PATIENCE_SECONDS, Api
@@ -212,16 +212,19 @@ def test_idle_connections_disturb_nobody(standard: Api) -> None:
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors < 4000:
         pytest.skip("this process may not open enough connections")
-    alone = median(standard)
-    with ExitStack() as stack:
-        connections = [stack.enter_context(RawConnection(standard.url)) for _ in range(3000)]
-        beside_idle = median(standard)
-        for connection in connections[:1500]:
-            connection.send(head("POST", MODELS, Content_Type="application/json", Content_Length="10"), b"{")
-        beside_unfinished = median(standard)
-    after = median(standard)
-    # Other tasks of this machine take their time from any of them; without limits, nothing is served at all.
-    assert max(beside_idle, beside_unfinished, after) < 10 * alone + 0.2
+
+    def disturbs() -> bool:
+        alone = median(standard)
+        with ExitStack() as stack:
+            connections = [stack.enter_context(RawConnection(standard.url)) for _ in range(3000)]
+            beside_idle = median(standard)
+            for connection in connections[:1500]:
+                connection.send(head("POST", MODELS, Content_Type="application/json", Content_Length="10"), b"{")
+            beside_unfinished = median(standard)
+        # Other tasks of this machine take their time from any of them; without limits, nothing is served at all.
+        return max(beside_idle, beside_unfinished, median(standard)) >= 4 * alone + 0.02
+
+    assert not all(disturbs() for _ in range(ATTEMPTS))
 
 
 @contextmanager

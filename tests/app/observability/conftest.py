@@ -8,7 +8,8 @@ import pytest
 import yaml
 from pymongo import MongoClient
 
-from app.commands.stack import free_port, running_simulator_process
+from app.commands.stack import running_simulator_process
+from persistence.embedded import free_port
 from tests.app.observability.prometheus import Prometheus, find_prometheus, running_prometheus
 from tests.harness.collector import Received, grpc_collector
 from tests.harness.mongod import RestartableMongod

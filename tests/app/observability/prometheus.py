@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from app.commands.stack import free_port
+from persistence.embedded import free_port
 
 COMPRESSION = int(os.environ.get("PROMETHEUS_COMPRESSION", "30"))
 """An hour of the rules is two minutes here by default; on a crowded machine, which scrapes slower, choose less."""

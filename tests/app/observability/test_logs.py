@@ -10,8 +10,8 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
-from app.commands.stack import free_port
 from app.observability.logs import LEADING
+from persistence.embedded import free_port
 from tests.harness.api import PATIENCE_SECONDS
 from tests.harness.commands import running
 from tests.harness.service import Service

@@ -6,10 +6,10 @@ from itertools import count, repeat
 import pytest
 from prometheus_client import generate_latest
 
-from app.commands.stack import free_port
 from app.observability.metrics import HTTP_MILLISECONDS, Metrics
 from app.observability.upstream import UpstreamObserver
 from integrations import ServiceError, ServiceSettings, UpstreamSettings, open_upstreams
+from persistence.embedded import free_port
 from tests.harness.collector import Received
 from tests.harness.service import Scrape, Service, until
 from tests.harness.upstreams import Upstreams

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.commands.stack import free_port
 from app.errors.codes import InvalidSettings
 from app.observability.collector import Collector, Destination, load_collector
+from persistence.embedded import free_port
 from tests.app.observability.conftest import SOON
 from tests.harness.collector import Received, Span, http_collector
 from tests.harness.service import Service, connecting

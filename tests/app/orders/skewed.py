@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from app.commands.stack import free_port
+from persistence.embedded import free_port
 from tests.harness.ordering import OrderingService
 
 _READY_SECONDS = 180.0

@@ -10,14 +10,14 @@ import pytest
 from bson import ObjectId
 from pymongo import MongoClient
 
-from app.orders.lease import PlanLease
+from app.orders.lease import LeaseLost, PlanLease
 from app.orders.steps import OrderLimits
 from integrations.simulator import Creation, ErrorStatus, OrderFault, OrderResponse
 from persistence import Database, DatabaseUnavailable, OrderPlan, PlannedOrder
 from tests.harness.failpoints import failpoint
+from tests.harness.faults import ORDER_POST, ORDER_QUERY
 from tests.harness.ordering import BOUGHT, OrderingService, OrderServiceControl, check_created, statuses
 
-POST, QUERY = "POST /api/v1/orders", "GET /api/v1/orders"
 INTERNAL = 8
 """An error number that the driver does not retry by itself."""
 LIMITS = OrderLimits(
@@ -115,6 +115,21 @@ async def test_a_change_that_is_made_late_is_recognised(
     assert (calls, lease.plan.failures, lease.plan.revision) == (3, 7, before.revision + 2)
 
 
+async def test_a_lease_that_is_lost_after_a_failure_ends_the_change(
+    lease: PlanLease, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the plan does not show the change, and the change is refused, it is not repeated for ever."""
+    outcomes = iter((DatabaseUnavailable("caused by a test"), None))
+
+    async def refused(*_arguments: Any, **_options: Any) -> None:
+        if (outcome := next(outcomes)) is not None:
+            raise outcome
+
+    monkeypatch.setattr(database.orders, "change", refused)
+    with pytest.raises(LeaseLost):
+        await lease.store({"failures": 7}, until=later)
+
+
 async def test_a_change_is_given_up_when_its_time_is_over(
     lease: PlanLease, failing_mongodb_url: str, plans_namespace: str
 ) -> None:
@@ -136,16 +151,16 @@ def test_a_failing_query_is_repeated_and_the_orders_that_it_finds_are_not_sent_a
     rebalance_id = service.rebalance([portfolio], order_service.world)
     order_service.inject(
         OrderFault(responds=OrderResponse.CUT_BEFORE, creates=Creation.YES, calls=1),
-        ErrorStatus(status=500, route=QUERY, calls=2),
+        ErrorStatus(status=500, route=ORDER_QUERY, calls=2),
     )
     service.send(rebalance_id)
     state = service.finished(rebalance_id)
     assert statuses(state) == {"CREATED": BOUGHT}
     check_created(state, order_service.orders(portfolio))
     assert {order["message"] for order in state["portfolios"][0]["orders"]} == {"Found by its timestamp."}
-    assert order_service.calls(POST) == 1
+    assert order_service.calls(ORDER_POST) == 1
     # Abandoned posts of other tests are queried as well.
-    assert order_service.calls(QUERY) >= 3
+    assert order_service.calls(ORDER_QUERY) >= 3
 
 
 def test_a_call_whose_plan_is_stored_repeats_what_fails_afterwards(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import Struct
 
-from app.commands.stack import free_port
+from persistence.embedded import free_port
 from tests.deployment.containerfile import REPOSITORY
 from tests.deployment.image.debian import MONGO, PYTHON, UV, DebianEngine
 from tests.deployment.image.engine import Container, Engine, EngineError, installed_engine, run_container

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from app.commands.stack import free_port
+from persistence.embedded import free_port
 from tests.deployment.image.conftest import Machine, connected
 from tests.deployment.image.engine import Container, until
 from tests.deployment.image.playing import deployments, document

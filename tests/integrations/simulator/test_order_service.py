@@ -204,7 +204,7 @@ async def test_responses_that_hide_what_was_created(http: aiohttp.ClientSession,
     assert await under(OrderResponse.OVERLOAD) == (500, [], 0)
     assert await under(OrderResponse.SHORT, creates=Creation.LATER, later_seconds=0.05) == (200, [1, 3], 2)
     async with asyncio.timeout(60):
-        while len(simulator.orders.orders) < 4:  # noqa: ASYNC110 - what is created later tells nobody
+        while len(simulator.orders.orders) < 4:  # noqa: ASYNC110 - nothing signals a later creation
             await asyncio.sleep(0.01)
 
 
