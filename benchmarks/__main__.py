@@ -1,4 +1,4 @@
-"""`./run bench`: one benchmark by its name, or without a name those that say the most in some minutes."""
+"""`./run bench`: one benchmark by its name, or without a name the ones that say the most in a few minutes."""
 
 import importlib
 
@@ -20,7 +20,7 @@ MODULES = {
     "sizing": "benchmarks.sizing",
     "autoscaling": "benchmarks.autoscaling",
 }
-"""By name; each has a command `main`, and is imported only when it is asked for."""
+"""By name; each has a command `main`, and is imported only when it is used."""
 
 
 class Benchmarks(click.Group):
@@ -42,10 +42,10 @@ class Benchmarks(click.Group):
 
 
 @click.group(cls=Benchmarks, invoke_without_command=True, context_settings={"max_content_width": 120})
-@click.option("--markdown", is_flag=True, help="Without a name: print the tables as Markdown.")
+@click.option("--markdown", is_flag=True, help="Print the tables as Markdown (if no benchmark is named).")
 @click.pass_context
 def suite(context: click.Context, *, markdown: bool) -> None:
-    """Run one benchmark, or without a name a short solver, end_to_end (model reads included) and breakdown."""
+    """Run one benchmark; without a name, run a short form of solver, then end_to_end and breakdown."""
     if context.invoked_subcommand is not None:
         return
     benchmarks = Benchmarks()

@@ -260,7 +260,7 @@ METRICS: dict[str, Recommend] = {
 
 @click.command()
 @MARKDOWN_OPTION
-@click.option("--seed", default=SEED, show_default=True, help="Of the arrivals.")
+@click.option("--seed", default=SEED, show_default=True, help="Seed of the arrivals.")
 def main(*, markdown: bool, seed: int) -> None:
     """Simulate what each metric of an autoscaler does under a load that rises and falls."""
     title = "8 requests a second of 1,000 portfolios for 15 minutes, 0.2 a second before and after"

@@ -35,7 +35,7 @@ SINGLE_ROUNDS = 4
 
 
 @click.command()
-@click.option("--only", default="", help="Measure only what has this in its name.")
+@click.option("--only", default="", help="Measure only the rows whose name contains this text.")
 @MARKDOWN_OPTION
 def main(*, only: str, markdown: bool) -> None:
     """Compare the service with a bare handler that does only what a rebalance cannot do without.

@@ -31,14 +31,14 @@ type Turns = dict[str, list[Turn]]
 
 
 @click.command()
-@click.option("--portfolios", default=5000, show_default=True, help="Of the large request.")
+@click.option("--portfolios", default=5000, show_default=True, help="Portfolios of the large request.")
 @click.option(
     "--seconds",
     default=15.0,
     show_default=True,
-    help="Of a turn; a loaded one lasts until a large request was returned.",
+    help="Seconds of a turn; a loaded turn lasts until a large request has completed.",
 )
-@click.option("--turns", default=3, show_default=True, help="Quiet and loaded turns each.")
+@click.option("--turns", default=3, show_default=True, help="Number of quiet turns, and of loaded turns.")
 @MARKDOWN_OPTION
 def main(*, portfolios: int, seconds: float, turns: int, markdown: bool) -> None:
     """Compare latencies beside a very large request with those without one."""
@@ -65,7 +65,7 @@ def main(*, portfolios: int, seconds: float, turns: int, markdown: bool) -> None
             str(beside.completed),
             str(before.failed + beside.failed),
         )
-    show(results, f"{larges} large requests were returned meanwhile.", markdown=markdown)
+    show(results, f"{larges} large requests completed meanwhile.", markdown=markdown)
 
 
 async def _measure(stack: Stack, size: Size, seconds: float, turns: int) -> tuple[Turns, Turns, int]:

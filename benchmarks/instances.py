@@ -37,10 +37,10 @@ NO_END = "no end"
 
 
 @click.command()
-@click.option("--seconds", default=6.0, show_default=True, help="Of a turn.")
+@click.option("--seconds", default=6.0, show_default=True, help="Seconds of a turn.")
 @click.option("--turns", default=3, show_default=True, help="Turns of each number of instances.")
 @click.option(
-    "--database-cores", default=DATABASE_CORES, show_default=True, help="Of the database that is planned for."
+    "--database-cores", default=DATABASE_CORES, show_default=True, help="Cores of the database in the plan."
 )
 @MARKDOWN_OPTION
 def main(*, seconds: float, turns: int, database_cores: int, markdown: bool) -> None:
@@ -117,7 +117,7 @@ def _plans(size: Size, demand: Demand, database_cores: int) -> Table:
     taken = ", ".join(
         f"{name} {milliseconds(getattr(demand, name))}" for name in ("api", "solver", "mongod", "elapsed")
     )
-    headings = ("pods", "each busy", "mongod cores busy", "ms from request to respond", "in flight", "saturates first")
+    headings = ("pods", "each busy", "mongod cores busy", "ms from request to response", "in flight", "saturates first")
     results = table(f"Pods of one core for rebalances of {size} (ms each: {taken})", "a second", *headings)
     for rate in RATES:
         needed = plan(demand, rate, database_cores)

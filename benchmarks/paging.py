@@ -42,8 +42,8 @@ class Page(Struct, frozen=True):
 @click.command()
 @click.option("--models", default=10_000, show_default=True)
 @click.option("--rebalances", default=100_000, show_default=True)
-@click.option("--turns", default=3, show_default=True, help="Times that each page is read.")
-@click.option("--rows", default=20, show_default=True, help="Of the table, the slowest pages.")
+@click.option("--turns", default=3, show_default=True, help="How often each page is read.")
+@click.option("--rows", default=20, show_default=True, help="Number of pages in the table, slowest first.")
 @MARKDOWN_OPTION
 def main(*, models: int, rebalances: int, turns: int, rows: int, markdown: bool) -> None:
     """Find the slowest page of any list."""

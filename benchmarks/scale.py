@@ -53,7 +53,7 @@ class Busy(Struct, frozen=True):
 
 
 @click.command()
-@click.option("--positions", default=50, show_default=True, help="Of each portfolio, at most 100.")
+@click.option("--positions", default=50, show_default=True, help="Positions of each portfolio, at most 100.")
 @click.option("--turns", default=5, show_default=True, help="Turns of each size.")
 @MARKDOWN_OPTION
 def main(*, positions: int, turns: int, markdown: bool) -> None:
@@ -151,7 +151,7 @@ def _alone_table(measured: Mapping[Size, Measured]) -> Table:
 
 def _busy_table(measured: Mapping[Size, Busy]) -> Table:
     headings = ("requests at once", "cost of a portfolio", "portfolios a second", "ms of CPU a portfolio")
-    results = table("As many requests at once as keep the machine busy", "portfolios x positions", *headings)
+    results = table("With enough concurrent requests to keep the machine busy", "portfolios x positions", *headings)
     cheapest = min(found.seconds for found in measured.values())
     for size, found in measured.items():
         results.add_row(

@@ -51,7 +51,7 @@ class Sample(Struct, frozen=True):
 
 
 @click.command()
-@click.option("--seconds", default=600.0, show_default=True, help="Of load.")
+@click.option("--seconds", default=600.0, show_default=True, help="Seconds of load.")
 @MARKDOWN_OPTION
 def main(*, seconds: float, markdown: bool) -> None:
     """Load the service for a while and watch for anything that grows."""

@@ -28,7 +28,7 @@ LOOK_SECONDS = 0.05
 
 
 class StackFailed(Exception):
-    """A part of the stack did not start; the message has its last words."""
+    """A part of the stack did not start; the message has the end of its log."""
 
 
 class Stack(Struct, frozen=True):
@@ -164,4 +164,4 @@ def _await_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(LOOK_SECONDS)
     lines = log.read_text(errors="replace").splitlines()[-15:]
-    raise StackFailed("The service did not become ready. Its last words:\n" + "\n".join(lines))
+    raise StackFailed("The service did not become ready. The end of its log:\n" + "\n".join(lines))

@@ -110,6 +110,6 @@ def sort_keys[Field: StrEnum](sort_by: str | None, fields: Mapping[str, Field]) 
         field = fields.get(snake_case(key[2])) if key else None
         if key is None or field is None:
             accepted = ", ".join(fields)
-            raise InvalidField("sort_by", f"must be a comma list of {accepted}, each with an optional + or -")
+            raise InvalidField("sort_by", f"must be a comma-separated list of {accepted}, each with an optional + or -")
         keys.append(SortKey(field, descending=key[1] == "-"))
     return tuple(keys)

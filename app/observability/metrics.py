@@ -109,9 +109,9 @@ class Metrics:
         self.portfolio_turnover = self._histogram(
             "portfolio_turnover", "Value traded, as a share of a portfolio's market value.", SHARES_OF_MARKET_VALUE
         )
-        trades = self._counter("trades_total", "Orders generated.", "side")
+        trades = self._counter("trades_total", "Trades computed.", "side")
         self.trades = {side: trades.labels(side) for side in SIDES}
-        traded_value = self._counter("traded_value_total", "Money that the orders come to.", "side")
+        traded_value = self._counter("traded_value_total", "Value of the computed trades in money.", "side")
         self.traded_value = {side: traded_value.labels(side) for side in SIDES}
 
     def _solver(self) -> None:
@@ -125,7 +125,7 @@ class Metrics:
             "solver_queue_seconds", "Time a portfolio waited for a solver process.", SOLVER_SECONDS
         )
         self.solver_gap = self._histogram(
-            "solver_gap", "Money between what was found and what was proven; 0 is an optimum.", MONEY
+            "solver_gap", "Money between the solution and its proven bound; 0 means optimal.", MONEY
         )
 
     def _orders(self) -> None:
@@ -154,13 +154,13 @@ class Metrics:
             "upstream_request_seconds", "Requests to an upstream service.", SECONDS, "service", "outcome"
         )
         self.upstream_retries = self._counter(
-            "upstream_retries_total", "Requests to be repeated after a wait.", "service", "cause"
+            "upstream_retries_total", "Requests repeated after a failed attempt.", "service", "cause"
         )
         self.upstream_rejections = self._counter(
             "upstream_rejections_total", "Calls that an open circuit breaker rejected.", "service"
         )
         self.upstream_discards = self._counter(
-            "upstream_responses_discarded_total", "Responses that were about another request than their own.", "service"
+            "upstream_responses_discarded_total", "Discarded responses that belonged to another request.", "service"
         )
         self.upstream_breaker_changes = self._counter(
             "upstream_breaker_changes_total", "Changes of a circuit breaker's state.", "service", "state"
@@ -168,7 +168,7 @@ class Metrics:
         self.upstream_rows_refused = self._counter(
             "upstream_rows_refused_total", "Unusable rows of an upstream's list.", "service"
         )
-        self.cache_reads = self._counter("cache_reads_total", "Questions to a cache.", "cache", "result")
+        self.cache_reads = self._counter("cache_reads_total", "Reads of a cache.", "cache", "result")
 
     def expect_services(self, services: Iterable[str]) -> None:
         """Show these upstream services, for which nothing has been counted yet."""

@@ -50,7 +50,7 @@ class SolverFigures(Collector):
             "order_generation_solver_processes", "Solver processes that are running.", len(figures.pids)
         )
         yield GaugeMetricFamily(
-            "order_generation_solver_processes_wanted", "Solver processes there should be.", len(figures.slots)
+            "order_generation_solver_processes_wanted", "Solver processes that are configured.", len(figures.slots)
         )
         yield CounterMetricFamily(
             "order_generation_solver_restarts", "Solver processes that had to be replaced.", figures.restarts

@@ -59,7 +59,7 @@ def error_page(request: Request[Any, Any, Any], error: Exception) -> Response[by
     failure = as_api_error(error, request.app.state.dialect)
     if failure.code is ErrorCode.INTERNAL_ERROR:
         log.error("page failed unexpectedly", exc_info=error)
-    title = "Not found" if failure.status == 404 else "This did not work"
+    title = "Not found" if failure.status == 404 else "The request failed"
     return page(request, "error.html", failure.status, title=title, error=failure, trace_id=trace_id())
 
 

@@ -58,7 +58,7 @@ class RulesRequest(Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
 
     goal: Annotated[
         Goal | UnsetType,
-        _rule("`TARGET` (default): as close to the targets as possible. `BAND`: into the bands with little trading."),
+        _rule("`TARGET` (default): as close to the targets as possible. `BAND`: into the bands with minimal trading."),
     ] = UNSET
     bands: Annotated[
         Bands | UnsetType,

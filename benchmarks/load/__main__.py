@@ -30,12 +30,12 @@ SECONDS = {Profile.FLOW: 30, Profile.MIXED: 30, Profile.RAMP: 10, Profile.SEARCH
 
 @click.command(context_settings={"show_default": True})
 @click.argument("profile", type=click.Choice(Profile, case_sensitive=False), default=Profile.FLOW)
-@click.option("--rate", default=REBALANCES_A_SECOND, help="Rebalances a second; of a ramp or search the first step's.")
+@click.option("--rate", default=REBALANCES_A_SECOND, help="Rebalances a second; in a ramp or a search, those of the first step.")
 @click.option(
-    "--seconds", type=click.IntRange(2), show_default="30, or 10", help="How long to judge; of a ramp or search a step."
+    "--seconds", type=click.IntRange(2), show_default="30, or 10", help="Measured time; in a ramp or a search, that of each step."
 )
 @click.option("--dialect", type=click.Choice(Dialect, case_sensitive=False), default=Dialect.STANDARD)
-@click.option("--host", help="A service that runs already, in place of a stack of its own; needs the next three.")
+@click.option("--host", help="Address of a service that is already running; requires the next three.")
 @click.option("--security-service-url", envvar="SECURITY_SERVICE_URL", default="")
 @click.option("--pricing-service-url", envvar="PRICING_SERVICE_URL", default="")
 @click.option("--portfolio-service-url", envvar="PORTFOLIO_SERVICE_URL", default="")
@@ -51,7 +51,7 @@ def main(
 ) -> None:
     """Send load to the service, and compare it with the service level.
 
-    The exit code is 0 if it was kept at the requested rate, 1 if it was not, and 2 if nothing was measured.
+    The exit code is 0 if the level was kept at the requested rate, 1 if it was not, and 2 if nothing was measured.
     """
     if host and not all((security_service_url, pricing_service_url, portfolio_service_url)):
         raise click.UsageError("--host needs the URLs of the security, the pricing and the portfolio service")
@@ -103,7 +103,7 @@ class Load:
             show_steps(self._console, judged)
             picture = OUTPUT / "ramp.png"
             draw_ramp(run, picture)
-            self._console.print(f"Drawn in {picture}")
+            self._console.print(f"Plotted in {picture}")
         show_generator(self._console, run)
         # A ramp goes beyond what is promised; it has to begin within the service level, and to come back to it.
         decisive = [each for each in judged if each.step.rate == rate]

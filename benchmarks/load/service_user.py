@@ -139,7 +139,7 @@ def _read_options(environment: Environment, **_: Any) -> None:
     try:
         ServiceUser.market = read_market(Upstreams(*upstreams))
     except (httpx.HTTPError, httpx.InvalidURL, msgspec.ValidationError) as error:
-        raise SystemExit(f"The securities and portfolios to load with could not be read: {error}") from None
+        raise SystemExit(f"The securities and portfolios for the load could not be read: {error}") from None
     ServiceUser.dialect = Dialect(options.dialect)
 
 

@@ -57,7 +57,7 @@ class Run(Struct, frozen=True):
 @click.option(
     "--binding",
     default=0,
-    help="Instead, solve this many portfolios whose cash binds by BUY_ONLY, alone and with minimumTradeValue.",
+    help="Solve only this many portfolios whose cash binds, by BUY_ONLY alone and with minimumTradeValue.",
 )
 def main(*, realistic_count: int, hard_count: int, limit: float, seed: int, markdown: bool, binding: int) -> None:
     """Compare the solver with other ways to rebalance in whole shares."""
@@ -112,7 +112,7 @@ def _times(runs: Sequence[Run]) -> Table:
 
 
 def _responses(runs: Sequence[Run], limit: float) -> Table:
-    table = Table(title=f"Responses, of {len(runs)} portfolios, limit {limit:g} s for each", box=SIMPLE)
+    table = Table(title=f"Outcomes, of {len(runs)} portfolios, limit {limit:g} s for each", box=SIMPLE)
     table.add_column("")
     for verdict in Verdict:
         table.add_column(verdict, justify="right")

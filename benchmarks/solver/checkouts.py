@@ -90,7 +90,7 @@ class Checkout:
 def main(*, against: Path, sizes: str, count: int, seed: int, markdown: bool) -> None:
     """Compare the solver's processor time with that of another checkout."""
     if not (against / "solver" / "__init__.py").exists():
-        raise click.BadParameter(f"{against} is no checkout of this repository", param_hint="--against")
+        raise click.BadParameter(f"{against} is not a checkout of this repository", param_hint="--against")
     checkouts = [Checkout(HERE), Checkout(against)]
     cells: dict[tuple[str, str, int], list[tuple[Timed, Timed]]] = {}
     numbers = list(map(int, sizes.split(",")))

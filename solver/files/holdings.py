@@ -135,7 +135,7 @@ def _classified(table: Table, quantity: int, price: int | None, faults: Faults) 
     securities, footers = _without_footers(securities)
     for row in sorted([*skipped, *footers], key=lambda row: row.line):
         table.notes.append(
-            f'line {row.line} is no security and is ignored: "{shown(" ".join(row.record.filled))[:60]}"'
+            f'line {row.line} is not a security and is ignored: "{shown(" ".join(row.record.filled))[:60]}"'
         )
     return securities, cash
 

@@ -133,16 +133,16 @@ def openapi_config(version: str, dialect: Dialect) -> OpenAPIConfig:
         summary="Investment models, and the exact whole-share orders that bring portfolios back to them.",
         description=(
             "Decimals are JSON numbers without rounding; parse them as decimals. Date-times are UTC. Every key is "
-            "always present, and null where there is no value. Every error, also of an unknown route, is an "
+            "always present, and null where there is no value. Every error, including that of an unknown route, is an "
             "`ErrorEnvelope`, and every response names its request in `X-Correlation-ID`."
         ),
         contact=Contact(name="KASBench", url="https://kasbench.org"),
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         tags=[
             Tag("Models", "Investment models: what to hold, with which tolerance, in which portfolios."),
-            Tag("Rebalancing", "Orders that bring portfolios back to a model, and their history."),
+            Tag("Rebalancing", "Trades that bring portfolios back to a model, and their history."),
             Tag("Orders", "The trades of a rebalance as orders of the Order Service, each sent at most once."),
-            Tag("Service", "Probes."),
+            Tag("Service", "Probes and version."),
         ],
         openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, after_request=_refuse_unknown),
         render_plugins=[_SwaggerPage(path="/"), _Document(dialect)],

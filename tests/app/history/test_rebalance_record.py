@@ -31,7 +31,7 @@ POSITION_KEYS = [
     *("transactionType", "tradeQuantity", "tradeDate"),
 ]
 FIELDS = "rebalance_date, rebalance_id, model_name, number_of_portfolios"
-ACCEPTED = f"must be a comma list of {FIELDS}, each with an optional + or -"
+ACCEPTED = f"must be a comma-separated list of {FIELDS}, each with an optional + or -"
 
 
 @pytest.fixture

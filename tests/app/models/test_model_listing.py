@@ -10,7 +10,7 @@ from tests.harness.api import Api
 from tests.harness.bodies import content, created, model, path, position
 from tests.harness.upstreams import fresh_id
 
-ACCEPTED = "must be a comma list of model_id, name, last_rebalance_date, each with an optional + or -"
+ACCEPTED = "must be a comma-separated list of model_id, name, last_rebalance_date, each with an optional + or -"
 
 
 @pytest.fixture

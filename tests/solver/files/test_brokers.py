@@ -82,7 +82,7 @@ def test_pending_activity_must_be_settled_by_the_user(tmp_path: Path) -> None:
 def test_what_is_left_out_is_reported(tmp_path: Path) -> None:
     """Totals, footers, tax lots and summed accounts are named before the plan."""
     output = plan(tmp_path, EXPORTS / "schwab_all_accounts.csv", TARGETS).output
-    assert 'line 7 is no security and is ignored: "Account Total' in " ".join(output.split())
+    assert 'line 7 is not a security and is ignored: "Account Total' in " ".join(output.split())
     assert "NRTH is summed over lines 5 and 12: 120 shares" in output
     assert output.index("How the files were read") < output.index("Market value")
     statement = plan(tmp_path, EXPORTS / "interactive_brokers_statement.csv", TARGETS).output
