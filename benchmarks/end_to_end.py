@@ -40,7 +40,7 @@ SINGLE_ROUNDS = 4
 def main(*, only: str, markdown: bool) -> None:
     """Compare the service with a bare handler that does only what a rebalance cannot do without.
 
-    Exits with 1 where anything failed.
+    Exits with 1 if anything failed.
     """
     work = {f"large request {size}": (large_request, size) for size in LARGE}
     work |= {"single rebalances": (single_rebalances, SINGLE), "model reads": (model_reads, SINGLE)}

@@ -39,9 +39,7 @@ NO_END = "no end"
 @click.command()
 @click.option("--seconds", default=6.0, show_default=True, help="Seconds of a turn.")
 @click.option("--turns", default=3, show_default=True, help="Turns of each number of instances.")
-@click.option(
-    "--database-cores", default=DATABASE_CORES, show_default=True, help="Cores of the database in the plan."
-)
+@click.option("--database-cores", default=DATABASE_CORES, show_default=True, help="Cores of the database in the plan.")
 @MARKDOWN_OPTION
 def main(*, seconds: float, turns: int, database_cores: int, markdown: bool) -> None:
     """Measure one, two and four instances, and compute the pods for ten to a thousand rebalances a second."""

@@ -86,8 +86,8 @@ class Period(Struct, frozen=True):
 
 
 @click.command()
-@click.option("--portfolios", default=1000, show_default=True)
-@click.option("--positions", default=50, show_default=True)
+@click.option("--portfolios", default=1000, show_default=True, help="Portfolios of the rebalance.")
+@click.option("--positions", default=50, show_default=True, help="Positions of each portfolio.")
 @click.option("--one-core", is_flag=True, help="Confine the service to one core, like a pod of one CPU.")
 @MARKDOWN_OPTION
 def main(*, portfolios: int, positions: int, one_core: bool, markdown: bool) -> None:

@@ -40,8 +40,8 @@ class Page(Struct, frozen=True):
 
 
 @click.command()
-@click.option("--models", default=10_000, show_default=True)
-@click.option("--rebalances", default=100_000, show_default=True)
+@click.option("--models", default=10_000, show_default=True, help="Number of stored models.")
+@click.option("--rebalances", default=100_000, show_default=True, help="Number of stored rebalances.")
 @click.option("--turns", default=3, show_default=True, help="How often each page is read.")
 @click.option("--rows", default=20, show_default=True, help="Number of pages in the table, slowest first.")
 @MARKDOWN_OPTION

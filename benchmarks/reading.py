@@ -27,7 +27,7 @@ FIRST_BYTES = 9
 
 @click.command()
 @click.option("--rebalances", default=20, show_default=True, help="Rebalances in the list.")
-@click.option("--rounds", default=10, show_default=True)
+@click.option("--rounds", default=10, show_default=True, help="How often each is measured.")
 @MARKDOWN_OPTION
 def main(*, rebalances: int, rounds: int, markdown: bool) -> None:
     """Compare reading stored rebalances with a bare handler and with computing them.

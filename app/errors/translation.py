@@ -153,7 +153,9 @@ def from_invalid_books(error: BooksInvalid, portfolio_id: str) -> OrderGeneratio
 def from_unstorable(portfolio_id: str, security_ids: Sequence[str]) -> OrderGenerationError:
     """Report that a rebalance has numbers that cannot be stored without rounding, or not be read back."""
     if security_ids:
-        reason = f"the rebalanced quantities of {', '.join(security_ids[:5])} are not below 10^15, or have too many digits"
+        reason = (
+            f"the rebalanced quantities of {', '.join(security_ids[:5])} are not below 10^15, or have too many digits"
+        )
     else:
         reason = "quantities and prices multiply to more than 34 digits"
     return OrderGenerationError(

@@ -32,7 +32,9 @@ class Text(Struct, frozen=True):
 
 CHOICES = (
     Choice(
-        "goal", "Goal", (("TARGET", "as close to the targets as possible"), ("BAND", "into the bands with little trading"))
+        "goal",
+        "Goal",
+        (("TARGET", "as close to the targets as possible"), ("BAND", "into the bands with little trading")),
     ),
     Choice("bands", "Drift bands", (("REQUIRED", "required"), ("PREFERRED", "preferred"))),
     Choice("direction", "Direction", (("BOTH", "buy and sell"), ("BUY_ONLY", "buy only"), ("SELL_ONLY", "sell only"))),

@@ -12,7 +12,7 @@ from solver.files import ARGUMENTS, METAVARS, Request, run
     help=(
         "Compute the trades that bring holdings to their targets, with a proof that none are better. It needs no"
         " database and no other service.\n\n"
-        f"HOLDINGS is a {ARGUMENTS['HOLDINGS']}.\n\nTARGETS is a {ARGUMENTS['TARGETS']}.\n\n"
+        f"HOLDINGS is a {ARGUMENTS['HOLDINGS']}\n\nTARGETS is a {ARGUMENTS['TARGETS']}\n\n"
         "The exit code is 0 if there is a plan, and 1 if something was rejected, with the reason."
     ),
 )

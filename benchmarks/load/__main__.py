@@ -30,15 +30,20 @@ SECONDS = {Profile.FLOW: 30, Profile.MIXED: 30, Profile.RAMP: 10, Profile.SEARCH
 
 @click.command(context_settings={"show_default": True})
 @click.argument("profile", type=click.Choice(Profile, case_sensitive=False), default=Profile.FLOW)
-@click.option("--rate", default=REBALANCES_A_SECOND, help="Rebalances a second; in a ramp or a search, those of the first step.")
 @click.option(
-    "--seconds", type=click.IntRange(2), show_default="30, or 10", help="Measured time; in a ramp or a search, that of each step."
+    "--rate", default=REBALANCES_A_SECOND, help="Rebalances a second; in a ramp or a search, those of the first step."
+)
+@click.option(
+    "--seconds",
+    type=click.IntRange(2),
+    show_default="30, or 10",
+    help="Measured time; in a ramp or a search, that of each step.",
 )
 @click.option("--dialect", type=click.Choice(Dialect, case_sensitive=False), default=Dialect.STANDARD)
 @click.option("--host", help="Address of a service that is already running; requires the next three.")
-@click.option("--security-service-url", envvar="SECURITY_SERVICE_URL", default="")
-@click.option("--pricing-service-url", envvar="PRICING_SERVICE_URL", default="")
-@click.option("--portfolio-service-url", envvar="PORTFOLIO_SERVICE_URL", default="")
+@click.option("--security-service-url", envvar="SECURITY_SERVICE_URL", default="", help="Its Security Service.")
+@click.option("--pricing-service-url", envvar="PRICING_SERVICE_URL", default="", help="Its Pricing Service.")
+@click.option("--portfolio-service-url", envvar="PORTFOLIO_SERVICE_URL", default="", help="Its Portfolio Service.")
 def main(
     profile: Profile,
     rate: float,

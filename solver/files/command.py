@@ -99,8 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 ARGUMENTS: Mapping[str, str] = {
-    "HOLDINGS": "CSV with securities, quantities, and prices; a broker's export or a spreadsheet",
-    "TARGETS": "CSV with securities, targets, and low and high drifts if there are bands",
+    "HOLDINGS": "CSV with securities, quantities, and prices; a broker's export or a spreadsheet.",
+    "TARGETS": "CSV with securities, targets, and low and high drifts if there are bands.",
     "--prices": "CSV with prices; they take precedence over those in HOLDINGS.",
     "--cash": "Cash, if HOLDINGS has no cash row.",
     "--rules": 'JSON file of rules, such as {"direction": "BUY_ONLY"}.',

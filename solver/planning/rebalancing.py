@@ -268,6 +268,7 @@ def _warnings(solution: Solution, kept: Mapping[str, Decimal]) -> tuple[PlanWarn
         warnings.append(PlanWarning("OUTSIDE_BAND", message, solution.outside_band))
     if kept:
         ids = tuple(sorted(kept))
-        message = f"These securities have no price, stay as held and are not part of the market value: {', '.join(ids)}."
+        names = ", ".join(ids)
+        message = f"These securities have no price, stay as held and are not part of the market value: {names}."
         warnings.append(PlanWarning("NOT_PRICED", message, ids))
     return tuple(warnings)
