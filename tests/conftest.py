@@ -16,6 +16,7 @@ from persistence import Database
 from persistence.embedded import EmbeddedMongod
 from tests.harness.databases import open_patiently
 from tests.harness.distribution import Distribution, longest_first
+from tests.harness.mongod import fast_place
 
 # A busy machine may stop for longer than Hypothesis allows one example; the time limit of each test stays.
 settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -65,7 +66,8 @@ def _server(*, replica_set: bool) -> Iterator[str]:
             yield url
     else:
         # Its commands can be made to fail.
-        with EmbeddedMongod.start(replica_set=replica_set, parameters=["enableTestCommands=1"]) as mongod:
+        parameters = ["enableTestCommands=1"]
+        with EmbeddedMongod.start(replica_set=replica_set, parameters=parameters, temporary_in=fast_place()) as mongod:
             yield mongod.url
 
 

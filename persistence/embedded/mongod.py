@@ -53,7 +53,11 @@ class EmbeddedMongod(Struct, frozen=True):
     @staticmethod
     @contextmanager
     def start(
-        data_directory: Path | None = None, *, replica_set: bool = True, parameters: Sequence[str] = ()
+        data_directory: Path | None = None,
+        *,
+        replica_set: bool = True,
+        parameters: Sequence[str] = (),
+        temporary_in: Path | None = None,
     ) -> Iterator["EmbeddedMongod"]:
         """Run a mongod until the block ends; it also ends when this process does, however that ends.
 
@@ -62,6 +66,7 @@ class EmbeddedMongod(Struct, frozen=True):
                 read another's files; None for a temporary one that is removed.
             replica_set: a one-node replica set, whose acknowledged writes survive a kill; else a standalone server.
             parameters: of the server, such as `enableTestCommands=1`.
+            temporary_in: where a temporary directory is created; the system's place for them by default.
 
         Raises:
             MongodUnavailable: not installed, cannot run here, or something else uses its directory.
@@ -69,7 +74,7 @@ class EmbeddedMongod(Struct, frozen=True):
         binary = find_mongod(os.environ)
         version = _version(binary)
         if data_directory is None:
-            directory = Path(tempfile.mkdtemp(prefix="order-generation-mongod-"))
+            directory = Path(tempfile.mkdtemp(prefix="order-generation-mongod-", dir=temporary_in))
         else:
             directory = data_directory.resolve() / f"mongod-{'.'.join(version.split('.')[:2])}"
             directory.mkdir(parents=True, exist_ok=True)

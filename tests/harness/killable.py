@@ -103,7 +103,7 @@ class Surroundings:
 def surroundings(directory: Path) -> Iterator[Surroundings]:
     """Run mongod and the simulator for as long as the block lasts."""
     with (
-        RestartableMongod.start(directory / "mongod") as mongod,
+        RestartableMongod.start() as mongod,
         running_simulator_process("--price-spread", "0") as urls,
     ):
         control = OrderServiceControl(urls)

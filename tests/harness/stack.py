@@ -86,7 +86,7 @@ def surroundings(directory: Path) -> Iterator[Surroundings]:
     os.environ[MARK] = mark
     try:
         with (
-            RestartableMongod.start(directory / "mongod") as mongod,
+            RestartableMongod.start() as mongod,
             running_simulator_process("--price-spread", "0") as simulator,
         ):
             yield Surroundings(mongod, simulator, directory)

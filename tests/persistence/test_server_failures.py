@@ -12,6 +12,7 @@ from persistence.codec import Document
 from persistence.embedded import EmbeddedMongod
 from tests.harness.databases import READY_SECONDS
 from tests.harness.failpoints import failpoint
+from tests.harness.mongod import fast_place
 from tests.persistence.examples import NOON, change, model, models_of, portfolios_of, rebalance, security, store
 
 CODES = (8, 100, 112, 11601)
@@ -21,7 +22,7 @@ CODES = (8, 100, 112, 11601)
 @pytest.fixture(scope="module")
 def failing_url() -> Iterator[str]:
     """A server whose commands can be made to fail."""
-    with EmbeddedMongod.start(parameters=["enableTestCommands=1"]) as mongod:
+    with EmbeddedMongod.start(parameters=["enableTestCommands=1"], temporary_in=fast_place()) as mongod:
         yield mongod.url
 
 

@@ -76,9 +76,9 @@ def traced(
 
 
 @pytest.fixture(scope="session")
-def own_mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartableMongod]:
+def own_mongod() -> Iterator[RestartableMongod]:
     """A database for tests that stop it."""
-    with RestartableMongod.start(tmp_path_factory.mktemp("own-mongod")) as mongod:
+    with RestartableMongod.start() as mongod:
         yield mongod
 
 

@@ -21,6 +21,7 @@ from persistence.embedded import EmbeddedMongod
 from tests.app.observability.conftest import ALERTS
 from tests.app.observability.prometheus import PATIENCE_SECONDS, Prometheus, await_recovery
 from tests.harness.failpoints import failpoint
+from tests.harness.mongod import fast_place
 from tests.harness.ordering import FAST
 from tests.harness.service import Service, connecting, optimization
 from tests.harness.upstreams import Upstreams
@@ -39,7 +40,7 @@ IN_REQUEST = 1000
 @pytest.fixture(scope="module")
 def mongod() -> Iterator[EmbeddedMongod]:
     """A server whose commands can be made slow."""
-    with EmbeddedMongod.start(parameters=["enableTestCommands=1"]) as running:
+    with EmbeddedMongod.start(parameters=["enableTestCommands=1"], temporary_in=fast_place()) as running:
         yield running
 
 
