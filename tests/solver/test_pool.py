@@ -307,6 +307,22 @@ print(sorted({"cvxpy", "highspy", "scipy", "numpy", "solver.milp"} & set(sys.mod
     assert done.stderr == ""
 
 
+def test_the_fork_server_imports_statistics_only_if_something_uses_them() -> None:
+    """They would be two fifths of a start; a function of CVXPY that needs them works all the same."""
+    program = """
+import sys
+import solver.pool.preload
+
+loaded = "scipy.stats" in sys.modules
+deferred = sys.modules["cvxpy.atoms.quantum_rel_entr"].entropy([1, 2])
+import scipy.stats
+
+print(loaded, deferred == scipy.stats.entropy([1, 2]), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == "False True\n"
+
+
 async def test_solver_processes_share_what_the_fork_server_loaded(pool: PortfolioPool) -> None:
     """A new process need not import the solver library: the fork server it comes from has it."""
     server = fork_server()
