@@ -10,7 +10,7 @@ coins alone reach 48. Without coins to spare, the item would leave 18, of which 
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from math import gcd
+from math import gcd, prod
 from operator import itemgetter
 from time import perf_counter
 
@@ -28,6 +28,9 @@ ABUNDANT = 2_000
 
 TABLE_WORK = 4_000_000
 """Least sums of coins that are compared to list them, divided by the doublings that each coin needs."""
+
+MOST_ALIKE = 50
+"""Coins of which a choice with a large common divisor is sought."""
 
 EXAMINED = 300_000
 """Sums of coins that one completion examines."""
@@ -99,9 +102,38 @@ def coins_of(greedy: Greedy, best: int) -> list[int]:
     most = max(groups.values(), key=lambda group: sum(useful for useful, _ in group), default=[])
     if sum(useful for useful, _ in most) < ABUNDANT:
         return []
-    indices = [index for _, index in sorted(most, reverse=True)]
-    smallest = min(greedy.weights[index] for index in indices) // gcd(*(greedy.weights[index] for index in indices))
-    return indices[: max(2, TABLE_WORK // smallest)]
+    most.sort(reverse=True)
+    return min(_listed(greedy, most), _alike(greedy, most), key=lambda chosen: _left(most, chosen))
+
+
+def _listed(greedy: Greedy, most: Sequence[tuple[int, int]]) -> list[int]:
+    """Return as many of the coins with the most copies as the list of their sums allows, or two."""
+    indices = [index for _, index in most]
+    return indices[: max(2, TABLE_WORK // _modulus(greedy, indices))]
+
+
+def _alike(greedy: Greedy, most: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the coins that are left without those whose odd weights make the list of sums long, the worst first.
+
+    Example: of coins of 400, 600, 700 and 1001, all but the last have a common divisor of 100, so that four sums are
+    listed for three coins, and 400 for all.
+    """
+    indices = [index for _, index in reversed(most[:MOST_ALIKE])]
+    while len(indices) > 2 and _modulus(greedy, indices) * len(indices) > TABLE_WORK:
+        rest = [[other for other in indices if other != index] for index in indices]
+        indices = min(rest, key=lambda others: _modulus(greedy, others))
+    return indices[::-1]
+
+
+def _modulus(greedy: Greedy, indices: Sequence[int]) -> int:
+    """Return how many sums are listed for some coins."""
+    weights = [greedy.weights[index] for index in indices]
+    return min(weights) // gcd(*weights)
+
+
+def _left(most: Sequence[tuple[int, int]], chosen: Sequence[int]) -> int:
+    """Return the choices of copies of the other coins, which have to be searched."""
+    return prod(useful + 1 for useful, index in most if index not in chosen)
 
 
 def complete(

@@ -1,6 +1,7 @@
 """Sets of partial choices of items, as sorted arrays of exact integers with enough history to name the choice."""
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from solver.knapsack.few import FewStates
@@ -11,6 +12,13 @@ WORD_BITS = 62
 """Decisions recorded in one machine word of a state's history."""
 
 
+class Numbers(Struct, frozen=True):
+    """The kinds of integers in which weights and profits of a search are computed."""
+
+    weights: type[np.int64 | object]
+    profits: type[np.int64 | object]
+
+
 class States:
     """Partial choices, by weight ascending; each is heavier and more profitable than the one before.
 
@@ -19,9 +27,9 @@ class States:
         decided: the moves that each choice has taken or left.
     """
 
-    def __init__(self, few: FewStates, number: type[np.int64] | type[object]) -> None:
-        self.weights: Integers = np.array([row[0] for row in few.rows], dtype=number)
-        self.profits: Integers = np.array([row[1] for row in few.rows], dtype=number)
+    def __init__(self, few: FewStates, numbers: Numbers) -> None:
+        self.weights: Integers = np.array([row[0] for row in few.rows], dtype=numbers.weights)
+        self.profits: Integers = np.array([row[1] for row in few.rows], dtype=numbers.profits)
         self.decided = list(few.decided)
         mask = (1 << WORD_BITS) - 1
         self._history: list[NDArray[np.int64]] = [

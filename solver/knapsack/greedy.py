@@ -53,6 +53,7 @@ def pack(
     persist: bool,
     floor: int = -1,
     max_work: int = UNLIMITED,
+    max_unpruned: int = UNLIMITED,
 ) -> Packing:
     """Return the most profitable choice of items within the capacity.
 
@@ -64,6 +65,7 @@ def pack(
         persist: go on until the deadline when there are more; otherwise give up.
         floor: only choices of a profit above this are wanted; -1 wants any.
         max_work: partial choices to examine before giving up, a limit that no machine and no clock changes.
+        max_unpruned: partial choices at which to give up if none has been dropped.
     """
     divisor = gcd(*(item.weight for item in items)) or 1
     capacity //= divisor
@@ -107,7 +109,17 @@ def pack(
     if persist and known.profit < known.bound:
         known = _by_coins(greedy, order, densities, known, deadline, max_states)
     if known.profit < known.bound:
-        known = _searched(greedy, order, densities, known, deadline, max_states, persist=persist, max_work=max_work)
+        known = _searched(
+            greedy,
+            order,
+            densities,
+            known,
+            deadline,
+            max_states,
+            persist=persist,
+            max_work=max_work,
+            max_unpruned=max_unpruned,
+        )
     return known
 
 
@@ -164,6 +176,7 @@ def _searched(
     *,
     persist: bool,
     max_work: int,
+    max_unpruned: int = UNLIMITED,
 ) -> Packing:
     """Return what the search finds above the best that is known.
 
@@ -186,7 +199,13 @@ def _searched(
     core = Core(additions.sorted(), removals.sorted(), broken, greedy.room)
     start = greedy.profit
     search = core.search(
-        known.profit - start, known.bound - start, deadline, max_states, persist=persist, max_work=max_work
+        known.profit - start,
+        known.bound - start,
+        deadline,
+        max_states,
+        persist=persist,
+        max_work=max_work,
+        max_unpruned=max_unpruned,
     )
     copies, best = known.copies, known.profit
     if search.change is not None:

@@ -29,7 +29,7 @@ from msgspec import Struct
 
 from solver.knapsack.few import FewStates
 from solver.knapsack.few import hopes as few_hopes
-from solver.knapsack.frontier import States
+from solver.knapsack.frontier import Numbers, States
 from solver.knapsack.moves import Move, Undecided
 from solver.knapsack.subset_sum import greatest_sum
 from solver.scaling import INT64_LIMIT, Integers
@@ -43,8 +43,8 @@ REACHABLE_BITS = 100_000_000
 REACHABLE_SECONDS = 4e-10
 """Time that takes at most, for each move and each unit of capacity."""
 
-FEW, FEW_LARGE = 100, 2_000
-"""Partial choices up to which a list of them is faster than arrays, of machine integers and of larger ones."""
+FEW = 100
+"""Partial choices up to which a list of them is faster than arrays."""
 
 LARGE_NUMBERS = 2
 """Python integers take so many times the memory of an int64, so that fewer partial choices are held."""
@@ -95,19 +95,28 @@ class Core:
         self._best = self._bound = 0
         self._change: list[Move] | None = None
         self._looked_at = 0
-        self._number = self._narrowest()
+        self._numbers = self._narrowest()
         self._states: FewStates | States = FewStates([(-room, 0, 0)], [])
 
     def search(
-        self, best: int, bound: int, deadline: float, max_states: int, *, persist: bool, max_work: int = UNLIMITED
+        self,
+        best: int,
+        bound: int,
+        deadline: float,
+        max_states: int,
+        *,
+        persist: bool,
+        max_work: int = UNLIMITED,
+        max_unpruned: int = UNLIMITED,
     ) -> Search:
         """Search for a choice above `best` until it is found and proven, or the time runs out.
 
         When there are more than `max_states` partial choices, a search that does not persist ends, and one that does
-        goes through everything undecided, with this and a second set at a time.
+        goes through everything undecided, with this and a second set at a time. It also ends at `max_unpruned` partial
+        choices if none has been dropped until then.
         """
         self._best, self._bound = best // self._unit, bound // self._unit
-        if self._number is object:
+        if self._numbers.profits is object:
             max_states //= LARGE_NUMBERS
         pairing = FIRST_PAIRING
         complete = False
@@ -117,6 +126,8 @@ class Core:
                     self._tighten(deadline)
                 complete = self._best >= self._bound or self._pair(max_states, deadline, persist=persist)
                 break
+            if len(self._states) >= max_unpruned and len(self._states) == 1 << len(self._states.decided):
+                break
             if len(self._states) > pairing:
                 pairing *= PAIRING_GROWTH
                 complete = self._pair(max_states, deadline, persist=False)
@@ -125,15 +136,15 @@ class Core:
             best = self._best * self._unit
         return Search(self._change, best, self._bound * self._unit, complete, self._looked_at)
 
-    def _narrowest(self) -> type[np.int64 | object]:
-        """int64 if every sum and product of the search provably fits in it."""
+    def _narrowest(self) -> Numbers:
+        """Return int64 if every sum and product of the search provably fits in it, for weights also if every sum does."""
         moves = (*self._additions.moves, *self._removals.moves, self._broken)
         reach = self._room + sum(abs(move.weight) for move in moves)
         gain = sum(abs(move.profit) for move in moves)
         steepest = max(move.profit // move.weight for move in moves) + 1
         rest = max(abs(move.profit % move.weight) for move in moves)
         fits = 2 * (gain + reach * steepest) < INT64_LIMIT and reach * rest < INT64_LIMIT
-        return np.int64 if fits else object
+        return Numbers(np.int64 if reach < INT64_LIMIT else object, np.int64 if fits else object)
 
     def _decide(self) -> bool:
         """Decide the next move; False if no move, or no partial choice that could be better, is left."""
@@ -141,7 +152,7 @@ class Core:
         if not additions and not removals:
             return False
         side = additions if additions and (additions.position <= removals.position or not removals) else removals
-        states = self._states = _suitable(self._states, self._number)
+        states = self._states = _suitable(self._states, self._numbers)
         if isinstance(states, FewStates):
             return self._decide_few(states, side.take())
         states.decide(side.take())
@@ -153,11 +164,11 @@ class Core:
         hopes = states.profits.copy()
         possible = np.zeros(len(states), dtype=bool)
         if additions:
-            hopes[:fitting] += _relaxed(-states.weights[:fitting], additions.first, divisor)
+            hopes[:fitting] += self._relaxed(-states.weights[:fitting], additions.first, divisor)
             possible[:fitting] = True
         if removals:
             excess = states.weights[fitting:]
-            hopes[fitting:] += _relaxed(-excess, removals.first, divisor)
+            hopes[fitting:] += self._relaxed(-excess, removals.first, divisor)
             possible[fitting:] = excess <= -removals.weight
         if not possible.any():
             return False
@@ -224,7 +235,7 @@ class Core:
                 return False
             # Evenly from both sides, so that what is added balances what is removed.
             adds = additions and (len(partners.decided) % 2 == 0 or not removals)
-            partners = _suitable(partners, self._number)
+            partners = _suitable(partners, self._numbers)
             partners.decide((additions if adds else removals).pop(0))
             if isinstance(partners, FewStates):
                 weight, profit, room = self._broken.weight, self._broken.profit, self._room
@@ -232,13 +243,13 @@ class Core:
                     row for row in partners.rows if row[1] + (room - row[0]) * profit // weight > self._best
                 ]
             else:
-                relaxed = _relaxed(self._room - partners.weights, self._broken, 1)
+                relaxed = self._relaxed(self._room - partners.weights, self._broken, 1)
                 partners.keep(partners.profits + relaxed > self._best)
             self._looked_at += len(partners)
             if len(partners) == 0:
                 return True
         rest = additions + removals
-        few, many = sorted((_as_arrays(self._states, self._number), _as_arrays(partners, self._number)), key=len)
+        few, many = sorted((_as_arrays(self._states, self._numbers), _as_arrays(partners, self._numbers)), key=len)
         for prefix in self._prefixes(rest) if persist else ([],):
             if prefix is not None:
                 self._match(few, many, prefix)
@@ -295,30 +306,32 @@ class Core:
         if profit > self._best:
             self._improve(profit, few.taken(index) + many.taken(int(places[index])) + prefix)
 
+    def _relaxed(self, room: Integers, first: Move, divisor: int) -> Integers:
+        """Most profit that undecided moves can bring when they may change the weight by at most `room`, rounded down.
+
+        They are taken to be divisible and as dense as the first; only their common divisor is respected. The room of
+        removals is negative. In machine integers, `room * profit` needs more digits than either, so it is not formed.
+        """
+        if divisor > 1:
+            room = room // divisor * divisor
+        relaxed: Integers
+        if self._numbers.profits is object:
+            relaxed = room.astype(object) * first.profit // first.weight
+        else:
+            whole, rest = divmod(first.profit, first.weight)
+            relaxed = room * whole + room * rest // first.weight
+        return relaxed
+
     def _improve(self, profit: int, change: list[Move]) -> None:
         self._best, self._change = profit, change
 
 
-def _suitable(states: FewStates | States, number: type[np.int64 | object]) -> FewStates | States:
+def _suitable(states: FewStates | States, numbers: Numbers) -> FewStates | States:
     """Return the same partial choices in the form that is faster for their number and size."""
-    few = FEW_LARGE if number is object else FEW
     if isinstance(states, FewStates):
-        return States(states, number) if len(states) > few else states
-    return states.few() if 4 * len(states) < few else states
+        return States(states, numbers) if len(states) > FEW else states
+    return states.few() if 4 * len(states) < FEW else states
 
 
-def _as_arrays(states: FewStates | States, number: type[np.int64 | object]) -> States:
-    return States(states, number) if isinstance(states, FewStates) else states
-
-
-def _relaxed(room: Integers, first: Move, divisor: int) -> Integers:
-    """Most profit that undecided moves can bring when they may change the weight by at most `room`, rounded down.
-
-    They are taken to be divisible and as dense as the first; only their common divisor is respected. The room of
-    removals is negative. Never forms `room * profit`, which needs more digits than either.
-    """
-    if divisor > 1:
-        room = room // divisor * divisor
-    whole, rest = divmod(first.profit, first.weight)
-    relaxed: Integers = room * whole + room * rest // first.weight
-    return relaxed
+def _as_arrays(states: FewStates | States, numbers: Numbers) -> States:
+    return States(states, numbers) if isinstance(states, FewStates) else states

@@ -64,20 +64,37 @@ def test_a_search_for_a_sum_that_is_given_up_returns_a_bound() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(_knapsacks(), st.booleans())
+@given(_knapsacks(), st.booleans(), st.booleans())
 def test_knapsacks_with_coins_are_packed_as_trying_everything_packs_them(
-    knapsack: tuple[list[Item], int], at_once: bool
+    knapsack: tuple[list[Item], int], at_once: bool, short: bool
 ) -> None:
-    """With coins from two copies on, tried before or after a short search."""
+    """With coins from two copies on, tried before or after a short search, in long or short lists of sums."""
     items, capacity = knapsack
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(abundant, "MANY", 2)
         patched.setattr(abundant, "ABUNDANT", 2)
         patched.setattr(greedy, "WITHOUT_SEARCH", 0 if at_once else 100)
         patched.setattr(greedy, "BEFORE_COINS", 3)
+        patched.setattr(abundant, "TABLE_WORK", 6 if short else abundant.TABLE_WORK)
         packing = pack(items, capacity, deadline=perf_counter() + 60, max_states=50_000, persist=True)
     assert_consistent(items, capacity, packing)
     assert packing.profit == packing.bound == greatest_profit(items, capacity)
+
+
+def test_coins_of_a_large_common_divisor_are_chosen_before_odd_ones() -> None:
+    """All coins together need a list of four million sums; without the odd price, a hundred are enough."""
+    rows = """
+        1.06 243 .015 .01 .005|.5856 2851.7221 .125 .08 .045|.59 1531.736 .051077759 .03 .025
+        633.5228 1 .025 .015 .0067925710749|7220.51 0 .245 .10493777361630303 .11198359
+        96.15 1 .005 .00156272 .005|167.69800914 0 .188464739 .06 .085
+        633.24 2.1 .045 .0241567778694 .00969187|430.14 2 .055 .0307482927703 .035
+        .04 5170 .01 .005 .004008700038|162.29 5 .050850508 .02406118 .015|.96012809 0 .11 .025 .0364572652735
+    """
+    numbers = [list(map(Decimal, row.split())) for line in rows.split("\n") for row in line.split("|") if row.strip()]
+    securities = tuple(Security(f"S{number}", *row) for number, row in enumerate(numbers))
+    outcome = solve(Portfolio(securities, Decimal("13692.02049824")), time_limit_seconds=30)
+    assert isinstance(outcome, Solution)
+    assert outcome.objective == Decimal("3132.4075206778")
 
 
 def _tiny_prices(number: int) -> Portfolio:
