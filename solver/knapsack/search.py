@@ -137,7 +137,7 @@ class Core:
         return Search(self._change, best, self._bound * self._unit, complete, self._looked_at)
 
     def _narrowest(self) -> Numbers:
-        """Return int64 if every sum and product of the search provably fits in it, for weights also if every sum does."""
+        """Return int64 where every sum and product of the search provably fits in it; weights are only added."""
         moves = (*self._additions.moves, *self._removals.moves, self._broken)
         reach = self._room + sum(abs(move.weight) for move in moves)
         gain = sum(abs(move.profit) for move in moves)
