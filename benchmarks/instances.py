@@ -134,5 +134,5 @@ def _plans(size: Size, demand: Demand, database_cores: int) -> Table:
 def _law(database_cores: int) -> str:
     return (
         f"Utilisation law and Little's law; pods busy for {BUSIEST:.0%} at most, mongod on {database_cores} cores. "
-        "Where mongod would need more than it has, the queue for it has no end."
+        "If mongod would need more, its queue has no end."
     )
