@@ -119,8 +119,8 @@ def _sentence(reason: InfeasibleReason) -> str:
                 f"The least holdings that the drift bands allow cost {plain(reason.missing)} more"
                 f" than the portfolio is worth: {takers}."
                 if not _reserved(reason)
-                else f"The least holdings that drift bands and rules allow, with {_reserved(reason)}, take"
-                f" {plain(reason.missing)} more than there is: {takers or 'no holdings'}."
+                else f"The least holdings that drift bands and rules allow, with {_reserved(reason)}, need"
+                f" {plain(reason.missing)} more than is available: {takers or 'no holdings'}."
             )
 
 
@@ -133,7 +133,7 @@ def _reserved(reason: CashShortfall) -> str:
     parts = [
         f"{text} {plain(amount)}"
         for text, amount in (
-            ("minimum cash of", reason.minimum_cash),
+            ("a minimum cash of", reason.minimum_cash),
             ("a withdrawal of", reason.withdrawal),
             ("fees of", reason.fees),
         )

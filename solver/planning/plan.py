@@ -278,7 +278,7 @@ def proof_sentence(proof: Proof, rules: Rules) -> str:
             "Checked in exact arithmetic, but not proven best: other trades could be better by at most"
             f" {plain(proof.gap)}."
         )
-    tie = "" if proof.tie_proven else " Whether as good ones with fewer shares exist is not proven."
+    tie = "" if proof.tie_proven else " It is not proven that no equally good trades move fewer shares."
     return (
         f"Proven in exact arithmetic: no other trades that respect the bands, the rules and the cash {goal}{fees}"
         f" (distance {plain(proof.objective)}, lower bound {plain(proof.bound)}).{tie}"
