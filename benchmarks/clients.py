@@ -4,7 +4,7 @@ import asyncio
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from itertools import count
+from itertools import count, cycle
 
 import aiohttp
 from msgspec import Struct
@@ -96,17 +96,21 @@ async def take_turns(rounds: int, *calls: Call) -> tuple[list[Cost], int]:
     return [Cost(statistics.median(each), spent / rounds) for each, spent in zip(seconds, cpu, strict=True)], failed
 
 
-async def compete(rounds: int, *calls: Call) -> tuple[list[Cost], int]:
-    """Send each request from many clients for a while, in turns; return each one's times, and the failures."""
-    rates: list[list[float]] = [[] for _ in calls]
-    cpu = [0.0 for _ in calls]
-    completed = [0 for _ in calls]
+async def compete(rounds: int, *sides: Sequence[Call]) -> tuple[list[Cost], int]:
+    """Send the calls of each side from many clients for a while, in turns.
+
+    Returns:
+        What a call of each side takes, and the number of failed calls.
+    """
+    rates: list[list[float]] = [[] for _ in sides]
+    cpu = [0.0 for _ in sides]
+    completed = [0 for _ in sides]
     failed = 0
     async with client_session() as session:
         for turn in range(rounds + 1):
-            for place, call in enumerate(calls):
+            for place, calls in enumerate(sides):
                 before = started_cpu_seconds()
-                done = await storm(session, [call])
+                done = await storm(session, calls)
                 if turn:
                     rates[place].append(done.completed / TURN_SECONDS)
                     cpu[place] += started_cpu_seconds() - before
@@ -119,22 +123,23 @@ async def compete(rounds: int, *calls: Call) -> tuple[list[Cost], int]:
 async def storm(
     session: aiohttp.ClientSession, calls: Sequence[Call], clients: int = CLIENTS, seconds: float = TURN_SECONDS
 ) -> Turn:
-    """Send requests from many clients as fast as responses arrive; the clients draw them in turn."""
+    """Send requests from many clients as fast as responses arrive; each client sends the next of the calls."""
+    waiting = cycle(calls)
     until = time.perf_counter() + seconds
     taken: list[float] = []
     failed = 0
 
-    async def client(call: Call) -> None:
+    async def client() -> None:
         nonlocal failed
         while time.perf_counter() < until:
             try:
-                taken.append((await timed(session, call))[0])
+                taken.append((await timed(session, next(waiting)))[0])
             except aiohttp.ClientError:
                 failed += 1
 
     async with asyncio.TaskGroup() as group:
-        for number in range(clients):
-            group.create_task(client(calls[number % len(calls)]))
+        for _ in range(clients):
+            group.create_task(client())
     return Turn(len(taken), failed, taken)
 
 

@@ -30,7 +30,9 @@ class Measured(Struct, frozen=True):
 
 LARGE = {Size(100, 50): 30, Size(100, 10): 30, Size(1000, 50): 5, Size(1000, 10): 5}
 """Rounds of each."""
-SINGLE = Size(1, 50)
+SINGLE = Size(100, 50)
+"""Single rebalances take turns among the portfolios of a model. The service reuses a connection for the balances of
+different portfolios only, so that repeating one portfolio would measure the opening of connections."""
 SINGLE_ROUNDS = 4
 
 
@@ -86,11 +88,12 @@ def large_request(stack: Stack, size: Size) -> Measured:
 
 
 def single_rebalances(stack: Stack, size: Size) -> Measured:
-    """Many clients that each rebalance a single portfolio again and again."""
+    """Many clients that rebalance one portfolio at a time, the next of the model each time."""
     model_id = create_model(stack, size)
-    service = Call("POST", single_rebalance_url(stack, model_id))
+    service = [Call("POST", single_rebalance_url(stack, model_id, place)) for place in range(size.portfolios)]
     with running_floor(stack, model_id) as floor_url:
-        (ours, floors), failures = uvloop.run(compete(SINGLE_ROUNDS, service, Call("POST", f"{floor_url}/rebalance")))
+        floor = [Call("POST", f"{floor_url}/portfolio/rebalance")]
+        (ours, floors), failures = uvloop.run(compete(SINGLE_ROUNDS, service, floor))
     return Measured("single rebalances", ours, floors, failures)
 
 
@@ -100,6 +103,6 @@ def model_reads(stack: Stack, size: Size) -> Measured:
     service = Call("GET", f"{stack.service_url}/api/v1/model/{model_id}")
     with running_floor(stack, model_id) as floor_url:
         (ours, floors), failures = uvloop.run(
-            compete(SINGLE_ROUNDS, service, Call("GET", f"{floor_url}/model/{model_id}"))
+            compete(SINGLE_ROUNDS, [service], [Call("GET", f"{floor_url}/model/{model_id}")])
         )
     return Measured("model reads", ours, floors, failures)

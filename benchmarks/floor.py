@@ -32,9 +32,10 @@ class Floor(msgspec.Struct):
     client: AsyncMongoClient[dict[str, Any]]
     portfolio_ids: list[str]
     documents: list[dict[str, Any]]
-    response: object
+    response: list[Any]
     rebalance_ids: list[ObjectId]
     stored: bytes
+    turns: "count[int]"
 
 
 @post("/rebalance", status_code=200)
@@ -45,19 +46,37 @@ async def rebalance(state: State) -> Response[bytes]:
 
     async def read() -> None:
         for portfolio_id in waiting:
-            parameters = {"portfolio_id": portfolio_id, "limit": "1000", "offset": "0"}
-            async with floor.session.get("/api/v1/balances", params=parameters) as response:
-                msgspec.json.decode(await response.read())
+            await _read_balances(floor, portfolio_id)
 
     async with asyncio.TaskGroup() as readers:
         for _ in range(AT_A_TIME):
             readers.create_task(read())
+    await _insert(floor, floor.documents)
+    return Response(msgspec.json.encode(floor.response), media_type="application/json")
+
+
+@post("/portfolio/rebalance", status_code=200)
+async def rebalance_next(state: State) -> Response[bytes]:
+    """Do the same for a single portfolio, the next one of the recording."""
+    floor: Floor = state.floor
+    index = next(floor.turns) % len(floor.portfolio_ids)
+    await _read_balances(floor, floor.portfolio_ids[index])
+    await _insert(floor, [floor.documents[index]])
+    return Response(msgspec.json.encode(floor.response[index]), media_type="application/json")
+
+
+async def _read_balances(floor: Floor, portfolio_id: str) -> None:
+    parameters = {"portfolio_id": portfolio_id, "limit": "1000", "offset": "0"}
+    async with floor.session.get("/api/v1/balances", params=parameters) as response:
+        msgspec.json.decode(await response.read())
+
+
+async def _insert(floor: Floor, documents: list[dict[str, Any]]) -> None:
     rebalance_id, places = ObjectId(), count()
     collection = floor.client["floor"].get_collection("documents", write_concern=WriteConcern(w="majority", j=True))
     await collection.insert_many(
-        [{**each, "_id": {"rebalanceId": rebalance_id, "place": next(places)}} for each in floor.documents]
+        [{**each, "_id": {"rebalanceId": rebalance_id, "place": next(places)}} for each in documents]
     )
-    return Response(msgspec.json.encode(floor.response), media_type="application/json")
 
 
 @get("/model/{model_id:str}")
@@ -100,6 +119,7 @@ async def _open(app: Litestar) -> AsyncIterator[None]:
             response=msgspec.json.decode((recording / "response.json").read_bytes()),
             rebalance_ids=[ObjectId(line) for line in (recording / "rebalances.txt").read_text().splitlines()],
             stored=(recording / "stored.json").read_bytes(),
+            turns=count(),
         )
         yield
 
@@ -107,5 +127,8 @@ async def _open(app: Litestar) -> AsyncIterator[None]:
 def create_app() -> Litestar:
     """Build the application of the floor."""
     return Litestar(
-        [rebalance, read_model, read_rebalances], lifespan=[_open], openapi_config=None, logging_config=None
+        [rebalance, rebalance_next, read_model, read_rebalances],
+        lifespan=[_open],
+        openapi_config=None,
+        logging_config=None,
     )
