@@ -10,6 +10,7 @@ MODULES = {
     "checkouts": "benchmarks.solver.checkouts",
     "end_to_end": "benchmarks.end_to_end",
     "breakdown": "benchmarks.breakdown",
+    "limit": "benchmarks.limit",
     "scale": "benchmarks.scale",
     "fairness": "benchmarks.fairness",
     "orders": "benchmarks.orders",

@@ -1,13 +1,16 @@
 """The floor: bare handlers that do what a rebalance, or reading one, cannot do without, and nothing else.
 
 They read the same balances or documents, insert the same documents and return the same bytes as the service did when
-they were recorded, under the same server and framework; they compute nothing and check nothing.
+they were recorded, under the same server and framework; they compute nothing and check nothing. On request they also
+do what the design of the service adds: the database calls that concern the model, and the calculation in processes of
+its solver pool, from recorded assignments.
 """
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,15 +21,27 @@ from bson import CodecOptions, MaxKey, ObjectId, decode_all
 from bson.raw_bson import RawBSONDocument
 from litestar import Litestar, Response, get, post
 from litestar.datastructures import State
+from msgspec.structs import replace
 from pymongo import AsyncMongoClient, WriteConcern
+
+from app.solver_task.assignment import Assignment, Terms, decoded
+from app.solver_task.calculate import CALCULATION, Calculated, Calculation
+from solver.pool import SolverPool
 
 CONNECTIONS = 100
 AT_A_TIME = 32
+DURABLE = WriteConcern(w="majority", j=True)
+SOLVER_PROCESSES = 2
 RAW = CodecOptions(document_class=RawBSONDocument)
 
 
 class Floor(msgspec.Struct):
-    """What the handler needs: connections, and a recorded rebalance."""
+    """What the handlers need: connections, and a recorded rebalance.
+
+    Attributes:
+        model_id: of the model to read and to date; None to do neither.
+        solvers: calculate the assignments; None to insert and to return what is recorded.
+    """
 
     session: aiohttp.ClientSession
     client: AsyncMongoClient[dict[str, Any]]
@@ -36,23 +51,17 @@ class Floor(msgspec.Struct):
     rebalance_ids: list[ObjectId]
     stored: bytes
     turns: "count[int]"
+    model_id: ObjectId | None
+    solvers: SolverPool[Assignment, Calculation] | None
+    assignments: list[Assignment]
+    terms: Terms
 
 
 @post("/rebalance", status_code=200)
 async def rebalance(state: State) -> Response[bytes]:
     """Read every portfolio's balances, insert every portfolio's document, return the whole response."""
     floor: Floor = state.floor
-    waiting = iter(floor.portfolio_ids)
-
-    async def read() -> None:
-        for portfolio_id in waiting:
-            await _read_balances(floor, portfolio_id)
-
-    async with asyncio.TaskGroup() as readers:
-        for _ in range(AT_A_TIME):
-            readers.create_task(read())
-    await _insert(floor, floor.documents)
-    return Response(msgspec.json.encode(floor.response), media_type="application/json")
+    return Response(await _rebalanced(floor, range(len(floor.portfolio_ids))), media_type="application/json")
 
 
 @post("/portfolio/rebalance", status_code=200)
@@ -60,23 +69,50 @@ async def rebalance_next(state: State) -> Response[bytes]:
     """Do the same for a single portfolio, the next one of the recording."""
     floor: Floor = state.floor
     index = next(floor.turns) % len(floor.portfolio_ids)
-    await _read_balances(floor, floor.portfolio_ids[index])
-    await _insert(floor, [floor.documents[index]])
-    return Response(msgspec.json.encode(floor.response[index]), media_type="application/json")
+    return Response(await _rebalanced(floor, range(index, index + 1)), media_type="application/json")
 
 
-async def _read_balances(floor: Floor, portfolio_id: str) -> None:
-    parameters = {"portfolio_id": portfolio_id, "limit": "1000", "offset": "0"}
-    async with floor.session.get("/api/v1/balances", params=parameters) as response:
-        msgspec.json.decode(await response.read())
+async def _rebalanced(floor: Floor, indexes: range) -> bytes:
+    """Do what a rebalance of the recorded portfolios with these indexes cannot do without, and return its response."""
+    models = floor.client["order_generation"].get_collection("models", write_concern=DURABLE)
+    if floor.model_id is not None:
+        await models.find_one({"_id": floor.model_id})
+    rebalance_id = ObjectId()
+    terms = msgspec.msgpack.encode(replace(floor.terms, rebalance_id=str(rebalance_id)))
+    waiting = iter(indexes)
+    calculated: dict[int, Calculated] = {}
+
+    async def read() -> None:
+        for index in waiting:
+            parameters = {"portfolio_id": floor.portfolio_ids[index], "limit": "1000", "offset": "0"}
+            async with floor.session.get("/api/v1/balances", params=parameters) as response:
+                msgspec.json.decode(await response.read())
+            if floor.solvers is not None:
+                assignment = replace(floor.assignments[index], terms=terms)
+                solved = await floor.solvers.solve(assignment, lane=rebalance_id)
+                assert isinstance(solved.outcome, Calculated)
+                calculated[index] = solved.outcome
+
+    async with asyncio.TaskGroup() as readers:
+        for _ in range(AT_A_TIME):
+            readers.create_task(read())
+    documents: list[dict[str, Any] | RawBSONDocument] = [
+        _calculated_document(calculated[index])
+        if floor.solvers is not None
+        else {**floor.documents[index], "_id": {"rebalanceId": rebalance_id, "place": index}}
+        for index in indexes
+    ]
+    await floor.client["floor"].get_collection("documents", write_concern=DURABLE).insert_many(documents)
+    if floor.model_id is not None:
+        await models.update_one({"_id": floor.model_id}, {"$set": {"lastRebalanceDate": datetime.now(UTC)}})
+    if floor.solvers is not None:
+        return b"[" + b",".join(calculated[index].body for index in indexes) + b"]"
+    return msgspec.json.encode(floor.response[indexes.start : indexes.stop])
 
 
-async def _insert(floor: Floor, documents: list[dict[str, Any]]) -> None:
-    rebalance_id, places = ObjectId(), count()
-    collection = floor.client["floor"].get_collection("documents", write_concern=WriteConcern(w="majority", j=True))
-    await collection.insert_many(
-        [{**each, "_id": {"rebalanceId": rebalance_id, "place": next(places)}} for each in documents]
-    )
+def _calculated_document(calculated: Calculated) -> RawBSONDocument:
+    assert calculated.record is not None
+    return RawBSONDocument(calculated.record.document)
 
 
 @get("/model/{model_id:str}")
@@ -102,7 +138,10 @@ async def read_rebalances(limit: int, state: State) -> Response[bytes]:
 @asynccontextmanager
 async def _open(app: Litestar) -> AsyncIterator[None]:
     recording = Path(os.environ["FLOOR_RECORDING"])
+    additions = os.environ["FLOOR_ADDITIONS"].split(",")
+    solvers = SolverPool(processes=SOLVER_PROCESSES, work=CALCULATION) if "solvers" in additions else None
     async with (
+        solvers or nullcontext(),
         aiohttp.ClientSession(
             os.environ["PORTFOLIO_ACCOUNTING_SERVICE_URL"], connector=aiohttp.TCPConnector(limit=CONNECTIONS)
         ) as session,
@@ -111,6 +150,7 @@ async def _open(app: Litestar) -> AsyncIterator[None]:
         documents: list[dict[str, Any]] = decode_all(
             (recording / "documents.bson").read_bytes(), CodecOptions(tz_aware=True)
         )
+        assignments = msgspec.msgpack.decode((recording / "assignments.msgpack").read_bytes(), type=list[Assignment])
         app.state.floor = Floor(
             session=session,
             client=client,
@@ -120,6 +160,10 @@ async def _open(app: Litestar) -> AsyncIterator[None]:
             rebalance_ids=[ObjectId(line) for line in (recording / "rebalances.txt").read_text().splitlines()],
             stored=(recording / "stored.json").read_bytes(),
             turns=count(),
+            model_id=ObjectId((recording / "model.txt").read_text()) if "model" in additions else None,
+            solvers=solvers,
+            assignments=assignments,
+            terms=decoded(assignments[0].terms),
         )
         yield
 
