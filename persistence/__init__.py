@@ -53,7 +53,7 @@ from persistence.order_plan import (
     PlannedOrder,
 )
 from persistence.rebalances.packed import PackedPortfolio, PositionTerms
-from persistence.rebalances.record import PortfolioRecord, record_of
+from persistence.rebalances.record import PortfolioRecord, PositionForm, record_of
 from persistence.sorting import ModelField, RebalanceField, SortKey
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ __all__ = [
     "PortfolioRecord",
     "PortfolioWarning",
     "Position",
+    "PositionForm",
     "PositionTerms",
     "Rebalance",
     "RebalanceField",

@@ -3,13 +3,11 @@
 All positions of a portfolio are computed together, a column of numbers at a time, in integers.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from math import gcd
 from operator import add, mul, sub
 from typing import Final
-
-import msgspec
 
 from app.history.schemas import PortfolioResultDTO
 from app.history.sheet import (
@@ -30,40 +28,18 @@ from app.history.sheet import (
 )
 from app.http.dialect import Dialect
 from app.http.exact_json import encode
+from app.solver_task.numerals import ONE, SHARES, Remembered, share_text, texts
 from persistence import PackedPortfolio
-
-_ONE: Final = 10_000
-"""Shares have four decimal places."""
-_INTEGERS: Final = msgspec.json.Encoder()
-
-
-def _share(value: int) -> str:
-    return f"{value // _ONE}.{value % _ONE:04d}"
 
 
 def _drift(value: int) -> str:
     """Write how far something is above its target, if it is that many ten-thousandths of the target."""
-    return _share(value - _ONE)
+    return share_text(value - ONE)
 
 
-class _Remembered(dict[int, str]):
-    """Texts of numbers: those of the usual ones are remembered, any other is written when it is requested."""
-
-    def __init__(self, write: Callable[[int], str], usual: Iterable[int]) -> None:
-        super().__init__((value, write(value)) for value in usual)
-        self._write = write
-
-    def __missing__(self, value: int) -> str:
-        return self._write(value)
-
-
-_SHARES: Final = _Remembered(_share, range(_ONE + 1))
-_DRIFTS: Final = _Remembered(_drift, range(_ONE, 2 * _ONE + 1))
-_DRIFTS_BELOW: Final = [f"-{_share(_ONE - value)}" for value in range(_ONE + 1)]
+_DRIFTS: Final = Remembered(_drift, range(ONE, 2 * ONE + 1))
+_DRIFTS_BELOW: Final = [f"-{share_text(ONE - value)}" for value in range(ONE + 1)]
 """Texts of drifts below 0, by the value in ten-thousandths of the target; the last is what is rounded to 0."""
-
-
-_SMALL: Final = [str(value) for value in range(_ONE)]
 
 
 def packed_json(portfolio: PackedPortfolio, dialect: Dialect) -> bytes:
@@ -89,10 +65,10 @@ def _positions(portfolio: PackedPortfolio, sheet: Sheet) -> list[str]:
     if any(portfolio.originals):  # otherwise the values of the sheet, which are 0, are right
         before = list(map(mul, portfolio.originals, sheet.prices))
         parts[ORIGINAL_VALUE_DECIMALS::PARTS] = sheet.original_values.decimals(before)
-        parts[ORIGINAL_VALUE::PARTS] = _texts(sheet.original_values.wholes(before))
+        parts[ORIGINAL_VALUE::PARTS] = texts(sheet.original_values.wholes(before))
     after = list(map(mul, portfolio.adjusted, sheet.prices))
     parts[VALUE_DECIMALS::PARTS] = sheet.values.decimals(after)
-    parts[VALUE::PARTS] = _texts(sheet.values.wholes(after))
+    parts[VALUE::PARTS] = texts(sheet.values.wholes(after))
     parts[ACTUAL::PARTS], parts[ACTUAL_DRIFT::PARTS] = _shares(after, portfolio.market_value, sheet)
     parts[KIND::PARTS] = [sheet.buy if trade > 0 else sheet.sell for trade in trades]
     if not all(trades):
@@ -110,11 +86,11 @@ def _write_quantities(
     trades: Sequence[int]
     if fractions is None and not any(originals):
         trades = adjusted
-        parts[ADJUSTED::PARTS] = parts[SIZE::PARTS] = _texts(adjusted)
+        parts[ADJUSTED::PARTS] = parts[SIZE::PARTS] = texts(adjusted)
     elif fractions is None:
         trades = list(map(sub, adjusted, originals))
-        parts[ORIGINAL::PARTS], parts[ADJUSTED::PARTS] = _texts(originals), _texts(adjusted)
-        parts[SIZE::PARTS] = _texts(list(map(abs, trades)))
+        parts[ORIGINAL::PARTS], parts[ADJUSTED::PARTS] = texts(originals), texts(adjusted)
+        parts[SIZE::PARTS] = texts(list(map(abs, trades)))
     else:
         first, last = map(mul, originals, fractions.original_factors), map(mul, adjusted, fractions.adjusted_factors)
         trades = list(map(sub, last, first))
@@ -129,18 +105,7 @@ def _write_quantities(
 
 
 def _with_decimals(values: Sequence[int], column: Column) -> list[str]:
-    return list(map(add, _texts(column.wholes(values)), column.decimals(values)))
-
-
-def _texts(values: Sequence[int]) -> list[str]:
-    """Write integers of at least 0."""
-    if max(values) < _ONE:
-        return list(map(_SMALL.__getitem__, values))
-    try:
-        # The encoder takes half the time of `str`.
-        return _INTEGERS.encode(values)[1:-1].decode().split(",")
-    except OverflowError:  # more than 64 bits
-        return list(map(str, values))
+    return list(map(add, texts(column.wholes(values)), column.decimals(values)))
 
 
 def _shares(values: Sequence[int], market_value: Decimal, sheet: Sheet) -> tuple[list[str], list[str]]:
@@ -153,7 +118,7 @@ def _shares(values: Sequence[int], market_value: Decimal, sheet: Sheet) -> tuple
     shares and for drifts above 0, and too small for drifts below 0.
     """
     numerator, denominator = market_value.as_integer_ratio()
-    factor, numerator = _ONE * denominator * 10**sheet.target_places, numerator * 10**sheet.places
+    factor, numerator = ONE * denominator * 10**sheet.target_places, numerator * 10**sheet.places
     common = gcd(factor, numerator)
     factor, numerator = factor // common, numerator // common
     if sheet.factors is not None:
@@ -164,11 +129,11 @@ def _shares(values: Sequence[int], market_value: Decimal, sheet: Sheet) -> tuple
     half, scaled = 1 << places >> 1, factor << places
     more = scaled // wholes[0] + 1
     # From which value on a target is reached, and both quotients.
-    limits = [(-(-_ONE * each // factor), scaled // each + 1, -(-scaled // each) - 1) for each in wholes[1:]]
+    limits = [(-(-ONE * each // factor), scaled // each + 1, -(-scaled // each) - 1) for each in wholes[1:]]
     # What has no target is written afterwards.
     limits.append((largest + 1, 0, 0))
     wanted = [limits[place] for place in sheet.target_of]
-    actual = [_SHARES[value * more + half >> places] for value in values]
+    actual = [SHARES[value * more + half >> places] for value in values]
     drifts = [
         _DRIFTS[value * over + half >> places] if value >= limit else _DRIFTS_BELOW[value * under + half >> places]
         for value, (limit, over, under) in zip(values, wanted, strict=True)
@@ -176,5 +141,5 @@ def _shares(values: Sequence[int], market_value: Decimal, sheet: Sheet) -> tuple
     if len(sheet.targets) in sheet.target_of:
         for index, place in enumerate(sheet.target_of):
             if place == len(sheet.targets):
-                drifts[index] = _SHARES[0]
+                drifts[index] = SHARES[0]
     return actual, drifts

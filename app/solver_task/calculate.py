@@ -10,12 +10,14 @@ from decimal import Decimal
 import msgspec
 from bson import ObjectId
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.http.dialect import Dialect
 from app.solver_task.assignment import Assignment, Terms, decoded
+from app.solver_task.columns import QUANTITY_LIMIT, Columns, columns_of
 from app.solver_task.movement import Movement, movement
 from app.solver_task.rounding import are_storable, is_storable
-from app.solver_task.schemas import portfolio_json
+from app.solver_task.schemas import json_around_positions, portfolio_json
 from app.solver_task.valuation import valuation
 from app.solver_task.warnings import warnings_of
 from persistence import PortfolioRecord, RebalancedPortfolio, RebalancedPosition, Solve, record_of
@@ -36,9 +38,6 @@ from solver.pool import EXAMPLE, Work
 ZERO = Decimal(0)
 NOT_STORED = ObjectId("0" * 24)
 """Stands for the rebalance of a portfolio that is not stored."""
-
-QUANTITY_LIMIT = Decimal(10**15)
-"""Shares that the books can hold are below it; a larger position could be ordered, but not be read back."""
 
 
 class Calculated(Struct, frozen=True, tag=True):
@@ -85,32 +84,70 @@ def calculate(assignment: Assignment, *, strategy: SolverStrategy, time_limit_se
     outcome = solve(portfolio, rules=terms.rules, strategy=strategy, time_limit_seconds=time_limit_seconds)
     if not isinstance(outcome, Solution):
         return outcome
+    columns = columns_of(assignment, outcome)
+    return in_decimals(assignment, portfolio, outcome) if columns is None else in_columns(assignment, columns, outcome)
+
+
+def in_columns(assignment: Assignment, columns: Columns, solution: Solution) -> Calculation:
+    """Write record and response of a solved portfolio from its columns, the same as `in_decimals` does."""
+    terms = decoded(assignment.terms)
     stored = terms.rebalance_id is not None
-    unstorable = _unstorable(portfolio, outcome) if stored else None
+    if stored and not are_storable(_money(solution)):
+        return Unstorable(())
+    moved = columns.movement()
+    rebalanced = _rebalanced(assignment, solution, moved)
+    beginning, middle, end = json_around_positions(
+        rebalanced, terms.dialect, stored=stored, with_proof=terms.with_proof
+    )
+    body = f"{beginning}{columns.trades_json()}{middle}{columns.drifts_json()}{end}".encode()
+    record = record_of(rebalanced, columns.record()) if stored else None
+    return _calculated(solution, record, body, moved)
+
+
+def in_decimals(assignment: Assignment, portfolio: Portfolio, solution: Solution) -> Calculation:
+    """Write record and response of any solved portfolio."""
+    terms = decoded(assignment.terms)
+    stored = terms.rebalance_id is not None
+    unstorable = _unstorable(portfolio, solution) if stored else None
     if unstorable is not None:
         return unstorable
-    positions = tuple(_positions(assignment, terms, portfolio, outcome))
+    positions = tuple(_positions(assignment, terms, portfolio, solution))
     values = valuation(positions)
-    moved = movement(positions, values, outcome.market_value)
-    rebalanced = _rebalanced(assignment, terms, portfolio, outcome, positions, moved)
+    moved = movement(positions, values, solution.market_value)
+    rebalanced = replace(_rebalanced(assignment, solution, moved), positions=positions)
+    body = portfolio_json(rebalanced, terms.dialect, stored=stored, with_proof=terms.with_proof, values=values)
+    return _calculated(solution, record_of(rebalanced) if stored else None, body, moved)
+
+
+def _calculated(solution: Solution, record: PortfolioRecord | None, body: bytes, moved: Movement) -> Calculated:
     return Calculated(
-        record=record_of(rebalanced) if stored else None,
-        body=portfolio_json(rebalanced, terms.dialect, stored=stored, with_proof=terms.with_proof, values=values),
+        record=record,
+        body=body,
         movement=moved,
-        exempted=len(outcome.outside_band),
-        path=outcome.path,
-        gap=outcome.gap,
-        seconds=outcome.seconds,
+        exempted=len(solution.outside_band),
+        path=solution.path,
+        gap=solution.gap,
+        seconds=solution.seconds,
+    )
+
+
+def _money(solution: Solution) -> tuple[Decimal, ...]:
+    return (
+        solution.market_value,
+        solution.cash_after,
+        solution.fees,
+        solution.objective,
+        solution.bound,
+        solution.outside,
     )
 
 
 def _unstorable(portfolio: Portfolio, solution: Solution) -> Unstorable | None:
     quantities = solution.quantities
-    numbers = (solution.market_value, solution.cash_after, solution.fees, solution.objective, solution.bound)
     if (
         min(quantities, default=ZERO) > -QUANTITY_LIMIT
         and max(quantities, default=ZERO) < QUANTITY_LIMIT
-        and are_storable((*quantities, *numbers, solution.outside))
+        and are_storable((*quantities, *_money(solution)))
     ):
         return None
     return Unstorable(
@@ -122,14 +159,9 @@ def _unstorable(portfolio: Portfolio, solution: Solution) -> Unstorable | None:
     )
 
 
-def _rebalanced(
-    assignment: Assignment,
-    terms: Terms,
-    portfolio: Portfolio,
-    solution: Solution,
-    positions: tuple[RebalancedPosition, ...],
-    moved: Movement,
-) -> RebalancedPortfolio:
+def _rebalanced(assignment: Assignment, solution: Solution, moved: Movement) -> RebalancedPortfolio:
+    """Return the record of a portfolio, still without its positions."""
+    terms = decoded(assignment.terms)
     return RebalancedPortfolio(
         rebalance_id=NOT_STORED if terms.rebalance_id is None else ObjectId(terms.rebalance_id),
         place=assignment.index,
@@ -138,10 +170,10 @@ def _rebalanced(
         status="COMPLETED",
         failure=None,
         market_value=solution.market_value,
-        cash_before=portfolio.cash,
+        cash_before=assignment.cash,
         cash_after=solution.cash_after,
         trade_date=terms.trade_date,
-        positions=positions,
+        positions=(),
         solve=Solve(
             solution.path,
             solution.gap,

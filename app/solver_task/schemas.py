@@ -2,7 +2,9 @@
 
 from datetime import date
 from decimal import Decimal
+from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from app.errors.schemas import ErrorDTO
@@ -51,6 +53,8 @@ from solver import SolutionPath
 
 ZERO = Decimal(0)
 WHOLE = Decimal(1)
+BLANK: Final[Any] = msgspec.Raw(b"\0")
+"""Stands for a value that is written later: the byte is in no JSON, which has an escape sequence for the character."""
 
 
 class TransactionDTO(Struct, frozen=True, rename="camel"):
@@ -154,6 +158,12 @@ def rebalance_dto(
         values: the valuation of its positions, if it is known.
     """
     values = values or valuation(portfolio.positions)
+    return _shown(portfolio, _transactions(portfolio, values), _drifts(portfolio, values), stored=stored)
+
+
+def _shown(
+    portfolio: RebalancedPortfolio, transactions: list[TransactionDTO], drifts: list[DriftDTO], *, stored: bool
+) -> RebalanceDTO:
     return RebalanceDTO(
         portfolio_id=portfolio.portfolio_id,
         portfolio_name=portfolio.portfolio_name,
@@ -166,8 +176,8 @@ def rebalance_dto(
         drift_after=portfolio.drift_after,
         turnover=portfolio.turnover,
         fees=portfolio.fees,
-        transactions=_transactions(portfolio, values),
-        drifts=_drifts(portfolio, values),
+        transactions=transactions,
+        drifts=drifts,
         warnings=[WarningDTO.of(warning) for warning in portfolio.warnings],
         error=ErrorDTO.of(portfolio.failure),
     )
@@ -183,11 +193,25 @@ def portfolio_json(
 ) -> bytes:
     """Encode a portfolio's part of the response as JSON; the arguments are those of `rebalance_dto`."""
     shown = rebalance_dto(portfolio, stored=stored, values=values)
-    if with_proof:
-        names = RebalanceDTO.__struct_fields__
-        fields = {name: getattr(shown, name) for name in names}
-        shown = OptimizationDTO(**fields, proof=ProofDTO.of(portfolio.solve))
-    return encode(dialect.spell(shown))
+    return encode(dialect.spell(_proven(shown, portfolio.solve) if with_proof else shown))
+
+
+def json_around_positions(
+    portfolio: RebalancedPortfolio, dialect: Dialect, *, stored: bool, with_proof: bool
+) -> list[str]:
+    """Return the three texts around the arrays of trades and drifts in the JSON that `portfolio_json` returns."""
+    shown = _shown(portfolio, BLANK, BLANK, stored=stored)
+    return around_blanks(_proven(shown, portfolio.solve) if with_proof else shown, dialect)
+
+
+def around_blanks(content: Struct, dialect: Dialect) -> list[str]:
+    """Encode content of a response as JSON, and return the texts around its blanks."""
+    return encode(dialect.spell(content)).decode().split("\0")
+
+
+def _proven(shown: RebalanceDTO, solve: Solve | None) -> OptimizationDTO:
+    fields = {name: getattr(shown, name) for name in RebalanceDTO.__struct_fields__}
+    return OptimizationDTO(**fields, proof=ProofDTO.of(solve))
 
 
 def trade_of(position: RebalancedPosition) -> Decimal:

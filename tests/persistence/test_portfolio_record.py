@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from persistence import RebalancedPortfolio, RebalancedPosition, record_of
+from persistence import Failure, PortfolioWarning, RebalancedPortfolio, RebalancedPosition, Solve, record_of
 from persistence.codec import CODEC_OPTIONS, Document, to_document
 from persistence.rebalances.reader import decoded, portfolio_of
-from tests.persistence.examples import portfolio
+from tests.persistence.examples import NOON, portfolio
 
 decimals = st.one_of(
     st.decimals(allow_nan=False, allow_infinity=False, places=8, min_value=-(10**12), max_value=10**12),
@@ -33,10 +33,29 @@ rows = st.builds(
 )
 
 
-@given(st.lists(rows, max_size=12))
-def test_it_is_what_pymongo_would_write(some: list[RebalancedPosition]) -> None:
+wholes = st.builds(
+    RebalancedPortfolio,
+    rebalance_id=st.just(ObjectId()),
+    place=st.integers(0, 5000),
+    portfolio_id=texts,
+    portfolio_name=st.none() | texts,
+    status=st.sampled_from(["COMPLETED", "FAILED"]),
+    failure=st.none() | st.builds(Failure, texts, texts, st.dictionaries(texts, decimals), st.just(NOON), texts),
+    market_value=st.none() | decimals,
+    cash_before=st.none() | decimals,
+    cash_after=st.none() | decimals,
+    trade_date=st.just("2025-08-10"),
+    positions=st.lists(rows, max_size=12).map(tuple),
+    solve=st.none() | st.builds(Solve, texts, decimals, st.booleans(), st.floats(0, 60), st.none() | decimals),
+    drift_before=st.none() | decimals,
+    fees=st.none() | decimals,
+    warnings=st.lists(st.builds(PortfolioWarning, texts, texts, st.lists(texts).map(tuple)), max_size=2).map(tuple),
+)
+
+
+@given(wholes)
+def test_it_is_what_pymongo_would_write(whole: RebalancedPortfolio) -> None:
     """But for the order of the last two fields, and to the last trailing zero."""
-    whole = replace(portfolio(ObjectId(), 3), positions=tuple(some))
     record = record_of(whole)
     document = to_document(whole)
     key = {"rebalanceId": document.pop("rebalanceId"), "place": document.pop("place")}
