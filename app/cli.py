@@ -11,7 +11,6 @@ import click
 from app.commands.backup import backup, restore
 from app.errors.codes import CannotListen, InvalidSetting, InvalidSettings
 from app.plan.command import plan
-from app.settings import EMBEDDED
 
 EXIT_WITH_STDIN = click.option(
     "--exit-with-stdin", is_flag=True, help="Stop when standard input ends, as it does when the parent process does."
@@ -33,6 +32,7 @@ def serve(*, exit_with_stdin: bool) -> None:
     """
     from app.commands.parent_watch import end_with_stdin  # noqa: PLC0415 - each command loads only what it needs
     from app.commands.server import read_environment, run  # noqa: PLC0415
+    from app.settings import EMBEDDED  # noqa: PLC0415
 
     settings = read_environment()
     if exit_with_stdin:

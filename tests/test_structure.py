@@ -7,8 +7,9 @@ import ast
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +55,13 @@ class Import(NamedTuple):
         return f"{self.path}:{self.line} imports {self.module}"
 
 
-def imports_in(package: str) -> Iterator[Import]:
+@cache
+def imports_in(package: str) -> Sequence[Import]:
+    """Return every import in a package."""
+    return tuple(_imports_in(package))
+
+
+def _imports_in(package: str) -> Iterator[Import]:
     for path in sorted((ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
@@ -70,7 +77,7 @@ def imports_in(package: str) -> Iterator[Import]:
 @pytest.mark.parametrize("package", LOWER_PACKAGES)
 def test_a_lower_package_imports_no_other_package_of_the_service(package: str) -> None:
     """Only `app` imports the other packages: solver, persistence and integrations know nothing of each other."""
-    imports = list(imports_in(package))
+    imports = imports_in(package)
     assert imports
     others = {"app", "benchmarks", "tests", *LOWER_PACKAGES} - {package}
     assert [str(each) for each in imports if each.package in others] == []

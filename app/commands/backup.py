@@ -8,8 +8,6 @@ from typing import IO
 
 import click
 
-from app.settings import load_settings
-
 FILE = click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 STANDARD_STREAM = Path("-")
 
@@ -22,7 +20,8 @@ def backup(file: Path) -> None:
     FILE is the file, or `-` for standard output. MONGODB_URL and DATABASE_NAME select the database. The service may
     keep running. FILE is written completely or not at all.
     """
-    from persistence import BackupFailed, back_up  # noqa: PLC0415 - each command loads only what it needs
+    from app.settings import load_settings  # noqa: PLC0415 - each command loads only what it needs
+    from persistence import BackupFailed, back_up  # noqa: PLC0415
 
     settings = load_settings()
     try:
@@ -51,7 +50,8 @@ def restore(file: Path) -> None:
     FILE is the file, or `-` for standard input. MONGODB_URL and DATABASE_NAME select the database, which must be
     empty. Stop the service first. A damaged or incomplete file changes nothing.
     """
-    from persistence import BackupFailed, restore_backup  # noqa: PLC0415 - each command loads only what it needs
+    from app.settings import load_settings  # noqa: PLC0415 - each command loads only what it needs
+    from persistence import BackupFailed, restore_backup  # noqa: PLC0415
 
     settings = load_settings()
     try:
