@@ -9,7 +9,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from solver.ruled.book import Book
+from solver.ruled.book import Book, Totals
 from solver.rules import Bands, Direction, Restraint
 
 type Interval = tuple[int, int]
@@ -24,7 +24,7 @@ class Standing(Enum):
     IMPOSSIBLE = "no quantity in whole lots lies in its band"
 
 
-class Line(Struct, frozen=True):
+class Line(Struct, frozen=True, gc=False):
     """One security of a book as Python integers; see `Book` for the meaning of each."""
 
     index: int
@@ -194,7 +194,7 @@ def intersection(some: list[Interval], others: list[Interval]) -> list[Interval]
     return [interval for interval in found if interval[0] <= interval[1]]
 
 
-def restraints_on(book: Book, line: Line) -> list[Restraint]:
+def restraints_on(book: Totals, line: Line) -> list[Restraint]:
     """Return the restraints that apply to a security, in the order in which they are named."""
     rules, name = book.rules, book.portfolio.securities[line.index].security_id
     applies = {

@@ -30,22 +30,26 @@ SMALL, SMALL_BITS, SMALL_FACTOR = 16, 10, 5
 proof is then likely."""
 
 
-class Found(Struct, frozen=True):
-    """Trades in lots, and what is proven of them.
+class Proof(Struct, frozen=True):
+    """What is proven of some trades.
 
     Attributes:
-        trades: in the order of the portfolio.
         bound: least objective that is possible, in units.
         tie_proven: no other trades are better by any level.
         path: the method.
         outside_proven: less money outside the bands is not possible, or does not matter.
     """
 
-    trades: Integers
     bound: int
     tie_proven: bool
     path: SolutionPath
     outside_proven: bool = True
+
+
+class Found(Proof, frozen=True, kw_only=True):
+    """Trades in lots, in the order of the portfolio, and what is proven of them."""
+
+    trades: Integers
 
 
 class Binding(Struct, frozen=True):

@@ -14,11 +14,11 @@ from msgspec import Struct
 from solver.plain import MOST_IN_LISTS, in_arrays, scale_plain
 from solver.problem import Portfolio
 from solver.rules import Direction, Rules, TradeScope
-from solver.scaling import EXACT, INT64_LIMIT, Integers, ScaledPortfolio, scale, unscaled
+from solver.scaling import EXACT, INT64_LIMIT, Integers, ScaledPortfolio, Units, scale, unscaled
 
 
-class Book(Struct, frozen=True):
-    """The integers of one portfolio; every array is in the order of its securities, money is in units.
+class Totals(Struct, frozen=True):
+    """What concerns a whole portfolio and its rules, as integers over one unit of money.
 
     Attributes:
         portfolio, rules: what this represents.
@@ -26,17 +26,6 @@ class Book(Struct, frozen=True):
         market_value: cash and holdings less the withdrawal.
         cash: before the rebalance, less the withdrawal.
         minimum_cash, order_fee, minimum_trade, withdrawal: of the rules.
-        lot_values: of one lot, above 0.
-        lot_fees: what trading one lot costs by `fee_rate`.
-        lot_shares: shares of one lot, over a common denominator, to compare shares traded.
-        held_values: before the rebalance; negative if short.
-        held_lots: whole lots held, rounded down; negative if short.
-        residues: value of the part of a lot that is held above the whole lots.
-        targets: wanted value.
-        lower, upper: values at the edges of the band; the residue on both sides if there is no target.
-        no_buying, no_selling, locked: whether restraints rule out buying, selling, or both.
-        in_band: whether the rule OUT_OF_BAND keeps the security, as it is in its band already.
-        wanted: what the targets lack, negative if less is wanted than held.
     """
 
     portfolio: Portfolio
@@ -49,20 +38,6 @@ class Book(Struct, frozen=True):
     order_fee: int
     minimum_trade: int
     withdrawal: int
-    lot_values: Integers
-    lot_fees: Integers
-    lot_shares: Integers
-    held_values: Integers
-    held_lots: Integers
-    residues: Integers
-    targets: Integers
-    lower: Integers
-    upper: Integers
-    no_buying: Integers
-    no_selling: Integers
-    locked: Integers
-    in_band: Integers
-    wanted: Integers
 
     @property
     def capacity(self) -> int:
@@ -78,34 +53,58 @@ class Book(Struct, frozen=True):
         return unscaled(amount, places)
 
 
+class Book(Totals, frozen=True):
+    """The integers of one portfolio; every array is in the order of its securities, money is in units.
+
+    Attributes:
+        lot_values: of one lot, above 0.
+        lot_fees: what trading one lot costs by `fee_rate`.
+        lot_shares: shares of one lot, over a common denominator, to compare shares traded.
+        held_values: before the rebalance; negative if short.
+        held_lots: whole lots held, rounded down; negative if short.
+        targets: wanted value.
+        lower, upper: values at the edges of the band; the residue on both sides if there is no target.
+        no_buying, no_selling, locked: whether restraints rule out buying, selling, or both.
+        in_band: whether the rule OUT_OF_BAND keeps the security, as it is in its band already.
+        wanted: what the targets lack, negative if less is wanted than held.
+    """
+
+    lot_values: Integers
+    lot_fees: Integers
+    lot_shares: Integers
+    held_values: Integers
+    held_lots: Integers
+    targets: Integers
+    lower: Integers
+    upper: Integers
+    no_buying: Integers
+    no_selling: Integers
+    locked: Integers
+    in_band: Integers
+    wanted: Integers
+
+
 def open_book(portfolio: Portfolio, rules: Rules) -> Book:
     """Bring every number of a portfolio and its rules to integers.
 
     Raises:
         InvalidPortfolio: a number of the portfolio is out of range, or a security appears twice.
     """
-    terms = _terms(rules)
-    paid = portfolio
-    if rules.withdrawal:
-        paid = Portfolio(portfolio.securities, EXACT.subtract(portfolio.cash, rules.withdrawal))
+    terms = terms_of(rules)
+    paid = less_withdrawal(portfolio, rules)
     scaled = in_arrays(scale_plain(paid)) if len(portfolio.securities) <= MOST_IN_LISTS else scale(paid)
-    lots, lot_places = _lots(portfolio, rules, terms)
+    lots = _lot_array(portfolio, rules, terms)
+    lot_places = terms.lot_places
     raw_lots = scaled.prices
     largest_lot = scaled.gross
-    single = not rules.lot_sizes and not lot_places and terms.lot == 1
+    single = terms.single_shares
     if not single:
         largest_lot = int(scaled.prices.max(initial=0)) * int(np.max(lots, initial=1))
         raw_lots = (scaled.prices if largest_lot < INT64_LIMIT else scaled.prices.astype(object)) * lots
 
-    lot_digits = rate_digits = 0
-    if lot_places or terms.rate:
-        common = int(np.gcd.reduce(raw_lots)) if len(raw_lots) else 0
-        lot_digits = _digits_needed(common, lot_places)
-        rate_digits = _digits_needed(common * 10**lot_digits // 10**lot_places * terms.rate, terms.rate_places)
-    order_places = scaled.money_places + scaled.weight_places
-    digits = max(lot_digits + rate_digits, terms.money_places - order_places, 0)
-    places, factor = order_places + digits, 10**digits
-    minimum_cash, order_fee, minimum_trade, withdrawal = _amounts(rules, places)
+    common = int(np.gcd.reduce(raw_lots)) if terms.divided and len(raw_lots) else 0
+    places, factor = unit_of(terms, scaled, common)
+    minimum_cash, order_fee, minimum_trade, withdrawal = amounts_of(rules, places)
     held_values = scaled.held * scaled.prices + scaled.fractions
     spread = 32 * (len(lots) + 4) * max(terms.rate, 1)
     amounts = order_fee + minimum_trade + minimum_cash
@@ -155,7 +154,6 @@ def open_book(portfolio: Portfolio, rules: Rules) -> Book:
         lot_shares=lots,
         held_values=held_values,
         held_lots=held_lots,
-        residues=residues,
         targets=targets,
         lower=lower,
         upper=upper,
@@ -184,9 +182,19 @@ def _widest(scaled: ScaledPortfolio, held_values: Integers, raw_lots: Integers) 
     return largest + int(raw_lots.max(initial=0)) + abs(scaled.market_value)
 
 
-class _Terms(Struct, frozen=True):
-    """The numbers of some rules as integers, and the decimals that they need."""
+class Terms(Struct, frozen=True):
+    """The numbers of some rules as integers, and the decimals that they need.
 
+    Attributes:
+        single_shares: every lot is one share.
+        divided: lots or fees are parts of a share or its price.
+        lot, lot_places: the lot of securities without their own, and the decimals of all lots.
+        rate, rate_places: of the fee.
+        money_places: of all amounts.
+    """
+
+    single_shares: bool
+    divided: bool
     lot: int
     lot_places: int
     rate: int
@@ -195,19 +203,21 @@ class _Terms(Struct, frozen=True):
 
 
 @lru_cache(maxsize=64)
-def _amounts(rules: Rules, places: int) -> tuple[int, ...]:
+def amounts_of(rules: Rules, places: int) -> tuple[int, ...]:
     """Return the smallest cash, fee per order, smallest trade and withdrawal in units of that many decimals."""
     amounts = (rules.minimum_cash, rules.fee_per_order, rules.minimum_trade_value, rules.withdrawal)
     return tuple(int(EXACT.scaleb(amount, places)) for amount in amounts)
 
 
 @lru_cache(maxsize=64)
-def _terms(rules: Rules) -> _Terms:
+def terms_of(rules: Rules) -> Terms:
     """Return the numbers of rules, which are the same for all portfolios of a rebalance."""
     lot_places = max(map(_places, (rules.lot_size, *(lot.lot_size for lot in rules.lot_sizes))))
     rate_places = _places(rules.fee_rate)
     amounts = (rules.minimum_cash, rules.fee_per_order, rules.minimum_trade_value, rules.withdrawal)
-    return _Terms(
+    return Terms(
+        single_shares=not rules.lot_sizes and rules.lot_size == 1,
+        divided=bool(lot_places or rules.fee_rate),
         lot=int(EXACT.scaleb(rules.lot_size, lot_places)),
         lot_places=lot_places,
         rate=int(EXACT.scaleb(rules.fee_rate, rate_places)),
@@ -216,15 +226,46 @@ def _terms(rules: Rules) -> _Terms:
     )
 
 
-def _lots(portfolio: Portfolio, rules: Rules, terms: _Terms) -> tuple[Integers, int]:
-    """Lot sizes as integers, and their decimals."""
-    count = len(portfolio.securities)
+def less_withdrawal(portfolio: Portfolio, rules: Rules) -> Portfolio:
+    """Return a portfolio without the cash that is withdrawn."""
+    if not rules.withdrawal:
+        return portfolio
+    return Portfolio(portfolio.securities, EXACT.subtract(portfolio.cash, rules.withdrawal))
+
+
+def lot_sizes(portfolio: Portfolio, rules: Rules, terms: Terms) -> list[int]:
+    """Return the lot of each security as an integer."""
     if not rules.lot_sizes:
-        return np.full(count, terms.lot, dtype=np.int64 if terms.lot < INT64_LIMIT else object), terms.lot_places
+        return [terms.lot] * len(portfolio.securities)
     special = {lot.security_id: int(EXACT.scaleb(lot.lot_size, terms.lot_places)) for lot in rules.lot_sizes}
-    sizes = [special.get(security.security_id, terms.lot) for security in portfolio.securities]
-    largest = max(sizes, default=1)
-    return np.array(sizes, dtype=np.int64 if largest < INT64_LIMIT else object), terms.lot_places
+    return [special.get(security.security_id, terms.lot) for security in portfolio.securities]
+
+
+def _lot_array(portfolio: Portfolio, rules: Rules, terms: Terms) -> Integers:
+    """Return the lot of each security as an integer of an array."""
+    if not rules.lot_sizes:
+        count = len(portfolio.securities)
+        return np.full(count, terms.lot, dtype=np.int64 if terms.lot < INT64_LIMIT else object)
+    sizes = lot_sizes(portfolio, rules, terms)
+    return np.array(sizes, dtype=np.int64 if max(sizes, default=1) < INT64_LIMIT else object)
+
+
+def unit_of(terms: Terms, scaled: Units, common: int) -> tuple[int, int]:
+    """Return the decimals of a unit of money, and how many units a fine unit of the portfolio is.
+
+    Args:
+        terms: of the rules.
+        scaled: the portfolio.
+        common: greatest common divisor of prices times lots, which have the decimals of both; 0 if nothing is divided.
+    """
+    lot_digits = rate_digits = 0
+    if terms.divided:
+        lot_digits = _digits_needed(common, terms.lot_places)
+        part = common * 10**lot_digits // 10**terms.lot_places * terms.rate
+        rate_digits = _digits_needed(part, terms.rate_places)
+    places = scaled.money_places + scaled.weight_places
+    digits = max(lot_digits + rate_digits, terms.money_places - places, 0)
+    return places + digits, 10**digits
 
 
 def _places(number: Decimal) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from solver.ruled.allowed import Interval, Line, Standing, allowed, intersection, lines_of, removed_by, restraints_on
-from solver.ruled.book import Book, listed
+from solver.ruled.book import Book, Totals, listed
 from solver.ruled.certificate import Own, best_unrestrained, kinds_of, objectives_of, outside_of
 from solver.ruled.levels import Key, best, objective
 from solver.rules import Restraint
@@ -74,7 +74,7 @@ def _removing(book: Book, kinds: Sequence[Restraint], buying: Integers) -> Itera
         yield restraint, removed
 
 
-def restraint_on(book: Book, line: Line, choices: list[Interval], standing: Standing) -> Restraint | None:
+def restraint_on(book: Totals, line: Line, choices: list[Interval], standing: Standing) -> Restraint | None:
     """Return the first rule that removed a better quantity than the best left, or the band; None if no rule did.
 
     Asked only of securities that have a better quantity without their restraints, or are exempt from their band.

@@ -7,6 +7,7 @@ from time import perf_counter
 import numpy as np
 from msgspec.structs import replace
 
+from solver.plain import MOST_IN_LISTS
 from solver.problem import (
     Infeasible,
     InfeasibleReason,
@@ -18,13 +19,14 @@ from solver.problem import (
     TimeLimit,
 )
 from solver.ruled.allowed import Interval, Line, allowed, lines_of
-from solver.ruled.binding import Found, solve_binding
-from solver.ruled.book import Book, open_book
+from solver.ruled.binding import Found, Proof, solve_binding
+from solver.ruled.book import Book, Totals, open_book
 from solver.ruled.certificate import Own, best_alone
 from solver.ruled.infeasibility import explain
+from solver.ruled.plain import PlainBook, best_in_lists, open_plain
 from solver.ruled.restraints import restraints_of
-from solver.ruled.verification import Checked, verify
-from solver.rules import Bands, Rules
+from solver.ruled.verification import Checked, verify, verify_plain
+from solver.rules import Bands, Restraint, Rules
 from solver.scaling import EXACT, Integers
 from solver.stages import MILP_PART
 from solver.verification import VerificationError
@@ -34,6 +36,10 @@ def solve_with_rules_in_stages(
     portfolio: Portfolio, rules: Rules, strategy: SolverStrategy, started: float, time_limit_seconds: float
 ) -> Outcome:
     """See `solver.cascade.solve`; `started` is when the caller asked."""
+    if strategy is SolverStrategy.AUTO and len(portfolio.securities) <= MOST_IN_LISTS:
+        solution = _plainly(open_plain(portfolio, rules), started)
+        if solution is not None:
+            return solution
     book = open_book(portfolio, rules)
     own = best_alone(book)
     found = _certificate(book, own)
@@ -54,6 +60,16 @@ def solve_with_rules_in_stages(
         elif found is None:
             found = solve_binding(book, lines, choices, own, deadline)
     return _outcome(book, own, found, started)
+
+
+def _plainly(book: PlainBook, started: float) -> Solution | None:
+    """Return the best quantity of every security on its own, worked out in lists; see `_certificate`."""
+    own = best_in_lists(book) if book.market_value >= 0 else None
+    if own is None or own.uses > book.capacity:
+        return None
+    checked = verify_plain(book, own.trades, own.objective)
+    proof = Proof(own.objective, tie_proven=True, path=SolutionPath.ROUNDING)
+    return _solution(book, own.exempt, own.restraints, checked, proof, started)
 
 
 def _settled(book: Book, own: Own) -> Integers:
@@ -101,7 +117,8 @@ def _better(book: Book, candidate: Checked | None, proven: Found) -> Found:
     mine = candidate.outside * preferred, candidate.objective
     other = checked.outside * preferred, checked.objective
     if mine < other:
-        proven = replace(proven, trades=candidate.trades, tie_proven=False)
+        lots = np.array(candidate.trades, dtype=book.held_lots.dtype)
+        proven = replace(proven, trades=lots, tie_proven=False)
     return replace(proven, path=SolutionPath.FULL_MILP) if mine <= other else proven
 
 
@@ -111,7 +128,7 @@ def _certificate(book: Book, own: Own) -> Found | None:
         return None
     if int(own.uses.sum()) > book.capacity:
         return None
-    return Found(own.trades, int(own.objectives.sum()), tie_proven=True, path=SolutionPath.ROUNDING)
+    return Found(int(own.objectives.sum()), tie_proven=True, path=SolutionPath.ROUNDING, trades=own.trades)
 
 
 def _outcome(book: Book, own: Own, found: Found, started: float) -> Outcome:
@@ -124,10 +141,17 @@ def _outcome(book: Book, own: Own, found: Found, started: float) -> Outcome:
         if not within:
             seconds = perf_counter() - started
             return TimeLimit(book.money(checked.objective), book.money(found.bound), seconds)
-    return _solution(book, own, found, checked, started)
+    return _solution(book, own.exempt, restraints_of(book, own), checked, found, started)
 
 
-def _solution(book: Book, own: Own, found: Found, checked: Checked, started: float) -> Solution:
+def _solution(
+    book: Totals,
+    exempt: Sequence[bool] | Integers,
+    restraints: tuple[Restraint | None, ...],
+    checked: Checked,
+    proof: Proof,
+    started: float,
+) -> Solution:
     securities = book.portfolio.securities
     trades = _shares(book, checked.trades)
     with localcontext(EXACT):
@@ -140,25 +164,25 @@ def _solution(book: Book, own: Own, found: Found, checked: Checked, started: flo
         market_value=book.money(book.market_value),
         cash_after=book.money(checked.cash_after),
         objective=cost,
-        bound=cost if found.bound == checked.objective else book.money(found.bound),
-        tie_proven=found.tie_proven,
-        path=SolutionPath.NOTHING_TO_DO if nothing else found.path,
+        bound=cost if proof.bound == checked.objective else book.money(proof.bound),
+        tie_proven=proof.tie_proven,
+        path=SolutionPath.NOTHING_TO_DO if nothing else proof.path,
         seconds=perf_counter() - started,
         fees=book.money(checked.fees),
         outside=book.money(checked.outside) if book.rules.bands is Bands.PREFERRED else Decimal(0),
-        restraints=restraints_of(book, own),
-        outside_band=tuple(securities[index].security_id for index in checked.beyond if own.exempt[index]),
+        restraints=restraints,
+        outside_band=tuple(securities[index].security_id for index in checked.beyond if exempt[index]),
     )
 
 
-def _shares(book: Book, lots: Integers) -> tuple[int | Decimal, ...]:
+def _shares(book: Totals, lots: list[int]) -> tuple[int | Decimal, ...]:
     """Return the trades in shares: integers if the security's own lot is one."""
     if not book.rules.lot_sizes and book.rules.lot_size == 1:
-        return tuple(lots.tolist())
+        return tuple(lots)
     special = {lot.security_id: lot.lot_size for lot in book.rules.lot_sizes}
     trades: list[int | Decimal] = []
     with localcontext(EXACT):
-        for security, trade in zip(book.portfolio.securities, lots.tolist(), strict=True):
+        for security, trade in zip(book.portfolio.securities, lots, strict=True):
             size = special.get(security.security_id, book.rules.lot_size)
             trades.append(int(size) * trade if size == int(size) else size * trade)
     return tuple(trades)

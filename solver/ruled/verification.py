@@ -4,6 +4,7 @@ Shares nothing with the search but the book: no intervals or chains. What keeps 
 once more from its decimals, as fractions.
 """
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, floor
 
@@ -11,7 +12,8 @@ import numpy as np
 from msgspec import Struct
 
 from solver.problem import Security
-from solver.ruled.book import Book
+from solver.ruled.book import Book, Totals
+from solver.ruled.plain import PlainBook
 from solver.rules import Bands, Direction, Goal, Rules, TradeScope
 from solver.scaling import Integers
 from solver.verification import VerificationError
@@ -29,7 +31,7 @@ class Checked(Struct, frozen=True):
         beyond: indices of the securities outside their band.
     """
 
-    trades: Integers
+    trades: list[int]
     cash_after: int
     fees: int
     outside: int
@@ -69,7 +71,43 @@ def verify(book: Book, trades: Integers, bound: int | None = None) -> Checked:
     objective = int(cost.sum()) + fees
     if bound is not None and objective < bound:
         raise VerificationError(f"the objective {objective} lies below its proven bound {bound}")
-    return Checked(trades, cash_after + book.withdrawal, fees, int(off.sum()), objective, tuple(beyond))
+    return Checked(trades.tolist(), cash_after + book.withdrawal, fees, int(off.sum()), objective, tuple(beyond))
+
+
+def verify_plain(book: PlainBook, trades: Sequence[int], bound: int | None = None) -> Checked:
+    """Check trades in lots against a portfolio in lists; see `verify`."""
+    rules = book.rules
+    required, band_goal = rules.bands is Bands.REQUIRED, rules.goal is Goal.BAND
+    changed = fees = outside = objective = worth = 0
+    beyond = []
+    for index, (line, trade) in enumerate(zip(book.lines, trades, strict=True)):
+        change = trade * line.lot_value
+        value, lots = line.held + change, line.lots + trade
+        if trade:
+            fees += book.order_fee + abs(trade) * line.lot_fee
+            small = abs(change) < book.minimum_trade and lots != 0
+            barred = line.no_buying if trade > 0 else line.no_selling
+            if lots < 0 or line.locked or line.in_band or barred or small:
+                raise VerificationError(f"a rule forbids the trade of security {index}")
+        off = max(line.lower - value, value - line.upper, 0)
+        if off or lots < 0:
+            beyond.append(index)
+        # What is held may stay outside a preferred band, unless it is short.
+        if (required and (off or lots < 0)) or (not required and line.lots < 0):
+            _require_excuse(book, index, traded=bool(trade))
+        changed += change
+        worth += value
+        outside += off
+        objective += abs(change) if band_goal else abs(value - line.target)
+    cash_after = book.cash - changed - fees
+    if cash_after < book.minimum_cash:
+        raise VerificationError(f"the trades overspend by {book.minimum_cash - cash_after}")
+    if cash_after + worth + fees != book.market_value:
+        raise VerificationError("market value is not conserved")
+    objective += fees
+    if bound is not None and objective < bound:
+        raise VerificationError(f"the objective {objective} lies below its proven bound {bound}")
+    return Checked(list(trades), cash_after + book.withdrawal, fees, outside, objective, tuple(beyond))
 
 
 def _forbidden(book: Book, trades: Integers, turnovers: Integers) -> Integers:
@@ -88,7 +126,7 @@ def _forbidden(book: Book, trades: Integers, turnovers: Integers) -> Integers:
     return forbidden
 
 
-def _require_excuse(book: Book, index: int, *, traded: bool) -> None:
+def _require_excuse(book: Totals, index: int, *, traded: bool) -> None:
     """Raise unless a security may be where it is outside its band, or short."""
     security = book.portfolio.securities[index]
     market_value = Fraction(book.market_value, 10**book.places)

@@ -1,5 +1,6 @@
 """No result under rules leaves the solver that breaks a rule, overspends, or contradicts its proof."""
 
+import re
 from decimal import Decimal
 
 import numpy as np
@@ -8,7 +9,8 @@ from msgspec.structs import replace
 
 from solver import Bands, Direction, Portfolio, Rules, Security, TradeScope
 from solver.ruled.book import open_book
-from solver.ruled.verification import Checked, verify
+from solver.ruled.plain import open_plain
+from solver.ruled.verification import Checked, verify, verify_plain
 from solver.verification import VerificationError
 
 D = Decimal
@@ -26,14 +28,23 @@ BEST = (-4, 12)
 
 
 def checked(rules: Rules, trades: tuple[int, int] = BEST, portfolio: Portfolio = PORTFOLIO) -> Checked:
-    return verify(open_book(portfolio, rules), np.array(trades))
+    """Verify trades in arrays and in lists, which must agree."""
+    plain = open_plain(portfolio, rules)
+    try:
+        found = verify(open_book(portfolio, rules), np.array(trades))
+    except VerificationError as error:
+        with pytest.raises(VerificationError, match=re.escape(str(error))):
+            verify_plain(plain, trades)
+        raise
+    assert verify_plain(plain, trades) == found
+    return found
 
 
 def test_what_is_true_of_trades_under_rules_is_recomputed() -> None:
     """Fees are charged for each order and each unit of value, and are part of the objective."""
     rules = Rules(fee_per_order=D(1), fee_rate=D("0.01"))
     book = open_book(PORTFOLIO, rules)
-    found = verify(book, np.array(BEST))
+    found = checked(rules)
     assert (book.money(found.fees), book.money(found.cash_after)) == (D(3), D(77))
     assert (found.outside, found.beyond) == (0, ())
     assert book.money(found.objective) == D(3)
@@ -95,7 +106,7 @@ def test_money_to_be_withdrawn_is_not_spent() -> None:
     """Bands refer to the value without the withdrawal, which is part of the cash afterwards."""
     rules = Rules(withdrawal=D(20), minimum_cash=D(72))
     book = open_book(PORTFOLIO, rules)
-    found = verify(book, np.array((-5, 11)))
+    found = checked(rules, (-5, 11))
     assert book.money(found.cash_after) == D(95)
     with pytest.raises(VerificationError, match="overspend"):
         checked(Rules(withdrawal=D(20), minimum_cash=D("75.01")), (-5, 11))
@@ -106,7 +117,7 @@ def test_a_security_outside_a_required_band_is_found() -> None:
     with pytest.raises(VerificationError, match="security 0 is outside its band"):
         checked(Rules(), (-1, 12))
     book = open_book(PORTFOLIO, Rules(bands=Bands.PREFERRED))
-    found = verify(book, np.array((-1, 12)))
+    found = checked(book.rules, (-1, 12))
     assert (book.money(found.outside), found.beyond) == (D(10), (0,))
 
 
@@ -125,6 +136,8 @@ def test_a_bound_under_rules_that_is_beaten_is_found() -> None:
     assert verify(book, trades, objective).objective == objective > 0
     with pytest.raises(VerificationError, match="below its proven bound"):
         verify(book, trades, objective + 1)
+    with pytest.raises(VerificationError, match="below its proven bound"):
+        verify_plain(open_plain(PORTFOLIO, Rules()), (-3, 12), objective + 1)
 
 
 def test_value_under_rules_that_appears_from_nowhere_is_found() -> None:
@@ -132,3 +145,6 @@ def test_value_under_rules_that_appears_from_nowhere_is_found() -> None:
     book = open_book(PORTFOLIO, Rules())
     with pytest.raises(VerificationError, match="market value is not conserved"):
         verify(replace(book, cash=book.cash + 1), np.array(BEST))
+    plain = open_plain(PORTFOLIO, Rules())
+    with pytest.raises(VerificationError, match="market value is not conserved"):
+        verify_plain(replace(plain, cash=plain.cash + 1), BEST)
