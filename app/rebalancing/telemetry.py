@@ -9,14 +9,17 @@ with observer.rebalance(rebalance_id, model_id, rules=rules, stored=True) as obs
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from decimal import Decimal
+from types import TracebackType
+from typing import Self
 
 import structlog
 from bson import ObjectId
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, bound_contextvars, reset_contextvars
 
 from app.errors.codes import ErrorCode
-from app.observability.metrics import NO_SOLUTION, Metrics, SolverOutcome
-from app.observability.tracing import Attribute, Span, Tracing
+from app.observability.metrics import NO_SOLUTION, SIDES, Metrics, SolverOutcome
+from app.observability.tracing import Attribute, Tracing
 from app.solver_task.calculate import Calculated, Calculation, Unstorable
 from persistence import Failure
 from solver import Crashed, Infeasible, NoWholeShare, Rules, TimeLimit
@@ -68,6 +71,8 @@ class RebalanceObserver:
                 self._metrics.rebalances.labels("not_stored").inc()
                 log.warning("rebalance not stored", cause=type(error).__name__, milliseconds=_since(started))
                 raise
+            finally:
+                observed.report_counts()
             span.note(completed=observed.completed, failed=observed.failed)
             self._metrics.rebalances.labels(observed.outcome).inc()
             log.info(
@@ -118,6 +123,9 @@ class ObservedRebalance:
         self._tracing = tracing
         self.completed = 0
         self.failed = 0
+        self._exempted = 0
+        self._trades = dict.fromkeys(SIDES, 0)
+        self._traded_value = dict.fromkeys(SIDES, Decimal(0))
 
     @property
     def outcome(self) -> str:
@@ -126,24 +134,53 @@ class ObservedRebalance:
             return "completed"
         return "partial" if self.completed else "failed"
 
-    @contextmanager
-    def portfolio(self, portfolio_id: str) -> Iterator["ObservedPortfolio"]:
-        """Observe one of its portfolios."""
-        ids = {"portfolio_id": portfolio_id}
-        with bound_contextvars(**ids), self._tracing.span("portfolio", **_attributes(ids)) as span:
-            yield ObservedPortfolio(self, self._metrics, self._tracing, span)
+    def portfolio(self, portfolio_id: str) -> "ObservedPortfolio":
+        """Return a block that observes one of its portfolios."""
+        return ObservedPortfolio(self, self._metrics, self._tracing, portfolio_id)
+
+    def count(self, calculated: Calculated) -> None:
+        """Add up what the trades of a portfolio are."""
+        moved = calculated.movement
+        self._exempted += calculated.exempted
+        self._trades["BUY"] += moved.bought
+        self._trades["SELL"] += moved.sold
+        self._traded_value["BUY"] += moved.bought_value
+        self._traded_value["SELL"] += moved.sold_value
+
+    def report_counts(self) -> None:
+        """Add the sums to the metrics, once: each addition to a metric takes a lock."""
+        self._metrics.portfolios_rebalanced.inc(self.completed)
+        self._metrics.exemptions.inc(self._exempted)
+        for side in SIDES:
+            self._metrics.trades[side].inc(self._trades[side])
+            self._metrics.traded_value[side].inc(float(self._traded_value[side]))
 
 
 class ObservedPortfolio:
-    """A portfolio on its way to its trades or its failure."""
+    """A portfolio on its way to its trades or its failure; a `with` block, whose log lines carry its id."""
 
-    def __init__(self, rebalance: ObservedRebalance, metrics: Metrics, tracing: Tracing, span: Span) -> None:
+    def __init__(self, rebalance: ObservedRebalance, metrics: Metrics, tracing: Tracing, portfolio_id: str) -> None:
         self._rebalance = rebalance
         self._metrics = metrics
         self._tracing = tracing
-        self._span = span
+        self._portfolio_id = portfolio_id
         self._started = time.perf_counter()
         self._solved: Solved[Calculation] | None = None
+
+    def __enter__(self) -> Self:
+        """Open the span."""
+        # `bound_contextvars` would read all variables first, for every portfolio.
+        self._bound = bind_contextvars(portfolio_id=self._portfolio_id)
+        self._open_span = self._tracing.span("portfolio", **{"portfolio.id": self._portfolio_id})
+        self._span = self._open_span.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the span, which failed if the block raised."""
+        self._open_span.__exit__(kind, error, trace)
+        reset_contextvars(**self._bound)
 
     def solved(self, solved: Solved[Calculation]) -> None:
         """Record the result of the solver pool."""
@@ -186,15 +223,10 @@ class ObservedPortfolio:
     def _count(self, calculated: Calculated) -> None:
         """Count a portfolio whose trades are stored; a preview moves nothing."""
         metrics, moved = self._metrics, calculated.movement
-        metrics.portfolios_rebalanced.inc()
-        metrics.exemptions.inc(calculated.exempted)
         metrics.portfolio_drift["before"].observe(float(moved.drift_before))
         metrics.portfolio_drift["after"].observe(float(moved.drift_after))
         metrics.portfolio_turnover.observe(float(moved.turnover))
-        metrics.trades["BUY"].inc(moved.bought)
-        metrics.trades["SELL"].inc(moved.sold)
-        metrics.traded_value["BUY"].inc(float(moved.bought_value))
-        metrics.traded_value["SELL"].inc(float(moved.sold_value))
+        self._rebalance.count(calculated)
 
     def failed(self, failure: Failure) -> None:
         """Record why the portfolio was not rebalanced."""
