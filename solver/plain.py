@@ -4,6 +4,7 @@ The numbers are those of `solver.scaling`, and so are the rules; a portfolio is 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import mul
 
 import numpy as np
@@ -11,7 +12,18 @@ from msgspec import Struct
 
 from solver.bounds import ShareBounds
 from solver.problem import Portfolio
-from solver.scaling import INT64_LIMIT, MAGNITUDE, ScaledPortfolio, Units, numerals, refuse, refuse_unbounded
+from solver.scaling import (
+    INT64_LIMIT,
+    MAGNITUDE,
+    REMEMBERED_LISTINGS,
+    Listed,
+    ScaledPortfolio,
+    Units,
+    held_numerals,
+    numerals,
+    refuse,
+    refuse_unbounded,
+)
 
 MOST_IN_LISTS = 20
 """Securities up to which lists are faster than arrays."""
@@ -59,30 +71,11 @@ def scale_plain(portfolio: Portfolio) -> PlainPortfolio:
     """
     securities = portfolio.securities
     count = len(securities)
-    numbers = [security.price for security in securities]
-    numbers += [security.quantity for security in securities]
-    numbers += [security.target for security in securities]
-    numbers += [security.low_drift for security in securities]
-    numbers += [security.high_drift for security in securities]
-    numbers.append(portfolio.cash)
-    text = numerals(portfolio, numbers)[1:-1].decode()
-    written = text.split(",")
-    if max(map(len, written)) > MAGNITUDE:
-        refuse_unbounded(portfolio)
-    integers = list(map(int, text.replace(".", "").split(",")))
-    places = [len(number.partition(".")[2]) for number in written]
-
-    prices, price_places = _aligned(integers[:count], places[:count])
-    quantities, quantity_places = _aligned(integers[count : 2 * count], places[count : 2 * count])
-    weights, weight_places = _aligned(integers[2 * count : -1], places[2 * count : -1])
-    share, whole = 10**quantity_places, 10**weight_places
-    if count and (
-        len({security.security_id for security in securities}) < count
-        or min(prices) <= 0
-        or min(weights) < 0
-        or max(weights) > whole
-    ):
-        refuse(portfolio)
+    listing = _listing(Listed(portfolio))
+    integers, places = _numbers(portfolio, held_numerals(portfolio))
+    quantities, quantity_places = _aligned(integers[:-1], places[:-1])
+    prices, price_places, weights = listing.prices, listing.price_places, listing.weights
+    share, whole = 10**quantity_places, 10**listing.weight_places
     money_places = max(price_places + quantity_places, places[-1])
     to_money = 10 ** (money_places - price_places - quantity_places)
     cash = integers[-1] * 10 ** (money_places - places[-1])
@@ -99,8 +92,8 @@ def scale_plain(portfolio: Portfolio) -> PlainPortfolio:
         market_value * whole,
         cash * whole,
         money_places,
-        max(places[2 * count : 3 * count], default=0),
-        weight_places,
+        listing.target_places,
+        listing.weight_places,
         [price * unit for price in prices],
         held,
         fractions,
@@ -108,6 +101,43 @@ def scale_plain(portfolio: Portfolio) -> PlainPortfolio:
         values[count : 2 * count],
         values[2 * count :],
     )
+
+
+class PlainListing(Struct, frozen=True, eq=False):
+    """What `solver.scaling.Listing` is, in lists."""
+
+    prices: list[int]
+    price_places: int
+    weights: list[int]
+    weight_places: int
+    target_places: int
+
+
+@lru_cache(REMEMBERED_LISTINGS)
+def _listing(listed: Listed) -> PlainListing:
+    count = len(listed.portfolio.securities)
+    if not count:
+        return PlainListing([], 0, [], 0, 0)
+    integers, places = _numbers(listed.portfolio, numerals(listed.portfolio, listed.numbers))
+    prices, price_places = _aligned(integers[:count], places[:count])
+    weights, weight_places = _aligned(integers[count:], places[count:])
+    if (
+        len({security.security_id for security in listed.portfolio.securities}) < count
+        or min(prices) <= 0
+        or min(weights) < 0
+        or max(weights) > 10**weight_places
+    ):
+        refuse(listed.portfolio)
+    return PlainListing(prices, price_places, weights, weight_places, max(places[count : 2 * count]))
+
+
+def _numbers(portfolio: Portfolio, text: bytes) -> tuple[list[int], list[int]]:
+    """Return each number of a text as integer digits, and the count of its decimals."""
+    written = text[1:-1].decode()
+    numbers = written.split(",")
+    if max(map(len, numbers)) > MAGNITUDE:
+        refuse_unbounded(portfolio)
+    return list(map(int, written.replace(".", "").split(","))), [len(each.partition(".")[2]) for each in numbers]
 
 
 def _aligned(numbers: list[int], places: Sequence[int]) -> tuple[list[int], int]:

@@ -4,10 +4,11 @@ from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solver import Portfolio, Security
+from solver import InvalidPortfolio, Portfolio, Security
 from solver.plain import PlainPortfolio, in_arrays, scale_plain
 from solver.scaling import scale
 
@@ -67,3 +68,27 @@ def test_machine_integers_are_used_only_where_everything_fits() -> None:
     assert scale(Portfolio((usual,), Decimal("3602571.11"))).prices.dtype == np.int64
     fine = Security("A", Decimal("63.12345678"), Decimal(0), Decimal("0.05"), Decimal("0.005"), Decimal("0.005"))
     assert scale(Portfolio((fine,), Decimal(10**11))).prices.dtype == object
+
+
+@pytest.mark.parametrize("count", [2, 40])
+def test_portfolios_share_numbers_only_if_they_have_the_same_objects(count: int) -> None:
+    """Neither another quantity nor a target with another count of decimals is that of an earlier portfolio."""
+    price, short, long = Decimal("12.5"), Decimal("0.02"), Decimal("0.0200")
+    names = [f"S{number:03}" for number in range(count)]
+
+    def book(quantity: int, target: Decimal) -> Portfolio:
+        return Portfolio(tuple(Security(name, price, Decimal(quantity), target) for name in names), Decimal("1.5"))
+
+    first, second = (scale(book(quantity, short)) for quantity in (3, 5))
+    assert first.prices.tolist() == second.prices.tolist()
+    assert [first.held[0], second.held[0]] == [3, 5]
+    for scaling in (scale, scale_plain):
+        assert [scaling(book(3, target)).target_places for target in (short, long, short)] == [2, 4, 2]
+
+
+def test_a_rejected_portfolio_is_rejected_again() -> None:
+    """The numbers of securities that break a rule are not remembered."""
+    wrong = Portfolio((Security("A", Decimal(0)),), Decimal(1))
+    for scaling in (scale, scale_plain) * 2:
+        with pytest.raises(InvalidPortfolio, match="price of A"):
+            scaling(wrong)
