@@ -19,34 +19,38 @@ os.nice(10)
 # Standard output belongs to the log lines of the server; what a solver prints goes to standard error.
 os.dup2(2, 1)
 
-_STATISTICS = "scipy.stats"
+DEFERRED = {"scipy.stats": {"entropy"}, "scipy.optimize": set()}
+"""Modules that CVXPY imports for parts of it that no portfolio uses, half of the time of a start; their functions that
+it imports by name."""
 
 
-class _Statistics(ModuleType):
-    """Stands in for `scipy.stats` while CVXPY is imported; any use of it imports the real module.
-
-    CVXPY imports one function of it, for an atom that no portfolio uses, and that import would be two fifths of the
-    processor time of a start.
-    """
-
-    def entropy(self, *arguments: Any, **options: Any) -> Any:
-        """Return what the real function returns."""
-        return _statistics().entropy(*arguments, **options)
+class _Deferred(ModuleType):
+    """Stands in for a module while CVXPY is imported; any use of it imports the real module."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(_statistics(), name)
+        if name not in DEFERRED[self.__name__]:
+            return getattr(self._real(), name)
+
+        def deferred(*arguments: Any, **options: Any) -> Any:
+            return getattr(self._real(), name)(*arguments, **options)
+
+        return deferred
+
+    def _real(self) -> ModuleType:
+        self.remove()
+        return import_module(self.__name__)
+
+    def remove(self) -> None:
+        """Have the next import load the real module."""
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
 
 
-def _statistics() -> ModuleType:
-    if isinstance(sys.modules.get(_STATISTICS), _Statistics):
-        del sys.modules[_STATISTICS]
-    return import_module(_STATISTICS)
-
-
-sys.modules.setdefault(_STATISTICS, _Statistics(_STATISTICS))
+stand_ins = [_Deferred(name) for name in DEFERRED if name not in sys.modules]
+sys.modules.update({each.__name__: each for each in stand_ins})
 for module in ("solver.pool.worker", "solver.cascade", "solver.milp", "highspy"):
     import_module(module)
-if isinstance(sys.modules[_STATISTICS], _Statistics):
-    del sys.modules[_STATISTICS]
+for each in stand_ins:
+    each.remove()
