@@ -154,7 +154,8 @@ def from_unstorable(portfolio_id: str, security_ids: Sequence[str]) -> OrderGene
     """Report that a rebalance has numbers that cannot be stored without rounding, or not be read back."""
     if security_ids:
         reason = (
-            f"the rebalanced quantities of {', '.join(security_ids[:5])} are not below 10^15, or have too many digits"
+            f"the rebalanced quantities of {', '.join(security_ids[:5])} are not below 10^15, "
+            "or their values have more than 34 digits"
         )
     else:
         reason = "quantities and prices multiply to more than 34 digits"

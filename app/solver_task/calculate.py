@@ -4,7 +4,7 @@ All computing is done here, so that the process that serves requests only passes
 may need the web framework or the database driver.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -16,7 +16,7 @@ from app.http.dialect import Dialect
 from app.solver_task.assignment import Assignment, Terms, decoded
 from app.solver_task.columns import QUANTITY_LIMIT, Columns, columns_of
 from app.solver_task.movement import Movement, movement
-from app.solver_task.rounding import are_storable, is_storable
+from app.solver_task.rounding import are_storable, is_storable, product, shortest
 from app.solver_task.schemas import json_around_positions, portfolio_json
 from app.solver_task.valuation import valuation
 from app.solver_task.warnings import warnings_of
@@ -64,7 +64,7 @@ class Unstorable(Struct, frozen=True, tag=True):
     """A portfolio with numbers beyond what can be stored, or read back.
 
     Attributes:
-        security_ids: those with such a number; empty if only a sum is too long.
+        security_ids: those with such a number or, if only a sum is too long, those whose values have the most decimals.
     """
 
     security_ids: tuple[str, ...]
@@ -150,13 +150,32 @@ def _unstorable(portfolio: Portfolio, solution: Solution) -> Unstorable | None:
         and are_storable((*quantities, *_money(solution)))
     ):
         return None
-    return Unstorable(
-        tuple(
-            security.security_id
-            for security, quantity in zip(portfolio.securities, quantities, strict=True)
-            if not is_storable(quantity) or not -QUANTITY_LIMIT < quantity < QUANTITY_LIMIT
-        )
+    solved = list(zip(portfolio.securities, quantities, strict=True))
+    named = tuple(
+        security.security_id
+        for security, quantity in solved
+        if not is_storable(quantity) or not -QUANTITY_LIMIT < quantity < QUANTITY_LIMIT
     )
+    return Unstorable(named or _with_most_digits(solved))
+
+
+def _with_most_digits(solved: Sequence[tuple[Security, Decimal]]) -> tuple[str, ...]:
+    """Return the securities whose values are too long or, if only their sum is, those with the most decimals."""
+    values = [
+        (security.security_id, shortest(product(quantity, security.price)))
+        for security, adjusted in solved
+        for quantity in (security.quantity, adjusted)
+        if quantity
+    ]
+    named = [security_id for security_id, value in values if not is_storable(value)]
+    if not named:
+        finest = min((_exponent(value) for _, value in values), default=0)
+        named = [security_id for security_id, value in values if _exponent(value) == finest]
+    return tuple(dict.fromkeys(named))
+
+
+def _exponent(value: Decimal) -> int:
+    return int(value.as_tuple().exponent)
 
 
 def _rebalanced(assignment: Assignment, solution: Solution, moved: Movement) -> RebalancedPortfolio:

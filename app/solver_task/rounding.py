@@ -28,10 +28,10 @@ shortest = EXACT.normalize
 
 
 def share(part: Decimal, whole: Decimal, decimals: Decimal = FOUR_DECIMALS) -> Decimal:
-    """Return `part / whole` with four decimals, or as many as `decimals` has; 0 if the whole is 0."""
+    """Return `part / whole` with four decimals, or as many as `decimals` has; 0 if the whole is 0, and never -0."""
     if not whole:
         return decimals - decimals
-    return EXACT.divide(part, whole).quantize(decimals, ROUND_HALF_UP, EXACT)
+    return EXACT.plus(EXACT.divide(part, whole).quantize(decimals, ROUND_HALF_UP, EXACT))
 
 
 def shares(parts: Sequence[Decimal], whole: Decimal) -> list[Decimal]:
@@ -39,7 +39,7 @@ def shares(parts: Sequence[Decimal], whole: Decimal) -> list[Decimal]:
     if not whole:
         return [ZERO_SHARE] * len(parts)
     with localcontext(EXACT):
-        return [(part / whole).quantize(FOUR_DECIMALS, ROUND_HALF_UP) if part else ZERO_SHARE for part in parts]
+        return [+(part / whole).quantize(FOUR_DECIMALS, ROUND_HALF_UP) if part else ZERO_SHARE for part in parts]
 
 
 def share6(part: Decimal, whole: Decimal) -> Decimal:

@@ -79,11 +79,20 @@ def test_numbers_longer_than_the_database_holds_are_not_stored() -> None:
     assignment = Assignment(
         msgspec.msgpack.encode(terms), 0, "p" * 24, None, Decimal(0), (Decimal("999999999999.99999999"),), ()
     )
-    assert calculate(assignment, strategy=SolverStrategy.AUTO, time_limit_seconds=30) == Unstorable(())
+    assert calculate(assignment, strategy=SolverStrategy.AUTO, time_limit_seconds=30) == Unstorable(("a" * 24,))
     error = translation.from_unstorable("p", ())
     assert error.code is ErrorCode.BOOKS_INVALID
     assert "more than 34 digits" in error.message
     assert "security-1" in translation.from_unstorable("p", ("security-1",)).message
+
+
+def test_a_sum_longer_than_the_database_holds_names_the_security_with_the_most_decimals() -> None:
+    """No value is too long by itself; the decimals of one security and the size of another are too much together."""
+    securities = (Security("a" * 24, price=Decimal(1)), Security("b" * 24, price=Decimal("1.000000000000000001")))
+    terms = Terms("0" * 24, "2024-12-19", Dialect.STANDARD, securities, (None, None))
+    quantities = (Decimal(999999999999999), Decimal("0.000000000000000001"))
+    assignment = Assignment(msgspec.msgpack.encode(terms), 0, "p" * 24, None, Decimal(0), quantities, ())
+    assert calculate(assignment, strategy=SolverStrategy.AUTO, time_limit_seconds=30) == Unstorable(("b" * 24,))
 
 
 @pytest.mark.parametrize(
