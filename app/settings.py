@@ -160,6 +160,8 @@ def check_service_url(variable: str, url: str) -> None:
         raise rejection from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or parts.query or parts.fragment:
         raise rejection
+    if any(character.isspace() for character in url):
+        raise rejection
     if parts.path.rstrip("/").endswith("/api/v1"):
         raise InvalidSetting(variable, "accepts a base URL without `/api/v1`", found)
 
@@ -193,11 +195,16 @@ def check_timezone(variable: str, name: str) -> None:
 def check_origins(variable: str, origins: str) -> None:
     """Reject what no browser sends as an origin."""
     chosen = split_list(origins)
-    wrong = [origin for origin in chosen if not (_ORIGIN.fullmatch(origin) or origin == ANY_ORIGIN)]
+    wrong = [origin for origin in chosen if not (_is_origin(origin) or origin == ANY_ORIGIN)]
     if wrong or not chosen or (ANY_ORIGIN in chosen and len(chosen) > 1):
         raise InvalidSetting(
             variable, "accepts `*`, or origins such as `https://desk.example:8443` separated by commas", origins
         )
+
+
+def _is_origin(text: str) -> bool:
+    parts = _ORIGIN.fullmatch(text)
+    return parts is not None and int(parts["port"] or 1) in range(1, 65536)
 
 
 def split_list(text: str) -> list[str]:
@@ -206,7 +213,7 @@ def split_list(text: str) -> list[str]:
 
 
 ANY_ORIGIN = "*"
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
 
 SERVICE_URL_FIELDS = tuple(name for name in Settings.__struct_fields__ if name.endswith("_service_url"))
 CHECKS: Mapping[str, Callable[[str, str], None]] = {

@@ -88,7 +88,15 @@ def test_a_variable_is_read_from_the_environment(variable: str, text: str, value
         ),
         *(
             ("ORDER_SERVICE_URL", each)
-            for each in ("ftp://a", "http://", "http://a/api/v1", "http://a/api/v1/", "http://a?b")
+            for each in (
+                "ftp://a",
+                "http://",
+                "http://a/api/v1",
+                "http://a/api/v1/",
+                "http://a?b",
+                "http://a b",
+                "http://a/b\tc",
+            )
         ),
         *(("EXTERNAL_SERVICE_RETRIES", each) for each in ("-1", "1.5", "many")),
         *(("SOLVER_TIMEOUT_SECONDS", each) for each in ("0", "-1", "nan", "inf", "soon")),
@@ -111,6 +119,7 @@ def test_a_variable_is_read_from_the_environment(variable: str, text: str, value
                 "foo",
                 "https://a.example/",
                 "https://a.example/path",
+                "https://a.example:70000",
                 "a.example",
                 "*, https://a.example",
                 ",",
