@@ -20,6 +20,7 @@ from solver.scaling import (
     ScaledPortfolio,
     Units,
     held_numerals,
+    number_of,
     numerals,
     refuse,
     refuse_unbounded,
@@ -72,13 +73,14 @@ def scale_plain(portfolio: Portfolio) -> PlainPortfolio:
     securities = portfolio.securities
     count = len(securities)
     listing = _listing(Listed(portfolio))
-    integers, places = _numbers(portfolio, held_numerals(portfolio))
-    quantities, quantity_places = _aligned(integers[:-1], places[:-1])
+    quantity_text, cash_text = held_numerals(portfolio)
+    quantities, quantity_places = _aligned(*_numbers(portfolio, quantity_text)) if count else ([], 0)
+    cash_digits, cash_places = number_of(portfolio, cash_text)
     prices, price_places, weights = listing.prices, listing.price_places, listing.weights
     share, whole = 10**quantity_places, 10**listing.weight_places
-    money_places = max(price_places + quantity_places, places[-1])
+    money_places = max(price_places + quantity_places, cash_places)
     to_money = 10 ** (money_places - price_places - quantity_places)
-    cash = integers[-1] * 10 ** (money_places - places[-1])
+    cash = cash_digits * 10 ** (money_places - cash_places)
     market_value = sum(map(mul, prices, quantities)) * to_money + cash
     if quantity_places:
         held = [quantity // share for quantity in quantities]

@@ -99,14 +99,14 @@ def scale(portfolio: Portfolio) -> ScaledPortfolio:
     securities = portfolio.securities
     count = len(securities)
     listing = _listing(Listed(portfolio))
-    integers, places = _digits(portfolio, held_numerals(portfolio))
-    quantities, quantity_places = _aligned(integers[:-1], places[:-1])
-    cash_places = int(places[-1])
+    quantity_text, cash_text = held_numerals(portfolio)
+    quantities, quantity_places = _quantities(portfolio, quantity_text)
+    cash_digits, cash_places = number_of(portfolio, cash_text)
 
     share, whole = 10**quantity_places, 10**listing.weight_places
     money_places = max(listing.price_places + quantity_places, cash_places)
     to_money = 10 ** (money_places - listing.price_places - quantity_places)
-    cash = int(integers[-1]) * 10 ** (money_places - cash_places)
+    cash = cash_digits * 10 ** (money_places - cash_places)
     most_held = int(np.abs(quantities).max(initial=0))
     dearest = listing.dearest
     # No value, nor the sum of all values, before or after the rebalance, exceeds this many fine units by far.
@@ -231,12 +231,28 @@ def numerals(portfolio: Portfolio, numbers: Sequence[Decimal]) -> bytes:
     return _NO_DECIMALS.sub(b"", text) if b".0" in text else text
 
 
-def held_numerals(portfolio: Portfolio) -> bytes:
-    """Return the quantities and, last, the cash of a portfolio as `numerals` does, the cash without trailing zeros."""
+def held_numerals(portfolio: Portfolio) -> tuple[bytes, str]:
+    """Return the quantities of a portfolio as `numerals` does, and its cash."""
     numbers = [security.quantity for security in portfolio.securities]
     numbers.append(portfolio.cash)
-    others, separator, cash = numerals(portfolio, numbers).rpartition(b",")
-    return others + separator + (cash[:-1].rstrip(b"0") + b"]" if b"." in cash else cash)
+    others, _, cash = numerals(portfolio, numbers)[1:-1].rpartition(b",")
+    return b"[%b]" % others, cash.decode()
+
+
+def number_of(portfolio: Portfolio, text: str) -> tuple[int, int]:
+    """Return the digits of a number as an integer, and the count of its decimals without trailing zeros."""
+    if len(text) > MAGNITUDE:
+        refuse_unbounded(portfolio)
+    whole, _, decimals = text.partition(".")
+    decimals = decimals.rstrip("0")
+    return int(whole + decimals), len(decimals)
+
+
+def _quantities(portfolio: Portfolio, text: bytes) -> tuple[Integers, int]:
+    """Return quantities with the same count of decimals, and that count."""
+    if b"." in text or max(map(len, text.split(b","))) > _LONGEST:
+        return _aligned(*_digits(portfolio, text))
+    return np.fromstring(text[1:-1], dtype=np.int64, sep=","), 0
 
 
 def _digits(portfolio: Portfolio, text: bytes) -> tuple[Integers, NDArray[np.int64]]:

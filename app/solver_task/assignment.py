@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -68,17 +69,10 @@ class Assignment(Struct, frozen=True, array_like=True):
 
     def portfolio(self) -> Portfolio:
         """Return the problem in the solver's form; securities without a price are not part of it."""
-        securities = tuple(
-            Security(
-                security.security_id,
-                security.price,
-                quantity,
-                security.target,
-                security.low_drift,
-                security.high_drift,
-            )
-            for security, quantity in zip(decoded(self.terms).securities, self.quantities, strict=True)
-        )
+        ids, prices, *band = _columns(self.terms)
+        if len(self.quantities) != len(ids):
+            raise ValueError("a portfolio has a quantity for each security of its terms")
+        securities = tuple(map(Security, ids, prices, self.quantities, *band))
         others = tuple(
             Security(held.security_id, held.price, held.quantity) for held in self.others if held.price is not None
         )
@@ -89,3 +83,10 @@ class Assignment(Struct, frozen=True, array_like=True):
 def decoded(terms: bytes) -> Terms:
     """Decode terms; those of the running rebalances are cached."""
     return msgspec.msgpack.decode(terms, type=Terms)
+
+
+@lru_cache(16)
+def _columns(terms: bytes) -> tuple[tuple[Any, ...], ...]:
+    """Return ids, prices, targets, low drifts and high drifts of the terms' securities."""
+    names = ("security_id", "price", "target", "low_drift", "high_drift")
+    return tuple(tuple(getattr(security, name) for security in decoded(terms).securities) for name in names)

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from app.solver_task.assignment import Assignment
-from app.solver_task.form import Form, form_of, integers
+from app.solver_task.form import ACTUAL, ADJUSTED, DRIFT_PARTS, ORIGINAL, ORIGINAL_ACTUAL, Form, form_of, integers
 from app.solver_task.movement import Movement
 from app.solver_task.numerals import ONE, SHARES, texts
 from app.solver_task.rounding import EXACT
@@ -97,19 +97,12 @@ class Columns(Struct, frozen=True):
 
     def drifts_json(self) -> str:
         """Write quantities and weights before and after the trades."""
-        columns = zip(
-            self.form.drifts,
-            self.original.written,
-            self.adjusted.written,
-            _shares(self.before, self.market_value),
-            _shares(self.after, self.market_value),
-            strict=True,
-        )
-        drifts = [
-            f"{start}{original}{adjusted_name}{adjusted}{band}{before}{actual_name}{after}{end}"
-            for (start, adjusted_name, band, actual_name, end), original, adjusted, before, after in columns
-        ]
-        return f"[{','.join(drifts)}]"
+        parts = self.form.drifts.copy()
+        parts[ORIGINAL::DRIFT_PARTS] = self.original.written
+        parts[ADJUSTED::DRIFT_PARTS] = self.adjusted.written
+        parts[ORIGINAL_ACTUAL::DRIFT_PARTS] = _shares(self.before, self.market_value)
+        parts[ACTUAL::DRIFT_PARTS] = _shares(self.after, self.market_value)
+        return f"[{''.join(parts)}]"
 
     def record(self) -> bytes:
         """Encode the positions as BSON."""

@@ -14,6 +14,10 @@ from app.solver_task.schemas import BLANK, DriftDTO, TransactionDTO, around_blan
 from persistence import PositionForm, RebalancedPosition
 from solver import Security
 
+DRIFT_PARTS: Final = 9
+"""Texts that the JSON of one drift consists of; those at the following places differ between portfolios."""
+ORIGINAL, ADJUSTED, ORIGINAL_ACTUAL, ACTUAL = 1, 3, 5, 7
+
 ZERO: Final = Decimal(0)
 _REMEMBERED: Final = 16
 """Forms: those of the rebalances that are running."""
@@ -26,7 +30,8 @@ class Form(Struct, frozen=True):
         prices: in units of 10 to the power of `-price_places`.
         targets: in units of 10 to the power of `-target_places`.
         purchases, sales: the JSON of a trade before and after its quantity.
-        drifts: the JSON of a drift, without its two quantities and two weights, which are between the five texts.
+        drifts: the JSON of all drifts, `DRIFT_PARTS` texts for each; those between them, the two quantities and the two
+            weights, are empty.
         record: the BSON of the positions.
     """
 
@@ -36,7 +41,7 @@ class Form(Struct, frozen=True):
     target_places: int
     purchases: tuple[Sequence[str], ...]
     sales: tuple[Sequence[str], ...]
-    drifts: tuple[Sequence[str], ...]
+    drifts: list[str]
     record: PositionForm
 
 
@@ -50,7 +55,7 @@ def form_of(encoded: bytes) -> Form:
         *integers([security.target for security, _ in securities]),
         purchases=tuple(_trade("BUY", security, ticker, terms) for security, ticker in securities),
         sales=tuple(_trade("SELL", security, ticker, terms) for security, ticker in securities),
-        drifts=tuple(_drift(security, ticker, terms) for security, ticker in securities),
+        drifts=_drifts([_drift(security, ticker, terms) for security, ticker in securities]),
         record=PositionForm([_position(security, ticker) for security, ticker in securities]),
     )
 
@@ -83,6 +88,14 @@ def _drift(security: Security, ticker: str | None, terms: Terms) -> Sequence[str
         restraint=None,
     )
     return around_blanks(drift, terms.dialect)
+
+
+def _drifts(written: Sequence[Sequence[str]]) -> list[str]:
+    parts: list[str] = []
+    for start, adjusted, band, actual, end in written:
+        parts += (f",{start}", "", adjusted, "", band, "", actual, "", end)
+    parts[0] = parts[0].removeprefix(",")
+    return parts
 
 
 def _position(security: Security, ticker: str | None) -> RebalancedPosition:

@@ -16,7 +16,7 @@ from bson import encode
 from msgspec import Struct
 from msgspec.structs import fields
 
-from persistence.codec import CODEC_OPTIONS, repeated_decimal_bytes
+from persistence.codec import CODEC_OPTIONS, decimal_bytes, repeated_decimal_bytes
 from persistence.documents import RebalancedPortfolio, RebalancedPosition, Solve
 
 TEXT, NULL, DECIMAL = b"\x02", b"\x0a", b"\x13"
@@ -122,7 +122,7 @@ def _elements(value: RebalancedPortfolio | Solve) -> bytes:
 
 def _element(name: bytes, value: object) -> bytes:
     if isinstance(value, Decimal):
-        return DECIMAL + name + repeated_decimal_bytes(str(value))
+        return DECIMAL + name + decimal_bytes(str(value))
     if isinstance(value, str):
         return _text(name, value)
     if value is None:
