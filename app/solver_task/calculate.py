@@ -93,7 +93,7 @@ def in_columns(assignment: Assignment, columns: Columns, solution: Solution) -> 
     terms = decoded(assignment.terms)
     stored = terms.rebalance_id is not None
     if stored and not are_storable(_money(solution)):
-        return Unstorable(())
+        return in_decimals(assignment, assignment.portfolio(), solution)
     moved = columns.movement()
     rebalanced = _rebalanced(assignment, solution, moved)
     beginning, middle, end = json_around_positions(

@@ -95,7 +95,6 @@ def test_a_variable_is_read_from_the_environment(variable: str, text: str, value
                 "http://a/api/v1/",
                 "http://a?b",
                 "http://a b",
-                "http://a/b\tc",
             )
         ),
         *(("EXTERNAL_SERVICE_RETRIES", each) for each in ("-1", "1.5", "many")),

@@ -128,12 +128,16 @@ def test_portfolios_unlike_most_are_computed_in_decimals() -> None:
     assert [columns_of(*each) for each in unlike] == [None] * len(unlike)
 
 
-def test_money_that_cannot_be_stored_is_reported_without_a_security() -> None:
-    """A market value of more than 34 digits is no fault of any one security, and is shown if nothing is stored."""
+def test_money_that_cannot_be_stored_is_reported_with_the_security_of_the_most_decimals() -> None:
+    """A market value of more than 34 digits names a security as `Decimal` does, and is shown if nothing is stored."""
     usual = assigned([row(security(1), "2", "4", 1)])
     solution = solved(usual, [1], Decimal("1" * 35))
     columns = columns_of(usual, solution)
     assert columns is not None
-    assert in_columns(usual, columns, solution) == Unstorable(()) == in_decimals(usual, usual.portfolio(), solution)
+    assert (
+        in_columns(usual, columns, solution)
+        == Unstorable((security(1),))
+        == in_decimals(usual, usual.portfolio(), solution)
+    )
     preview = with_terms(usual, rebalance_id=None)
     assert in_columns(preview, columns, solution) == in_decimals(preview, preview.portfolio(), solution)
