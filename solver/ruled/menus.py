@@ -22,7 +22,7 @@ from solver.scaling import INT64_LIMIT
 LARGEST_PART = 16
 """Numbers stay below this part of a machine integer, so that sums and products of the search still fit."""
 
-FEW = 60
+FEW = 30
 """Securities of which quantities are always compared, however large the numbers become."""
 
 

@@ -203,7 +203,7 @@ def _restraint(book: PlainBook, line: Line, own: int, free: int, standing: Stand
     if standing is Standing.FREE and objective(line, wanted, goal) >= objective(line, own, goal):
         return None
     kinds = kinds_of(book.rules)
-    if len(kinds) == 1:
+    if len(kinds) == 1 or (line.in_band and kinds[0] is Restraint.IN_BAND):
         return kinds[0]
     others = _OF_SALES if wanted > 0 else _OF_PURCHASES
     return next((restraint for restraint in restraints_on(book, line) if restraint not in others), None)
