@@ -38,7 +38,7 @@ def _drift(value: int) -> str:
 
 
 _DRIFTS: Final = Remembered(_drift, range(ONE, 2 * ONE + 1))
-_DRIFTS_BELOW: Final = [f"-{share_text(ONE - value)}" for value in range(ONE + 1)]
+_DRIFTS_BELOW: Final = [f"-{share_text(ONE - value)}" for value in range(ONE)] + [SHARES[0]]
 """Texts of drifts below 0, by the value in ten-thousandths of the target; the last is what is rounded to 0."""
 
 
