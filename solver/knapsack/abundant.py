@@ -35,6 +35,9 @@ MOST_ALIKE = 50
 EXAMINED = 300_000
 """Sums of coins that one completion examines."""
 
+EXAMINED_IN_ALL = 2_000_000
+"""Sums of coins after which no further partial choices are completed, a second or two: a search may be faster."""
+
 
 MOST_STATES = 20_000
 """Partial choices held at once."""
@@ -203,7 +206,7 @@ class _Search:
         for index in sorted(range(len(hopes)), key=lambda index: -hopes[index]):
             if hopes[index] <= self._best:
                 break
-            if perf_counter() > deadline:
+            if self._coins.examined > EXAMINED_IN_ALL or perf_counter() > deadline:
                 return self._found(max(bound, hopes[index]))
             bound = max(bound, self._complete(states, index))
             self._looked_at += 1

@@ -32,6 +32,7 @@ class Coins:
     Attributes:
         unit: greatest common divisor of the weights; every sum is a multiple.
         full: the sum of all copies.
+        examined: sums that have been examined, a measure of work that no machine changes.
     """
 
     def __init__(self, weights: Sequence[int], limits: Sequence[int]) -> None:
@@ -41,6 +42,7 @@ class Coins:
         self._limits = [limits[index] for index in self._order]
         self.full = self.unit * sum(weight * limit for weight, limit in zip(self._weights, self._limits, strict=True))
         self._modulus = self._weights[0]
+        self.examined = 0
         self._table: NDArray[np.int64] | None = None
 
     @property
@@ -90,6 +92,7 @@ class Coins:
         stride = 64
         first = 0
         while first < examined:
+            self.examined += stride
             sums = start + direction * np.arange(first, first + stride, dtype=np.int64)
             made = np.flatnonzero((sums >= 0) & self._made(sums))
             if len(made):
