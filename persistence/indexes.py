@@ -36,7 +36,12 @@ WHOLE_HEADERS: Final[Keys] = (
 """The index of headers by date, which holds all that a listing shows of them. Headers lie scattered among their
 portfolios; any order that no index has is sorted from this one, without reading a document."""
 
-HEADERS_BY_PORTFOLIO: Final[Keys] = (("portfolioIds", ASCENDING), ("rebalanceDate", ASCENDING), ("_id", ASCENDING))
+HEADERS_BY_PORTFOLIO: Final[Keys] = (
+    ("visible", ASCENDING),
+    ("portfolioIds", ASCENDING),
+    ("rebalanceDate", ASCENDING),
+    ("_id", ASCENDING),
+)
 
 # Named as MongoDB itself would name them, so that an equal index made by another tool is recognised as the same.
 INDEXES: Final[Mapping[str, tuple[IndexModel, ...]]] = {

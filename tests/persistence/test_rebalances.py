@@ -213,3 +213,18 @@ async def test_rebalances_are_found_by_the_portfolios_they_touched(database: Dat
     assert await find([security(0), security(1)], offset=1, limit=1) == [two]
     assert await find([security(99)], limit=10) == []
     assert await find([], limit=10) == []
+
+
+@on_one_server
+async def test_rebalances_are_counted_from_indexes_alone(database: Database, stored: AsyncDatabase[Document]) -> None:
+    """Headers lie scattered among their portfolios; a long history would be read from the disk for each listing."""
+    for count in (1, 2, 3):
+        await store(database, rebalance(count))
+    await stored.command("profile", 2)
+    assert await database.rebalances.count() == 3
+    assert await database.rebalances.count_with_portfolios([security(0)]) == 3
+    assert await database.rebalances.count_with_portfolios([security(0), security(1)]) == 3
+    await stored.command("profile", 0)
+    commands = await stored["system.profile"].find({"command.aggregate": "rebalances"}).to_list()
+    counts = [each for each in commands if "$group" in each["command"]["pipeline"][-1]]
+    assert [each["docsExamined"] for each in counts] == [0, 0, 0]
