@@ -40,7 +40,7 @@ from tests.chaos.outsiders import (
     strange_documents,
 )
 from tests.harness.simulator import SimulatorControl
-from tests.harness.stack import RECOVERY_SECONDS, RunningService, Surroundings
+from tests.harness.stack import RECOVERY_SECONDS, TIMEOUT_SECONDS, RunningService, Surroundings
 
 SOLVERS = 2
 SECURITIES = 40
@@ -122,7 +122,8 @@ class Campaign:
         await self.caller.await_ready()
         await asyncio.to_thread(remove, self._around.mongod.url, strange)
         await self._clear_path()
-        await self.caller.await_normal(self._models[-1], RECOVERY_SECONDS)
+        # A request that a fault held up may still time out now, and open a circuit once more.
+        await self.caller.await_normal(self._models[-1], TIMEOUT_SECONDS + RECOVERY_SECONDS)
         self.judged += await self.caller.settle()
         await self._service.processes.await_solvers(SOLVERS)
         self.caller.judge.blamed.clear()
