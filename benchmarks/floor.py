@@ -78,7 +78,9 @@ async def _rebalanced(floor: Floor, indexes: range) -> bytes:
     if floor.model_id is not None:
         await models.find_one({"_id": floor.model_id})
     rebalance_id = ObjectId()
-    terms = msgspec.msgpack.encode(replace(floor.terms, rebalance_id=str(rebalance_id)))
+    terms = b""
+    if floor.solvers is not None:
+        terms = msgspec.msgpack.encode(replace(floor.terms, rebalance_id=str(rebalance_id)))
     waiting = iter(indexes)
     calculated: dict[int, Calculated] = {}
 
@@ -94,7 +96,7 @@ async def _rebalanced(floor: Floor, indexes: range) -> bytes:
                 calculated[index] = solved.outcome
 
     async with asyncio.TaskGroup() as readers:
-        for _ in range(AT_A_TIME):
+        for _ in range(min(AT_A_TIME, len(indexes))):
             readers.create_task(read())
     documents: list[dict[str, Any] | RawBSONDocument] = [
         _calculated_document(calculated[index])

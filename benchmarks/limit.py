@@ -7,6 +7,9 @@ calls to the database that concern the model, and the calculation in solver proc
 the service takes beyond both is its own: validation, retries, telemetry, and passing portfolios on.
 """
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 import click
 import uvloop
 from msgspec import Struct
@@ -54,15 +57,20 @@ def main(*, markdown: bool) -> None:
         raise SystemExit(1)
 
 
+@contextmanager
+def _floors(stack: Stack, model_id: str) -> Iterator[list[str]]:
+    """Run a floor for each step; yields their URLs."""
+    with ExitStack() as running:
+        yield [
+            running.enter_context(running_floor(stack, model_id, additions=additions)) for additions in STEPS.values()
+        ]
+
+
 def _large(stack: Stack, size: Size) -> Measured:
     model_id = create_model(stack, size)
     service = Call("POST", rebalance_url(stack, model_id))
-    with (
-        running_floor(stack, model_id) as first,
-        running_floor(stack, model_id, additions=STEPS["and the model read and dated"]) as second,
-        running_floor(stack, model_id, additions=STEPS["and solver processes"]) as third,
-    ):
-        calls = [Call("POST", f"{url}/rebalance") for url in (first, second, third)]
+    with _floors(stack, model_id) as urls:
+        calls = [Call("POST", f"{url}/rebalance") for url in urls]
         costs, failures = uvloop.run(take_turns(SIZES[size], *calls, service))
     each = [Cost(cost.seconds / size.portfolios, cost.cpu / size.portfolios) for cost in costs]
     return Measured(each, failures)
@@ -71,12 +79,8 @@ def _large(stack: Stack, size: Size) -> Measured:
 def _single(stack: Stack) -> Measured:
     model_id = create_model(stack, SINGLE)
     service = [Call("POST", single_rebalance_url(stack, model_id, place)) for place in range(SINGLE.portfolios)]
-    with (
-        running_floor(stack, model_id) as first,
-        running_floor(stack, model_id, additions=STEPS["and the model read and dated"]) as second,
-        running_floor(stack, model_id, additions=STEPS["and solver processes"]) as third,
-    ):
-        floors = [[Call("POST", f"{url}/portfolio/rebalance")] for url in (first, second, third)]
+    with _floors(stack, model_id) as urls:
+        floors = [[Call("POST", f"{url}/portfolio/rebalance")] for url in urls]
         costs, failures = uvloop.run(compete(SINGLE_ROUNDS, *floors, service))
     return Measured(costs, failures)
 

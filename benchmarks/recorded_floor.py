@@ -1,5 +1,6 @@
 """Runs the server of `benchmarks.floor`, which repeats recorded rebalances of the service."""
 
+import asyncio
 import os
 import socket
 import subprocess
@@ -22,10 +23,9 @@ from app.http.dialect import Dialect
 from app.solver_task.assignment import Assignment, Terms
 from benchmarks.models import RESPONSE_SECONDS, rebalance_url
 from benchmarks.stack import DATABASE_NAME
-from persistence import RebalancedPortfolio
+from persistence import open_database
 from persistence.embedded import free_port
 from persistence.indexes import REBALANCES
-from persistence.rebalances.reader import decoded, portfolio_of
 from solver import Security
 
 OPTIONS = ("--interface", "asgi", "--factory", "--workers", "1", "--loop", "uvloop", "--no-ws", "--no-log")
@@ -57,7 +57,7 @@ def running_floor(stack: Stack, model_id: str, rebalances: int = 1, additions: S
             found = client[DATABASE_NAME][REBALANCES].find({"_id.rebalanceId": rebalance_id})
             documents = [bytes(each.raw) for each in found]
         (directory / "documents.bson").write_bytes(b"".join(documents))
-        assignments = _assignments([portfolio_of(decoded(document)) for document in documents])
+        assignments = asyncio.run(_assignments(stack, rebalance_id))
         (directory / "assignments.msgpack").write_bytes(msgspec.msgpack.encode(assignments))
         (directory / "response.json").write_bytes(responses[-1].content)
         (directory / "rebalances.txt").write_text("\n".join(rebalance_ids))
@@ -82,8 +82,11 @@ def running_floor(stack: Stack, model_id: str, rebalances: int = 1, additions: S
             server.wait()
 
 
-def _assignments(rebalanced: Sequence[RebalancedPortfolio]) -> list[Assignment]:
+async def _assignments(stack: Stack, rebalance_id: ObjectId) -> list[Assignment]:
     """Return what the solver processes were sent for each portfolio of a stored rebalance."""
+    async with open_database(stack.mongodb_url, DATABASE_NAME) as database:
+        header = await database.rebalances.get(rebalance_id)
+        rebalanced = [portfolio async for portfolio in database.rebalances.portfolios(header)]
     first = rebalanced[0]
     securities = tuple(
         Security(

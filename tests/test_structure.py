@@ -29,7 +29,6 @@ EXCEPTIONS = {
     # These benchmarks read and write collections without the repositories, as the floor that they compare with.
     ("benchmarks/history.py", "persistence.indexes"),
     ("benchmarks/recorded_floor.py", "persistence.indexes"),
-    ("benchmarks/recorded_floor.py", "persistence.rebalances.reader"),
     # Published knapsacks go to the search itself: it is compared with solvers of knapsacks, not of portfolios.
     ("benchmarks/solver/knapsacks.py", "solver.knapsack.greedy"),
     ("benchmarks/solver/knapsacks.py", "solver.knapsack.reduction"),

@@ -75,9 +75,9 @@ class RequestObserver:
                 method = scope["method"] if scope["method"] in _METHODS else UNKNOWN_METHOD
                 route = self._route(scope)
                 span.responded(method, route, status)
-                self._tell(method, route or UNKNOWN_ROUTE, status, 1000 * (time.perf_counter() - started))
+                self._record(method, route or UNKNOWN_ROUTE, status, 1000 * (time.perf_counter() - started))
 
-    def _tell(self, method: str, path: str, status: int, milliseconds: float) -> None:
+    def _record(self, method: str, path: str, status: int, milliseconds: float) -> None:
         labels = (method, path, str(status))
         self._metrics.http_requests.labels(*labels).inc()
         self._metrics.http_request_duration.labels(*labels).observe(milliseconds)

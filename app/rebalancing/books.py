@@ -61,7 +61,7 @@ class Books(Struct, frozen=True):
 
     async def name(self, portfolio_id: str) -> str | None:
         """Return a portfolio's name; a portfolio that is cancelled while it waits leaves the load running."""
-        names = self.names.result() if self.names.done() else await asyncio.shield(self.names)
+        names = await asyncio.shield(self.names)
         # A name that was not waited for may have arrived since.
         return names.get(portfolio_id) or self.upstreams.portfolio_names.cached(portfolio_id)
 

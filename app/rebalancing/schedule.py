@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily
@@ -49,34 +49,24 @@ class RunningRebalance:
         self._in_flight -= 1
         self._changed.set()
 
-    def turn(self) -> "Turn":
-        """Return a block that waits until one more portfolio of this rebalance may be computed, in order of arrival.
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until one more portfolio of this rebalance may be computed, in order of arrival.
 
         Waits for upstreams belong before this: they use no core of the pod, and as many portfolios as may be in flight
         should wait for slow upstreams.
         """
-        return Turn(self)
-
-    async def begin_computing(self) -> None:
-        """Wait for a turn, which `end_computing` ends."""
-        if not self._waiting and self._computing < self._schedule.limit(self):
-            self._computing += 1
-            return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self.admit_waiting()
         try:
             await turn
-        except BaseException:
+            yield
+        finally:
             # The caller may have been cancelled before its turn came, or before it was resumed.
             if not turn.cancelled():
-                self.end_computing()
-            raise
-
-    def end_computing(self) -> None:
-        """End a turn, which may begin another."""
-        self._computing -= 1
-        self.admit_waiting()
+                self._computing -= 1
+                self.admit_waiting()
 
     def admit_waiting(self) -> None:
         """Start the portfolios that wait for a turn, up to the limit."""
@@ -86,21 +76,6 @@ class RunningRebalance:
                 self._computing += 1
                 turn.set_result(None)
         self._changed.set()
-
-
-class Turn:
-    """The time in which a portfolio is computed; an `async with` block."""
-
-    def __init__(self, rebalance: RunningRebalance) -> None:
-        self._rebalance = rebalance
-
-    async def __aenter__(self) -> None:
-        """Wait for the turn."""
-        await self._rebalance.begin_computing()
-
-    async def __aexit__(self, *_: object) -> None:
-        """End the turn."""
-        self._rebalance.end_computing()
 
 
 class Schedule:

@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from decimal import Decimal
-from types import TracebackType
-from typing import Self
 
 import structlog
 from bson import ObjectId
@@ -19,7 +17,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars, reset_con
 
 from app.errors.codes import ErrorCode
 from app.observability.metrics import NO_SOLUTION, SIDES, Metrics, SolverOutcome
-from app.observability.tracing import Attribute, Tracing
+from app.observability.tracing import Attribute, Span, Tracing
 from app.solver_task.calculate import Calculated, Calculation, Unstorable
 from persistence import Failure
 from solver import Crashed, Infeasible, NoWholeShare, Rules, TimeLimit
@@ -134,12 +132,19 @@ class ObservedRebalance:
             return "completed"
         return "partial" if self.completed else "failed"
 
-    def portfolio(self, portfolio_id: str) -> "ObservedPortfolio":
-        """Return a block that observes one of its portfolios."""
-        return ObservedPortfolio(self, self._metrics, self._tracing, portfolio_id)
+    @contextmanager
+    def portfolio(self, portfolio_id: str) -> Iterator["ObservedPortfolio"]:
+        """Observe one of its portfolios, whose id every log line of the block carries."""
+        # `bound_contextvars` reads all variables first: 14 instead of 6 microseconds for each portfolio.
+        bound = bind_contextvars(portfolio_id=portfolio_id)
+        try:
+            with self._tracing.span("portfolio", **_attributes({"portfolio_id": portfolio_id})) as span:
+                yield ObservedPortfolio(self, self._metrics, self._tracing, span)
+        finally:
+            reset_contextvars(**bound)
 
     def count(self, calculated: Calculated) -> None:
-        """Add up what the trades of a portfolio are."""
+        """Add the trades of a portfolio to the sums."""
         moved = calculated.movement
         self._exempted += calculated.exempted
         self._trades["BUY"] += moved.bought
@@ -157,30 +162,15 @@ class ObservedRebalance:
 
 
 class ObservedPortfolio:
-    """A portfolio on its way to its trades or its failure; a `with` block, whose log lines carry its id."""
+    """A portfolio on its way to its trades or its failure."""
 
-    def __init__(self, rebalance: ObservedRebalance, metrics: Metrics, tracing: Tracing, portfolio_id: str) -> None:
+    def __init__(self, rebalance: ObservedRebalance, metrics: Metrics, tracing: Tracing, span: Span) -> None:
         self._rebalance = rebalance
         self._metrics = metrics
         self._tracing = tracing
-        self._portfolio_id = portfolio_id
+        self._span = span
         self._started = time.perf_counter()
         self._solved: Solved[Calculation] | None = None
-
-    def __enter__(self) -> Self:
-        """Open the span."""
-        # `bound_contextvars` would read all variables first, for every portfolio.
-        self._bound = bind_contextvars(portfolio_id=self._portfolio_id)
-        self._open_span = self._tracing.span("portfolio", **{"portfolio.id": self._portfolio_id})
-        self._span = self._open_span.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the span, which failed if the block raised."""
-        self._open_span.__exit__(kind, error, trace)
-        reset_contextvars(**self._bound)
 
     def solved(self, solved: Solved[Calculation]) -> None:
         """Record the result of the solver pool."""

@@ -84,16 +84,26 @@ def calculate(assignment: Assignment, *, strategy: SolverStrategy, time_limit_se
     outcome = solve(portfolio, rules=terms.rules, strategy=strategy, time_limit_seconds=time_limit_seconds)
     if not isinstance(outcome, Solution):
         return outcome
-    columns = columns_of(assignment, outcome)
-    return in_decimals(assignment, portfolio, outcome) if columns is None else in_columns(assignment, columns, outcome)
+    return written(assignment, portfolio, outcome)
+
+
+def written(assignment: Assignment, portfolio: Portfolio, solution: Solution) -> Calculation:
+    """Write record and response of a solved portfolio, in columns if it is like most."""
+    # Amounts that cannot be stored are reported with their securities, which columns do not name.
+    can_be_stored = decoded(assignment.terms).rebalance_id is None or are_storable(_money(solution))
+    columns = columns_of(assignment, solution) if can_be_stored else None
+    if columns is None:
+        return in_decimals(assignment, portfolio, solution)
+    return in_columns(assignment, columns, solution)
 
 
 def in_columns(assignment: Assignment, columns: Columns, solution: Solution) -> Calculation:
-    """Write record and response of a solved portfolio from its columns, the same as `in_decimals` does."""
+    """Write record and response of a solved portfolio from its columns, the same as `in_decimals` does.
+
+    Amounts of money that are stored have at most 34 digits.
+    """
     terms = decoded(assignment.terms)
     stored = terms.rebalance_id is not None
-    if stored and not are_storable(_money(solution)):
-        return in_decimals(assignment, assignment.portfolio(), solution)
     moved = columns.movement()
     rebalanced = _rebalanced(assignment, solution, moved)
     beginning, middle, end = json_around_positions(

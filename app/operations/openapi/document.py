@@ -28,6 +28,7 @@ from app.models.schemas import (
     ModelPutDTO,
 )
 from app.operations.health import LiveDTO, ReadyDTO
+from app.operations.openapi.descriptions import DESCRIPTIONS, DESCRIPTIONS_OF
 from app.operations.openapi.json_schema import plain
 from app.operations.version import VersionDTO
 from app.optimizations.schemas import OptimizationRequest
@@ -69,53 +70,6 @@ _PATH_PARAMETER = re.compile(r"\{(\w+)\}")
 _CODE = re.compile(r"^`([A-Z_]+)`:", re.MULTILINE)
 _RETRY_AFTER_STATUSES = frozenset({"409", "503"})
 _SUCCESSES = {"200": "Success", "201": "Created", "204": "Deleted"}
-_DESCRIPTIONS = {
-    "action": "The kind of change.",
-    "after": "The content after the change; null for a deletion.",
-    "before": "The content before the change; null for a creation.",
-    "code": "The kind of error.",
-    "correlationId": "Correlation id of the request that made the change.",
-    "database": "State of the database; null in a stateless optimiser.",
-    "databaseFault": "Why the database cannot be used; null if it can be.",
-    "deleted": "Always true.",
-    "detail": "The same as `message`; the suite's portal reads it here.",
-    "details": "The error as data: ids, field paths, limits.",
-    "drifts": "Every security of the model, and every other one that is held.",
-    "error": "The reason if the portfolio failed; null if it completed.",
-    "lastRebalanceDate": "Keeps the stored date if absent, null or earlier.",
-    "message": "The error as a sentence.",
-    "orders": "The orders of the portfolio, sales first.",
-    "path": "The method that found the trades; null if the portfolio failed.",
-    "portfolios": "The portfolios whose orders were requested.",
-    "positions": "The securities of the model with their targets and drift bands.",
-    "proof": "How good the trades are proven to be.",
-    "rules": "The rules to rebalance by; none if absent or null.",
-    "solvers": "State of the solver processes.",
-    "status": "`UP` or `DOWN`.",
-    "traceId": "Id of the request in log lines and traces.",
-    "transactionType": "Whether shares are bought or sold; null if the position is not traded.",
-    "transactions": "The trades, sales first.",
-    "upstreams": "State of the circuit breaker of each upstream service; does not affect the status.",
-    "warnings": "Warnings about a completed portfolio.",
-}
-"""Descriptions of fields whose types cannot have one."""
-_DESCRIPTIONS_OF = {
-    ("ErrorEnvelope", "error"): "The error.",
-    ("ModelDTO", "lastRebalanceDate"): "When the model was last rebalanced, UTC; null if never.",
-    ("ModelContentDTO", "lastRebalanceDate"): "When the model was last rebalanced, UTC; null if never.",
-    ("ModelHistoryDTO", "changedAt"): "When the model was changed, UTC.",
-    ("ModelHistoryDTO", "version"): "The version that the change created.",
-    ("OptimizationDTO", "portfolioName"): "Always null.",
-    ("OptimizationDTO", "rebalanceId"): "Always null.",
-    ("RebalanceResultDTO", "modelName"): "Name of the model when it was rebalanced.",
-    ("ErrorDTO", "timestamp"): "When the error occurred, UTC.",
-    ("OptimizationHolding", "securityId"): "Id of the security, unique in the list.",
-    ("OptimizationPortfolio", "portfolioId"): "Id of the portfolio, unique in the list.",
-    ("OptimizationPosition", "securityId"): "Id of the security, unique in the list.",
-    ("OptimizationPrice", "securityId"): "Id of the security, unique in the list.",
-}
-"""Descriptions of fields that say more than those of their types."""
-
 _METHODS = ("get", "post", "put", "delete")
 _JSON = "application/json"
 
@@ -259,11 +213,11 @@ def _described(kind: str, schema: Json) -> Json:
     if "description" in schema:
         schema["description"] = schema["description"].partition("\n\nAttributes:")[0]
     for name, field in schema.get("properties", {}).items():
-        specific = _DESCRIPTIONS_OF.get((kind, camel_case(name)))
+        specific = DESCRIPTIONS_OF.get((kind, camel_case(name)))
         if specific is not None:
             field["description"] = specific
         elif "description" not in field:
-            field["description"] = _DESCRIPTIONS[camel_case(name)]
+            field["description"] = DESCRIPTIONS[camel_case(name)]
     return schema
 
 

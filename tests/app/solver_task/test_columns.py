@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from app.http.dialect import Dialect
 from app.solver_task.assignment import Assignment, HeldSecurity, Terms
-from app.solver_task.calculate import Calculation, Unstorable, in_columns, in_decimals
+from app.solver_task.calculate import Calculation, Unstorable, in_columns, in_decimals, written
 from app.solver_task.columns import columns_of
 from solver import Restraint, Security, Solution, SolutionPath
 from tests.persistence.examples import security
@@ -132,12 +132,11 @@ def test_money_that_cannot_be_stored_is_reported_with_the_security_of_the_most_d
     """A market value of more than 34 digits names a security as `Decimal` does, and is shown if nothing is stored."""
     usual = assigned([row(security(1), "2", "4", 1)])
     solution = solved(usual, [1], Decimal("1" * 35))
-    columns = columns_of(usual, solution)
-    assert columns is not None
+    assert columns_of(usual, solution) is not None
     assert (
-        in_columns(usual, columns, solution)
+        written(usual, usual.portfolio(), solution)
         == Unstorable((security(1),))
         == in_decimals(usual, usual.portfolio(), solution)
     )
     preview = with_terms(usual, rebalance_id=None)
-    assert in_columns(preview, columns, solution) == in_decimals(preview, preview.portfolio(), solution)
+    assert written(preview, preview.portfolio(), solution) == in_decimals(preview, preview.portfolio(), solution)
